@@ -1,0 +1,99 @@
+/*
+ * The one clock of a machine: time is retired instructions.
+ *
+ * Virtual time (ns) = instructions retired by all vCPUs * 1 ns + what was skipped while every vCPU
+ * was halted. Nothing else moves it; no host clock is read here or below. A REP iteration counts
+ * one, and so does each delivery of an exception or interrupt (so that time passes even in a
+ * storm of faults). TSC, PIT, RTC, APIC timer and HPET are functions of clock_now().
+ *
+ * A run of a vCPU is a slice: the run loop gives it a budget that ends at the next deadline or
+ * earlier, and it never overshoots. Inside a slice clock_now() asks the running vCPU for what is
+ * left of the budget, so device code sees the exact instant of the access.
+ *
+ * What always holds: timers fire in deadline order, ties in order of registration, from
+ * clock_run_due() between slices only: no callback runs inside a vCPU's access.
+ */
+#ifndef DOPPEL_CORE_CLOCK_H
+#define DOPPEL_CORE_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/state.h"
+#include "core/types.h"
+
+struct clock;
+
+/* Binds a deadline in some state struct to a callback. Lives in the device outside its state;
+ * linked into the clock from timer_init on and never unlinked before the clock dies. */
+struct timer {
+    struct clock *clock;
+    struct vtimer *state;  /* the deadline; inside the owner's state struct */
+    void (*fn)(void *ctx); /* called with the deadline reached and set to VTIME_NEVER */
+    void *ctx;
+    uint32_t order;    /* of registration; breaks ties */
+    uint32_t heap_pos; /* index in the clock's heap */
+};
+
+#define CLOCK_STATE(S, V, A, N)                                                                    \
+    V(S, uint64_t, now, 1)    /* vtime at the start of the slice */                                \
+    V(S, uint64_t, icount, 1) /* instructions retired, all vCPUs */
+
+ST_DECLARE(clock_state, CLOCK_STATE);
+
+struct clock {
+    struct clock_state s;
+    /* Instructions the running vCPU has retired in this slice; NULL outside slices. */
+    uint64_t (*elapsed)(void *ctx);
+    void *elapsed_ctx;
+    /* Called when a deadline earlier than the slice's end is set inside the slice: the running
+     * vCPU must return to the run loop at the next instruction boundary. May be NULL. */
+    void (*kick)(void *ctx);
+    void *kick_ctx;
+    vtime slice_end;
+    struct timer **heap;
+    uint32_t ntimers, cap;
+    bool running;
+};
+
+void clock_init(struct clock *c);
+void clock_fini(struct clock *c);
+
+/* The present instant, exact also inside a slice. */
+static inline vtime clock_now(const struct clock *c)
+{
+    return c->running ? c->s.now + c->elapsed(c->elapsed_ctx) : c->s.now;
+}
+
+static inline uint64_t clock_icount(const struct clock *c)
+{
+    return c->running ? c->s.icount + c->elapsed(c->elapsed_ctx) : c->s.icount;
+}
+
+/* Register; the deadline in `state` is set to VTIME_NEVER. */
+void timer_init(struct timer *t, struct clock *c, struct vtimer *state, void (*fn)(void *ctx),
+                void *ctx);
+/* Set or move the deadline; one in the past fires at the next clock_run_due. */
+void timer_set(struct timer *t, vtime deadline);
+void timer_cancel(struct timer *t);
+static inline bool timer_pending(const struct timer *t)
+{
+    return t->state->deadline != VTIME_NEVER;
+}
+
+/* The earliest deadline, or VTIME_NEVER. */
+vtime clock_next(const struct clock *c);
+
+/* Slices (vm's run loop only). begin: the clock starts to ask `elapsed`; end: `n` instructions
+ * were retired. skip: time passes with all vCPUs halted; `to` >= now. */
+void clock_slice_begin(struct clock *c, vtime slice_end);
+void clock_slice_end(struct clock *c, uint64_t n);
+void clock_skip(struct clock *c, vtime to);
+
+/* Fire every timer that is due. Between slices only. */
+void clock_run_due(struct clock *c);
+
+/* After a load changed deadlines behind the clock's back: rebuild the heap. */
+void clock_resync(struct clock *c);
+
+#endif

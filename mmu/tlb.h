@@ -1,0 +1,85 @@
+/*
+ * The soft TLB: what turns a linear address into a host address without a page walk.
+ *
+ * L1: direct-mapped, 1024 entries for each of three views (user; supervisor; supervisor with
+ * EFLAGS.AC, which SMAP distinguishes), with separate read, write and fetch tags, so that rights,
+ * dirty bit, code lines and MMIO cost nothing on the fast path: an entry is there only if the
+ * access may go straight to host memory. L2: set-associative, holds translations with rights,
+ * tagged by PCID and a flush generation; large pages live there once.
+ *
+ * Tag form: a valid tag is the page's linear address with bits 11:0 zero. A tag that must not match
+ * has bit 12 flipped (TLB_MISS): bit 12 is part of the index, so no address that selects the entry
+ * can equal it. The fast compare is ((la ^ tag) & (PAGE_MASK | (size - 1))) == 0: misaligned
+ * accesses leave the fast path too. bias = host address - linear address of the page.
+ *
+ * Stale entries are visible to guests, as on hardware; a snapshot flushes as a logged event.
+ */
+#ifndef DOPPEL_MMU_TLB_H
+#define DOPPEL_MMU_TLB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/types.h"
+#include "mmu/walk.h"
+
+#define TLB_L1_BITS 10
+#define TLB_L1_SIZE (1u << TLB_L1_BITS)
+#define TLB_L1_MASK (TLB_L1_SIZE - 1)
+#define TLB_MISS    UINT64_C(0x1000)
+
+enum tlb_view { TLB_USER, TLB_SUPER, TLB_SUPER_AC, TLB_VIEWS };
+
+struct tlb_entry {
+    uint64_t tag_r, bias_r;
+    uint64_t tag_w, bias_w;
+};
+
+/* Fetch side: one small direct-mapped array per view, used at block look-up only. */
+#define TLB_X_SIZE 256u
+struct tlb_fetch {
+    uint64_t tag; /* as above; index bit is bit 12 here too */
+    gpa page;     /* physical page address */
+};
+
+struct tlb_l2; /* private to tlb.c */
+
+struct tlb {
+    struct tlb_entry l1[TLB_VIEWS][TLB_L1_SIZE];
+    struct tlb_fetch x[TLB_VIEWS][TLB_X_SIZE];
+    struct tlb_l2 *l2;
+    uint16_t pcid; /* current address space; 0 without PCID */
+    uint64_t gen;  /* bumped by every flush of any kind: block links by linear address check it */
+    uint64_t fills, walks, flushes; /* counters for `info tlb`, not state */
+};
+
+bool tlb_init(struct tlb *t);
+void tlb_fini(struct tlb *t);
+
+void tlb_flush_all(struct tlb *t);       /* everything, global entries too */
+void tlb_flush_nonglobal(struct tlb *t); /* MOV CR3 without PCID; CR3 of the current PCID */
+void tlb_flush_pcid(struct tlb *t, uint16_t pcid); /* INVPCID type 1: non-global of one PCID */
+void tlb_flush_page(struct tlb *t, gva la); /* INVLPG: that page, global or not, current PCID */
+void tlb_flush_page_pcid(struct tlb *t, gva la, uint16_t pcid); /* INVPCID type 0 */
+void tlb_switch_pcid(struct tlb *t, uint16_t pcid); /* MOV CR3 with bit 63: keep, change space */
+/* A host page moved, became shared or got its first code line: drop L1 entries that point at it.
+ * Cheap if few entries are filled; may drop the whole L1. L2 stays. */
+void tlb_drop_ram(struct tlb *t, const struct ram *ram, uint64_t pfn);
+void tlb_drop_l1(struct tlb *t);
+
+/* A translation, from L2 or a walk. On success fills L1 if the target is plain RAM. */
+struct tlb_result {
+    bool ok;
+    uint32_t pf_err; /* when !ok */
+    gpa addr;        /* physical address of the byte at la, A20 applied */
+};
+struct tlb_result tlb_translate(struct tlb *t, const struct walk_mode *m, struct aspace *mem,
+                                gva la, enum mem_access acc, enum tlb_view view);
+
+/* For `info tlb`: each valid L2 entry. */
+void tlb_each(const struct tlb *t,
+              void (*fn)(void *ctx, gva la, gpa pa, unsigned page_bits, unsigned pcid, bool user,
+                         bool write, bool exec, bool global),
+              void *ctx);
+
+#endif

@@ -1,0 +1,33 @@
+/* Set-up errors; see err.h for when they are used and when not. */
+#include "util/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool err_set(struct err *e, const char *fmt, ...)
+{
+    if (e) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+        va_end(ap);
+    }
+    return false;
+}
+
+bool err_prefix(struct err *e, const char *fmt, ...)
+{
+    if (e) {
+        char head[sizeof e->msg / 2];
+        char tail[sizeof e->msg / 2 - 4];
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(head, sizeof head, fmt, ap);
+        va_end(ap);
+        memcpy(tail, e->msg, sizeof tail);
+        tail[sizeof tail - 1] = '\0';
+        snprintf(e->msg, sizeof e->msg, "%s: %s", head, tail);
+    }
+    return false;
+}
