@@ -41,8 +41,7 @@ struct t_test {
 // The condition holds.
 #define EXPECT(cond) t_expect((cond) ? 1 : 0, __FILE__, __LINE__, #cond)
 // Two integers (or pointers) are equal. Both are widened to 64 bits by C's rules for their types.
-#define EXPECT_EQ(a, b)                                                                            \
-    t_expect_eq((uint64_t)(a), (uint64_t)(b), __FILE__, __LINE__, #a " == " #b)
+#define EXPECT_EQ(a, b) t_expect_eq((uint64_t)(a), (uint64_t)(b), __FILE__, __LINE__, #a " == " #b)
 // Two strings are equal; either may be NULL.
 #define EXPECT_STR(a, b) t_expect_str((a), (b), __FILE__, __LINE__, #a " == " #b)
 // `n` bytes are equal.
