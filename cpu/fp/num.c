@@ -41,6 +41,20 @@ uint64_t fp_round_pack_range(struct fp_env *e, const struct fp_format *f, bool s
     return fp_pack(f, sign, c.sig >> 63, c.sig << 1 >> (65 - f->bits));
 }
 
+uint64_t fp_round_to_u64(struct fp_num a, unsigned rounding, bool *inexact, bool *up)
+{
+    *inexact = *up = false;
+    if (a.kind == FP_KIND_ZERO) {
+        return 0;
+    }
+    u128 fixed = fp_u128(a.sig, 0); /* binary point between the halves after the shift */
+    fixed = fp_shift_jam(fixed, (uint32_t)(63 - a.exp));
+    struct fp_cut c = fp_cut(fixed, 64, rounding, a.sign);
+    *inexact = c.inexact;
+    *up = c.up;
+    return c.carry ? 0 : c.sig;
+}
+
 /* Floor of the square root of n, which has bit 31 or bit 30 set. */
 static uint32_t sqrt32(uint32_t n, uint32_t *rest)
 {

@@ -291,6 +291,12 @@ static inline struct fp_exact fp_exact_div(struct fp_num a, struct fp_num b)
     return r;
 }
 
+/*
+ * |a| as an integer, rounded; a.exp must not exceed 63. *up tells that it was rounded away from
+ * zero; a carry out of 64 bits comes back as 0 with *up set.
+ */
+uint64_t fp_round_to_u64(struct fp_num a, unsigned rounding, bool *inexact, bool *up);
+
 /* Square root of a positive number, to 64 bits, round bit and sticky bit. */
 struct fp_exact fp_exact_sqrt(struct fp_num a);
 

@@ -140,8 +140,7 @@ static inline uint64_t sse_fma(struct fp_env *e, const struct fp_format *f, uint
         return sse_fma_nan(e, f, a, b, c);
     }
     c.sign ^= (negate & FP_NEG_ADDEND) != 0;
-    if ((product_inf && product_zero) ||
-        (product_inf && c.kind == FP_KIND_INF && c.sign != sign)) {
+    if ((product_inf && product_zero) || (product_inf && c.kind == FP_KIND_INF && c.sign != sign)) {
         return sse_invalid(e, f);
     }
     if (fp_raise_denormal(e, a.denormal || b.denormal || c.denormal)) {

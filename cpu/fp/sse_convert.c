@@ -51,15 +51,13 @@ static inline enum fp_rel sse_compare(struct fp_env *e, const struct fp_format *
  * The 32 predicates of VCMPPS (Intel SDM vol. 2, CMPPD, table 3-1). Bits 2:0 choose one of eight,
  * bit 3 turns them into their second eight, bit 4 exchanges quiet and signaling.
  */
-static inline bool sse_cmp_pred(struct fp_env *e, const struct fp_format *f, uint64_t a,
-                                uint64_t b, unsigned predicate)
+static inline bool sse_cmp_pred(struct fp_env *e, const struct fp_format *f, uint64_t a, uint64_t b,
+                                unsigned predicate)
 {
     enum { LT = 1, EQ = 2, GT = 4, UN = 8 };
     static const uint8_t holds[16] = {
-        EQ,           LT,           LT | EQ,           UN,
-        LT | GT | UN, EQ | GT | UN, GT | UN,           LT | EQ | GT,
-        EQ | UN,      LT | UN,      LT | EQ | UN,      0,
-        LT | GT,      EQ | GT,      GT,                LT | EQ | GT | UN,
+        EQ,      LT,      LT | EQ,      UN, LT | GT | UN, EQ | GT | UN, GT | UN, LT | EQ | GT,
+        EQ | UN, LT | UN, LT | EQ | UN, 0,  LT | GT,      EQ | GT,      GT,      LT | EQ | GT | UN,
     };
     unsigned low = predicate & 3;
     bool signaling = (low == 1 || low == 2) != ((predicate & 16) != 0);
@@ -80,24 +78,6 @@ static inline uint64_t sse_minmax(struct fp_env *e, const struct fp_format *f, u
 }
 
 /* ---- rounding to an integer --------------------------------------------------------------- */
-
-/*
- * |a| as an integer, rounded. Sets *inexact and *up. The caller makes sure that a.exp <= 63.
- * A carry out of 64 bits comes back as 0 with *up set.
- */
-uint64_t fp_round_to_u64(struct fp_num a, unsigned rounding, bool *inexact, bool *up)
-{
-    *inexact = *up = false;
-    if (a.kind == FP_KIND_ZERO) {
-        return 0;
-    }
-    u128 fixed = fp_u128(a.sig, 0); /* binary point between the halves after the shift */
-    fixed = fp_shift_jam(fixed, (uint32_t)(63 - a.exp));
-    struct fp_cut c = fp_cut(fixed, 64, rounding, a.sign);
-    *inexact = c.inexact;
-    *up = c.up;
-    return c.carry ? 0 : c.sig;
-}
 
 static inline uint64_t sse_round(struct fp_env *e, const struct fp_format *f, uint64_t abits,
                                  unsigned imm)
