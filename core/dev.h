@@ -54,12 +54,12 @@ struct prop {
 };
 
 struct dev_class {
-    const char *name, *help; /* "i8259"; the name is also the snapshot key's type */
-    size_t size;             /* of the device struct, whose first member is struct dev */
-    size_t state_off;        /* of the state struct inside it */
-    const struct st_desc *state;
-    const struct prop *props;   /* ends with name NULL; may be NULL */
-    const char *const *pins_in; /* ends with NULL; may be NULL. "ir0".."ir7" as written */
+    const char *name, *help;     /* "i8259"; the name is also the snapshot key's type */
+    size_t size;                 /* of the device struct, whose first member is struct dev */
+    size_t state_off;            /* of the state struct inside it */
+    const struct st_desc *state; /* NULL: the device remembers nothing but its pins */
+    const struct prop *props;    /* ends with name NULL; may be NULL */
+    const char *const *pins_in;  /* ends with NULL; may be NULL. "ir0".."ir7" as written */
     const char *const *pins_out;
     bool (*init)(struct dev *d, struct err *e);
     void (*reset)(struct dev *d, enum reset_kind kind);
@@ -80,6 +80,9 @@ struct dev_env {
     void *request_ctx;
     struct dev **devs; /* in creation order */
     unsigned ndevs;
+    /* The vCPU whose access or instruction is being served, 0 outside slices: set by the run loop
+     * before it runs a vCPU. Only for what is per CPU on the bus (the local APIC's page). */
+    unsigned cur_cpu;
 };
 
 struct pin_link; /* one wire from an output pin, private to dev.c */
@@ -92,6 +95,8 @@ struct dev {
     uint64_t *out_levels;   /* a bit for each output pin; saved by the framework */
     uint16_t *in_high;      /* for each input pin: how many drivers are high */
     unsigned nin, nout;
+    unsigned nlinks;
+    bool inited; /* init succeeded: fini is due */
 };
 
 /* Create an instance (not yet initialized). False with `e`: unknown name clash. */
@@ -117,9 +122,17 @@ static inline void *dev_state(struct dev *d)
     return (char *)d + d->cls->state_off;
 }
 
+static inline void dev_request(const struct dev *d, enum dev_request what, uint32_t arg)
+{
+    if (d->env->request) {
+        d->env->request(d->env->request_ctx, what, arg);
+    }
+}
+
 /* Save and load every device (state and pin levels), in creation order. A load that fails leaves
  * every device as it was. After a load the framework recomputes in_high from the outputs without
- * calling pin(), then calls restored() of each. */
+ * calling pin(), rebuilds the clock's order of timers, then calls restored() of each. Load the
+ * clock itself first. */
 void dev_save_all(const struct dev_env *env, struct st_buf *b);
 bool dev_load_all(struct dev_env *env, struct st_src *src, struct err *e);
 uint64_t dev_digest_all(const struct dev_env *env, uint64_t h);
