@@ -1,0 +1,263 @@
+/*
+ * A vCPU: its state, what is cached from it, and the run loop's contract.
+ *
+ * struct cpu is a device (class "cpu") with input pins intr, nmi, smi, init, reset, a20m; its state
+ * table is cpu/state.h. Everything outside `s` is derived and rebuilt by cpu_restored().
+ *
+ * The run loop (cpu/run.c): cpu_run(cpu, n) retires at most n units and never overshoots. A block
+ * is entered only if its whole length fits the budget; otherwise its instructions are run one by
+ * one. Within a block `cur` points at the running instruction; it gives the exact RIP
+ * (blk_rip + cur->off) and the exact count of retired instructions at any moment, so a fault, an
+ * MMIO access or RDTSC sees exact values at no cost to the others.
+ *
+ * Checks before effects: a semantic raises (cpu_raise, which does not return) only before it has
+ * changed architectural state. Delivery of an event costs one unit.
+ *
+ * Threads: one thread owns a machine and so its vCPUs.
+ */
+#ifndef DOPPEL_CPU_CPU_H
+#define DOPPEL_CPU_CPU_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdnoreturn.h>
+
+#include "core/dev.h"
+#include "core/wire.h"
+#include "cpu/feature.h"
+#include "cpu/insn.h"
+#include "cpu/state.h"
+#include "mmu/aspace.h"
+#include "mmu/tlb.h"
+#include "mmu/walk.h"
+#include "util/bits.h"
+
+/* Vectors (SDM 3A table 6-1). */
+enum {
+    EXC_DE = 0,
+    EXC_DB = 1,
+    EXC_NMI = 2,
+    EXC_BP = 3,
+    EXC_OF = 4,
+    EXC_BR = 5,
+    EXC_UD = 6,
+    EXC_NM = 7,
+    EXC_DF = 8,
+    EXC_CSO = 9,
+    EXC_TS = 10,
+    EXC_NP = 11,
+    EXC_SS = 12,
+    EXC_GP = 13,
+    EXC_PF = 14,
+    EXC_MF = 16,
+    EXC_AC = 17,
+    EXC_MC = 18,
+    EXC_XM = 19,
+};
+
+/* EFLAGS bits. */
+#define FL_CF    0x1u
+#define FL_1     0x2u
+#define FL_PF    0x4u
+#define FL_AF    0x10u
+#define FL_ZF    0x40u
+#define FL_SF    0x80u
+#define FL_TF    0x100u
+#define FL_IF    0x200u
+#define FL_DF    0x400u
+#define FL_OF    0x800u
+#define FL_IOPL  0x3000u
+#define FL_NT    0x4000u
+#define FL_RF    0x10000u
+#define FL_VM    0x20000u
+#define FL_AC    0x40000u
+#define FL_VIF   0x80000u
+#define FL_VIP   0x100000u
+#define FL_ID    0x200000u
+#define FL_ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
+
+#define CR0_PE (1u << 0)
+#define CR0_MP (1u << 1)
+#define CR0_EM (1u << 2)
+#define CR0_TS (1u << 3)
+#define CR0_ET (1u << 4)
+#define CR0_NE (1u << 5)
+#define CR0_WP (1u << 16)
+#define CR0_AM (1u << 18)
+#define CR0_NW (1u << 29)
+#define CR0_CD (1u << 30)
+#define CR0_PG (1u << 31)
+
+#define CR4_VME        (1u << 0)
+#define CR4_PVI        (1u << 1)
+#define CR4_TSD        (1u << 2)
+#define CR4_DE         (1u << 3)
+#define CR4_PSE        (1u << 4)
+#define CR4_PAE        (1u << 5)
+#define CR4_MCE        (1u << 6)
+#define CR4_PGE        (1u << 7)
+#define CR4_PCE        (1u << 8)
+#define CR4_OSFXSR     (1u << 9)
+#define CR4_OSXMMEXCPT (1u << 10)
+#define CR4_UMIP       (1u << 11)
+#define CR4_FSGSBASE   (1u << 16)
+#define CR4_PCIDE      (1u << 17)
+#define CR4_OSXSAVE    (1u << 18)
+#define CR4_SMEP       (1u << 20)
+#define CR4_SMAP       (1u << 21)
+
+#define EFER_SCE (1u << 0)
+#define EFER_LME (1u << 8)
+#define EFER_LMA (1u << 10)
+#define EFER_NXE (1u << 11)
+
+/* A segment register as a memory access sees it; derived from s.seg by seg_update(). A read of
+ * [off, last] is allowed if lo <= off and last <= hi_r; a write if last <= hi_w. */
+struct seg_view {
+    uint64_t base;
+    uint64_t lo, hi_r, hi_w; /* hi = 0 with lo = 1: never */
+};
+
+/* A vector register or its low half, for element access independent of the host's byte order: use
+ * the vec_* accessors of cpu/vec.h. */
+struct cpu_model;   /* cpu/model.h */
+struct block_cache; /* cpu/block.c: one per machine, shared by its vCPUs */
+
+#define JC_SIZE 4096u
+/* Jump cache: from linear RIP to a block. Valid while tlb.gen and the mode are the same. */
+struct jc_entry {
+    uint64_t lin;
+    uint64_t gen;
+    struct block *block;
+    uint32_t mode;
+};
+
+struct cpu {
+    struct dev dev; /* first: a vCPU is a device */
+    struct cpu_state s;
+
+    /* --- hot, derived; offsets from the struct's start are used by struct insn --- */
+    uint64_t zero;    /* always 0: the "no register" of an effective address */
+    uint64_t blk_rip; /* RIP of the running block's first byte */
+    uint64_t lf_res;  /* lazy flags; see cpu/flags.h */
+    uint64_t lf_aux;
+    const struct insn *cur; /* the running instruction; NULL outside blocks */
+    int64_t budget;         /* units left after the running block (charged at entry) */
+    uint32_t exit_req;      /* leave the block after the running instruction */
+    uint32_t attn;          /* the run loop must look at events before the next instruction */
+    uint32_t mode;          /* MODE_xx of the code about to run; cpu_update_mode() */
+    uint16_t charged;       /* instructions charged for at block entry */
+    uint16_t k0;            /* `k` of the first charged instruction */
+    uint64_t ip_mask;       /* 0xffff, 0xffffffff or all ones, by CS */
+    uint64_t sp_mask;       /* likewise, by SS */
+    enum tlb_view view;     /* of explicit data accesses: by CPL and EFLAGS.AC */
+    struct seg_view segv[8];
+
+    /* --- cold, derived or configuration --- */
+    unsigned index; /* APIC id and number in the machine */
+    const struct cpu_model *model;
+    uint64_t features[FEAT_WORDS];
+    struct walk_mode walk; /* cpu_update_walk() after any change of CR0/3/4, EFER, A20 */
+    struct aspace *mem, *io;
+    struct block_cache *blocks;
+    const struct intc_ops *intc; /* NULL: nobody answers INTA (vector 0xff) */
+    void *intc_ctx;
+    uint64_t slice;    /* units that cpu_run was given */
+    jmp_buf fault;     /* where cpu_raise goes */
+    struct cpu_event { /* what cpu_raise leaves for the run loop */
+        uint8_t vector;
+        bool has_err;
+        uint32_t err;
+    } exc;
+    bool delivering;        /* an event is being delivered: a further fault combines with it */
+    uint8_t delivering_vec; /* 0xff: an interrupt (benign for #DF) */
+    bool stop;              /* cpu_run returns at the next boundary (clock kick, requests) */
+    bool ferr;              /* FERR# level, to the PIC's IRQ 13 by pin "ferr" */
+    struct insn step[2];    /* scratch block for one instruction */
+    struct jc_entry jc[JC_SIZE];
+    struct tlb tlb;
+};
+
+/* ---- lifecycle (cpu/cpu.c) ---- */
+extern const struct dev_class cpu_class;
+/* After dev_init. intc may be NULL. */
+void cpu_set_intc(struct cpu *cpu, const struct intc_ops *ops, void *ctx);
+/* Reset as by RESET# (cold) or INIT (SDM 3A table 9-1). */
+void cpu_reset(struct cpu *cpu, bool init);
+/* SIPI from an APIC: starts a vCPU in CPU_WAIT_SIPI at vector << 12. */
+void cpu_sipi(struct cpu *cpu, uint8_t vector);
+/* Bring s up to date (flags) before save, digest or inspection. */
+void cpu_sync(struct cpu *cpu);
+
+/* ---- run loop (cpu/run.c) ---- */
+/* Run at most n units (n >= 1); returns units consumed, which is less than n only if the vCPU is
+ * not running (halt, shutdown) or was told to stop. */
+uint64_t cpu_run(struct cpu *cpu, uint64_t n);
+/* Units consumed since cpu_run began, exact inside any instruction. */
+uint64_t cpu_elapsed(void *cpu);
+/* Is there anything to do: running, or an event that wakes it? */
+bool cpu_wants_run(const struct cpu *cpu);
+/* Leave the current block after the running instruction, and look at events. */
+static inline void cpu_kick(struct cpu *cpu)
+{
+    cpu->exit_req = 1;
+    cpu->attn = 1;
+}
+
+/* ---- exceptions: none of these returns ---- */
+noreturn void cpu_raise(struct cpu *cpu, unsigned vector);                   /* no error code */
+noreturn void cpu_raise_err(struct cpu *cpu, unsigned vector, uint32_t err); /* with one */
+noreturn void cpu_raise_pf(struct cpu *cpu, gva la, uint32_t err);           /* sets CR2 */
+static inline noreturn void cpu_gp0(struct cpu *cpu)
+{
+    cpu_raise_err(cpu, EXC_GP, 0);
+}
+static inline noreturn void cpu_ud(struct cpu *cpu)
+{
+    cpu_raise(cpu, EXC_UD);
+}
+
+/* ---- questions ---- */
+static inline bool cpu_has(const struct cpu *cpu, enum feature f)
+{
+    return feature_in(cpu->features, f);
+}
+static inline bool cpu_prot(const struct cpu *cpu) /* protected mode, virtual-8086 included */
+{
+    return cpu->s.cr0 & CR0_PE;
+}
+static inline bool cpu_v86(const struct cpu *cpu)
+{
+    return cpu->s.rflags & FL_VM;
+}
+static inline bool cpu_realish(const struct cpu *cpu) /* real or virtual-8086: base = sel << 4 */
+{
+    return !cpu_prot(cpu) || cpu_v86(cpu);
+}
+static inline bool cpu_lma(const struct cpu *cpu)
+{
+    return cpu->s.msr[0].efer & EFER_LMA;
+}
+static inline bool cpu_code64(const struct cpu *cpu)
+{
+    return cpu->mode & MODE_C64;
+}
+/* RIP of the running instruction, and of the one behind it (wrapped to the code size). */
+static inline uint64_t insn_ip(const struct cpu *cpu, const struct insn *i)
+{
+    return (cpu->blk_rip + i->off) & cpu->ip_mask;
+}
+static inline uint64_t insn_next_ip(const struct cpu *cpu, const struct insn *i)
+{
+    return (cpu->blk_rip + i->off + i->len) & cpu->ip_mask;
+}
+
+/* ---- derived state: call after changing what it derives from ---- */
+void cpu_update_mode(struct cpu *cpu); /* mode, view, masks: after CS, SS, CPL, CR0, EFER, VM, AC */
+void cpu_update_walk(struct cpu *cpu); /* after CR0, CR3, CR4, EFER, A20 */
+void cpu_update_attn(struct cpu *cpu); /* after IF, shadow, pins, pending bits, TF, DR7 */
+void seg_update(struct cpu *cpu, unsigned seg); /* segv[seg] from s.seg[seg] */
+void cpu_restored(struct cpu *cpu);             /* all of it */
+
+#endif
