@@ -13,8 +13,9 @@
  * Masked and unmasked exceptions. A function always returns a value. When an exception in
  * `flags` is unmasked (bit clear in `masks`), the caller decides whether that value is stored:
  *   SSE: never stored; see fp_sse_flags() for what then reaches MXCSR.
- *   x87: IE, DE, ZE unmasked: not stored. OE, UE unmasked: stored when the destination is a
- *        register (the value is then the biased one), not stored when it is memory. PE: stored.
+ *   x87: IE, DE, ZE unmasked: not stored (but FLD m32 and m64 load despite DE). OE, UE
+ *        unmasked: stored when the destination is a register (the value is then the biased one),
+ *        not stored when it is memory. PE: stored.
  * An unmasked IE, DE or ZE keeps the later OE, UE, PE of the same operation from being raised.
  *
  * Sources: Intel SDM vol. 1 chapters 4.8, 4.9, 8 (x87), 11.5 (SSE), 14.4-14.5 (F16C, FMA),
@@ -47,6 +48,7 @@ struct fp_env {
     uint8_t flags;     /* enum fp_flag bits raised so far */
     bool ftz, daz;     /* SSE: flush results, treat denormal operands as zero */
     bool roundup;      /* x87 C1: the last result was rounded away from zero */
+    bool denormal;     /* x87: a memory operand given by f80_widen_*() was a denormal */
 };
 
 /* The 80-bit extended format: explicit integer bit in bit 63 of `m`, sign in bit 15 of `se`. */
@@ -220,6 +222,13 @@ struct f80_rem f80_prem1(struct fp_env *e, struct f80 a, struct f80 b);
 
 /* FCOM (signal_qnan) and FUCOM. */
 enum fp_rel f80_compare(struct fp_env *e, struct f80 a, struct f80 b, bool signal_qnan);
+
+/*
+ * The memory operand of FADD m32 and the like, for use in the operation that follows with the same
+ * environment: exact, no flags yet, an SNaN stays one. A denormal is remembered in e->denormal.
+ */
+struct f80 f80_widen_f32(struct fp_env *e, uint32_t a);
+struct f80 f80_widen_f64(struct fp_env *e, uint64_t a);
 
 /* Loads. Integers and BCD are exact; f32 and f64 raise IE for SNaN and DE for denormals. */
 struct f80 f80_from_f32(struct fp_env *e, uint32_t a);

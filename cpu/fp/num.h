@@ -222,6 +222,29 @@ static inline bool fp_raise_denormal(struct fp_env *e, bool denormal)
     return denormal && !(e->masks & FP_DE);
 }
 
+/* Relation of two operands that are not NaNs. */
+static inline enum fp_rel fp_num_compare(struct fp_num a, struct fp_num b)
+{
+    bool a_zero = a.kind == FP_KIND_ZERO, b_zero = b.kind == FP_KIND_ZERO;
+    if (a_zero && b_zero) {
+        return FP_EQUAL;
+    }
+    if (a_zero || b_zero || a.sign != b.sign) {
+        bool less = a_zero ? !b.sign : a.sign;
+        return less ? FP_LESS : FP_GREATER;
+    }
+    /* Both of one sign: compare magnitudes. */
+    int order;
+    if (a.kind == FP_KIND_INF || b.kind == FP_KIND_INF) {
+        order = (a.kind == FP_KIND_INF) - (b.kind == FP_KIND_INF);
+    } else if (a.exp != b.exp) {
+        order = a.exp < b.exp ? -1 : 1;
+    } else {
+        order = (a.sig > b.sig) - (a.sig < b.sig);
+    }
+    return (enum fp_rel)(a.sign ? -order : order);
+}
+
 /* ---- exact arithmetic on finite nonzero numbers -------------------------------------------- */
 
 /* An unrounded result: sig * 2^(exp - 127); sig == 0 is an exact zero, else bit 127 is set. */

@@ -10,28 +10,6 @@
 
 /* ---- comparison --------------------------------------------------------------------------- */
 
-static inline enum fp_rel num_compare(struct fp_num a, struct fp_num b)
-{
-    bool a_zero = a.kind == FP_KIND_ZERO, b_zero = b.kind == FP_KIND_ZERO;
-    if (a_zero && b_zero) {
-        return FP_EQUAL;
-    }
-    if (a_zero || b_zero || a.sign != b.sign) {
-        bool less = a_zero ? !b.sign : a.sign;
-        return less ? FP_LESS : FP_GREATER;
-    }
-    /* Both of one sign: compare magnitudes. */
-    int order;
-    if (a.kind == FP_KIND_INF || b.kind == FP_KIND_INF) {
-        order = (a.kind == FP_KIND_INF) - (b.kind == FP_KIND_INF);
-    } else if (a.exp != b.exp) {
-        order = a.exp < b.exp ? -1 : 1;
-    } else {
-        order = (a.sig > b.sig) - (a.sig < b.sig);
-    }
-    return (enum fp_rel)(a.sign ? -order : order);
-}
-
 static inline enum fp_rel sse_compare(struct fp_env *e, const struct fp_format *f, uint64_t abits,
                                       uint64_t bbits, bool signal_qnan)
 {
@@ -44,7 +22,7 @@ static inline enum fp_rel sse_compare(struct fp_env *e, const struct fp_format *
         return FP_UNORDERED;
     }
     fp_raise_denormal(e, a.denormal || b.denormal);
-    return num_compare(a, b);
+    return fp_num_compare(a, b);
 }
 
 /*
