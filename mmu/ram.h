@@ -21,14 +21,19 @@
 #include "core/types.h"
 
 struct ram_page; /* refcount and host address of 4096 bytes, private to ram.c */
+struct ram_pool; /* where host pages come from, private to ram.c */
+
+/* In place of a page number in a call of `moved`: all of them. */
+#define RAM_EVERY_PAGE UINT64_MAX
 
 struct ram {
     uint64_t npages;
     struct ram_page **page; /* NULL: absent, zeros */
     uint64_t *code;         /* for each page: bit i set: line i (64 bytes) holds decoded code */
     uint64_t *dirty;        /* a bit for each page: written since ram_dirty_clear */
-    /* The host address of page pfn is about to change, or must no longer be written directly.
-     * Set by the owner of the TLBs; may be NULL. */
+    struct ram_pool *pool;
+    /* The host address of page pfn is about to change, or must no longer be written directly; pfn
+     * may be RAM_EVERY_PAGE. Set by the owner of the TLBs; may be NULL. */
     void (*moved)(void *ctx, uint64_t pfn);
     /* A write to lines that hold code happened or is about to: drop blocks that overlap. */
     void (*code_hit)(void *ctx, uint64_t pfn, unsigned off, unsigned len);
@@ -42,6 +47,10 @@ void ram_fini(struct ram *r);
 const uint8_t *ram_read_ptr(const struct ram *r, uint64_t pfn);
 /* Host address for writing: allocates or unshares, marks dirty. Does not look at code lines. */
 uint8_t *ram_write_ptr(struct ram *r, uint64_t pfn);
+/* The same if that needs no work (own page, already dirty), else NULL. */
+uint8_t *ram_own_ptr(const struct ram *r, uint64_t pfn);
+/* Make every page absent: all zeros. */
+void ram_drop_all(struct ram *r);
 
 /* Bulk access by byte offset, for loaders, devices and page walks. Must lie inside (asserted).
  * Writes report code lines. */
@@ -53,6 +62,13 @@ static inline bool ram_has_code(const struct ram *r, uint64_t pfn, unsigned off,
 {
     unsigned first = off >> 6, last = (off + len - 1) >> 6;
     return (r->code[pfn] >> first & (~UINT64_C(0) >> (63 - (last - first)))) != 0;
+}
+/* Whoever writes through ram_write_ptr calls this first: reports lines with code, if any. */
+static inline void ram_tell_write(struct ram *r, uint64_t pfn, unsigned off, unsigned len)
+{
+    if (r->code[pfn] && ram_has_code(r, pfn, off, len) && r->code_hit) {
+        r->code_hit(r->ctx, pfn, off, len);
+    }
 }
 void ram_mark_code(struct ram *r, uint64_t pfn, unsigned off, unsigned len);
 void ram_clear_code(struct ram *r, uint64_t pfn);

@@ -12,6 +12,10 @@
  * can equal it. The fast compare is ((la ^ tag) & (PAGE_MASK | (size - 1))) == 0: misaligned
  * accesses leave the fast path too. bias = host address - linear address of the page.
  *
+ * What always holds: L1 is a part of L2 (an entry that leaves L2 leaves L1 too), so that dropping
+ * L1, for whatever reason the host has, never changes what a guest sees. CR0.PG, CR4.PAE/PGE/SMEP/
+ * SMAP/PCIDE, EFER.NXE/LMA and A20 changes need tlb_flush_all.
+ *
  * Stale entries are visible to guests, as on hardware; a snapshot flushes as a logged event.
  */
 #ifndef DOPPEL_MMU_TLB_H
@@ -51,6 +55,8 @@ struct tlb {
     uint16_t pcid; /* current address space; 0 without PCID */
     uint64_t gen;  /* bumped by every flush of any kind: block links by linear address check it */
     uint64_t fills, walks, flushes; /* counters for `info tlb`, not state */
+    gva watch[4];                   /* pages kept out of L1, by tlb_set_watch */
+    unsigned nwatch;
 };
 
 bool tlb_init(struct tlb *t);
@@ -59,15 +65,21 @@ void tlb_fini(struct tlb *t);
 void tlb_flush_all(struct tlb *t);       /* everything, global entries too */
 void tlb_flush_nonglobal(struct tlb *t); /* MOV CR3 without PCID; CR3 of the current PCID */
 void tlb_flush_pcid(struct tlb *t, uint16_t pcid); /* INVPCID type 1: non-global of one PCID */
+void tlb_flush_all_nonglobal(struct tlb *t);       /* INVPCID type 3: non-global of every PCID */
 void tlb_flush_page(struct tlb *t, gva la); /* INVLPG: that page, global or not, current PCID */
 void tlb_flush_page_pcid(struct tlb *t, gva la, uint16_t pcid); /* INVPCID type 0 */
 void tlb_switch_pcid(struct tlb *t, uint16_t pcid); /* MOV CR3 with bit 63: keep, change space */
 /* A host page moved, became shared or got its first code line: drop L1 entries that point at it.
  * Cheap if few entries are filled; may drop the whole L1. L2 stays. */
 void tlb_drop_ram(struct tlb *t, const struct ram *ram, uint64_t pfn);
+/* After a change of what L1 presumes but L2 does not: CR0.WP, the address space's flat view. */
 void tlb_drop_l1(struct tlb *t);
+/* Data breakpoints: accesses to these pages (n <= 4) always take the slow path. Drops L1. */
+void tlb_set_watch(struct tlb *t, const gva *pages, unsigned n);
 
-/* A translation, from L2 or a walk. On success fills L1 if the target is plain RAM. */
+/* A translation, from L2 or a walk. On success fills L1 if the target is plain RAM, and for a fetch
+ * the fetch array whatever the target is. Rights that fail in L2 are looked up again by a walk, as
+ * processors do. */
 struct tlb_result {
     bool ok;
     uint32_t pf_err; /* when !ok */

@@ -28,6 +28,7 @@ struct walk_mode {
     bool nxe;                              /* EFER.NXE */
     bool lma;                              /* EFER.LMA: 4-level */
     bool pse36, page1g;                    /* CPUID features */
+    bool no_pat; /* CPUID lacks PAT and the model faults on its bits: they are reserved */
 };
 
 /* Page-fault error-code bits (SDM 3A 4.7). */
@@ -48,6 +49,34 @@ struct walk_result {
     bool user, write, exec, global;
     bool dirty; /* the D bit is set (now) */
 };
+
+/* May this access be made, by the page's rights? 32-bit, PAE and 4-level alike (SDM 3A 4.6). */
+static inline bool walk_allowed(const struct walk_mode *m, bool page_user, bool page_write,
+                                bool page_exec, enum mem_access acc, bool user, bool ac)
+{
+    if (user) {
+        return page_user && (acc == ACC_READ || (acc == ACC_WRITE ? page_write : page_exec));
+    }
+    if (acc == ACC_FETCH) {
+        return page_exec && !(page_user && m->smep);
+    }
+    if (page_user && m->smap && !ac) {
+        return false;
+    }
+    return acc == ACC_READ || page_write || !m->wp;
+}
+
+/* The error code of a fault by this access, without PF_P and PF_RSVD. */
+static inline uint32_t walk_error(const struct walk_mode *m, enum mem_access acc, bool user)
+{
+    uint32_t err = (acc == ACC_WRITE ? PF_W : 0) | (user ? PF_U : 0);
+    return acc == ACC_FETCH && (m->smep || (m->pae && m->nxe)) ? err | PF_I : err;
+}
+
+/* PAE: read the four PDPTEs that CR3 points at, as MOV to CR3 and its like do. False: one is
+ * present with reserved bits set, which raises #GP(0) (SDM 3A 4.4.1); pdpte is then unchanged. */
+bool walk_load_pdptes(const struct walk_mode *m, struct aspace *mem, uint64_t cr3,
+                      uint64_t pdpte[4]);
 
 /* Walk for an access. user: as CPL 3 (else supervisor); ac: EFLAGS.AC for explicit supervisor
  * accesses (pass false for implicit ones). probe: change no accessed or dirty bit. Linear address

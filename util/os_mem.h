@@ -1,0 +1,17 @@
+/*
+ * Big pieces of zeroed host memory straight from the system: for guest RAM and the arrays beside
+ * it, where pages that are never touched must cost nothing.
+ */
+#ifndef DOPPEL_UTIL_OS_MEM_H
+#define DOPPEL_UTIL_OS_MEM_H
+
+#include <stddef.h>
+
+/* `bytes` of zeros, aligned to `align` (a power of two; at least the host's page size is given).
+ * huge: ask the host to back it by huge pages where it can. NULL: none to be had. */
+void *os_mem_alloc(size_t bytes, size_t align, int huge);
+
+/* Give back what os_mem_alloc gave, with the same size. NULL is ignored. */
+void os_mem_free(void *p, size_t bytes);
+
+#endif
