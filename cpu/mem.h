@@ -30,6 +30,9 @@ void mem_wr_buf(struct cpu *cpu, unsigned seg, gva la, const void *buf, unsigned
 uint8_t *mem_host_ptr(struct cpu *cpu, gva la, unsigned len, enum mem_access acc,
                       enum tlb_view view);
 
+/* After a change of DR0-3 or DR7: which pages data breakpoints watch. */
+void mem_update_watch(struct cpu *cpu);
+
 /* The fast compare of mmu/tlb.h. */
 static inline uint64_t mem_rd_view(struct cpu *cpu, unsigned seg, gva la, unsigned size,
                                    enum tlb_view view)

@@ -403,22 +403,49 @@ static struct tlb_result walk_and_fill(struct tlb *t, const struct walk_mode *m,
     return (struct tlb_result){.ok = true, .addr = r.addr};
 }
 
+/* From what is cached. False: not there, or not for this access. */
+static bool cached(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la,
+                   enum mem_access acc, enum tlb_view view, struct tlb_result *res, bool *known)
+{
+    *known = false;
+    if (!m->paging) {
+        *res = (struct tlb_result){.ok = true, .addr = la & m->a20_mask};
+        fill(t, m, mem, la, res->addr, E_USER | E_WRITE | E_EXEC | E_DIRTY, acc, view);
+        return true;
+    }
+    const struct l2_entry *e = l2_find(t->l2, la, t->pcid);
+    *known = e != NULL;
+    if (UNLIKELY(!e || !view_allows(m, e->flags, acc, view) ||
+                 (acc == ACC_WRITE && !(e->flags & E_DIRTY)))) {
+        return false;
+    }
+    gpa addr = (e->base | (la & bits_mask(e->page_bits))) & m->a20_mask;
+    *res = (struct tlb_result){.ok = true, .addr = addr};
+    fill(t, m, mem, la, addr, e->flags, acc, view);
+    return true;
+}
+
 struct tlb_result tlb_translate(struct tlb *t, const struct walk_mode *m, struct aspace *mem,
                                 gva la, enum mem_access acc, enum tlb_view view)
 {
-    if (!m->paging) {
-        gpa addr = la & m->a20_mask;
-        fill(t, m, mem, la, addr, E_USER | E_WRITE | E_EXEC | E_DIRTY, acc, view);
-        return (struct tlb_result){.ok = true, .addr = addr};
+    struct tlb_result res;
+    bool known;
+    if (LIKELY(cached(t, m, mem, la, acc, view, &res, &known))) {
+        return res;
     }
-    struct l2_entry *e = l2_find(t->l2, la, t->pcid);
-    if (UNLIKELY(!e || !view_allows(m, e->flags, acc, view) ||
-                 (acc == ACC_WRITE && !(e->flags & E_DIRTY)))) {
-        return walk_and_fill(t, m, mem, la, acc, view, e != NULL);
+    return walk_and_fill(t, m, mem, la, acc, view, known);
+}
+
+struct tlb_result tlb_probe(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la,
+                            enum mem_access acc, enum tlb_view view)
+{
+    struct tlb_result res;
+    bool known;
+    if (cached(t, m, mem, la, acc, view, &res, &known)) {
+        return res;
     }
-    gpa addr = (e->base | (la & bits_mask(e->page_bits))) & m->a20_mask;
-    fill(t, m, mem, la, addr, e->flags, acc, view);
-    return (struct tlb_result){.ok = true, .addr = addr};
+    struct walk_result r = walk_page(m, mem, la, acc, view == TLB_USER, view == TLB_SUPER_AC, true);
+    return (struct tlb_result){.ok = r.ok, .pf_err = r.err, .addr = r.addr};
 }
 
 /* --- Flushes ----------------------------------------------------------------------------------*/

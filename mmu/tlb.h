@@ -88,6 +88,11 @@ struct tlb_result {
 struct tlb_result tlb_translate(struct tlb *t, const struct walk_mode *m, struct aspace *mem,
                                 gva la, enum mem_access acc, enum tlb_view view);
 
+/* Would that succeed? Changes nothing a guest can see (no accessed or dirty bit); fills L1 if L2
+ * allows the access. */
+struct tlb_result tlb_probe(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la,
+                            enum mem_access acc, enum tlb_view view);
+
 /* For `info tlb`: each valid L2 entry. */
 void tlb_each(const struct tlb *t,
               void (*fn)(void *ctx, gva la, gpa pa, unsigned page_bits, unsigned pcid, bool user,
