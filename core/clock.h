@@ -81,6 +81,21 @@ static inline bool timer_pending(const struct timer *t)
     return t->state->deadline != VTIME_NEVER;
 }
 
+/* Ticks of an oscillator of `hz` that have passed at instant t (it started at 0), and the first
+ * instant at which `ticks` of them have. For t and results below 2^63. */
+static inline uint64_t clock_ticks(vtime t, uint64_t hz)
+{
+    __extension__ typedef unsigned __int128 u128;
+    return (uint64_t)((u128)t * hz / VTIME_SEC);
+}
+
+static inline vtime clock_tick_time(uint64_t ticks, uint64_t hz)
+{
+    __extension__ typedef unsigned __int128 u128;
+    u128 t = ((u128)ticks * VTIME_SEC + hz - 1) / hz;
+    return t >= VTIME_NEVER ? VTIME_NEVER - 1 : (vtime)t;
+}
+
 /* The earliest deadline, or VTIME_NEVER. */
 vtime clock_next(const struct clock *c);
 
