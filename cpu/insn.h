@@ -1,5 +1,5 @@
 /*
- * A decoded instruction, the table rows it comes from, and blocks of them.
+ * A decoded instruction, the table rows it comes from, and what the decoder takes and gives.
  *
  * One table (cpu/insn_*.def) says how each instruction decodes, what it reads and writes, and which
  * semantic it is. tools/mkdecode.c turns the rows into decoder chains at build time. The decoder
@@ -180,19 +180,6 @@ enum {
 };
 
 #define BLOCK_INSNS 64 /* the most instructions in a block */
-
-/* Decoded code; ends at a page's end. An instruction that straddles two pages has a block alone. */
-struct block {
-    gpa pa;  /* of the first byte */
-    gpa pa2; /* of the second page's first byte, 0 if there is none */
-    uint32_t mode;
-    uint16_t n; /* instructions */
-    uint16_t bytes;
-    bool valid;              /* false: its bytes were overwritten */
-    struct block *hash_next; /* by (pa, mode) */
-    struct block *page_next; /* blocks that start in one page */
-    struct insn insn[];      /* n, then one that returns to the run loop */
-};
 
 /* Fetch state for the decoder: up to 15 bytes from `bytes`. */
 struct decode_in {

@@ -97,8 +97,8 @@ static inline gva seg_check(struct cpu *cpu, unsigned seg, uint64_t off, unsigne
                             enum mem_access acc)
 {
     const struct seg_view *v = &cpu->segv[seg];
-    uint64_t hi = acc == ACC_WRITE ? v->hi_w : v->hi_r;
-    if (UNLIKELY(off < v->lo || off + (size - 1) > hi)) {
+    uint64_t end = acc == ACC_WRITE ? v->end_w : v->end_r;
+    if (UNLIKELY(off < v->lo || off + size > end)) {
         return seg_fault(cpu, seg);
     }
     return (uint32_t)(v->base + off);

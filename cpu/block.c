@@ -1,0 +1,466 @@
+/*
+ * The block cache; see block.h.
+ *
+ * Two hash tables over the same blocks: by (pa, mode) for look-up, by RAM page for invalidation.
+ * Sizes are fixed; when the blocks' memory passes CACHE_BYTES the whole cache is dropped, which is
+ * rare and simple. Nothing here can change what a guest sees: a block is a cache of its bytes.
+ */
+#include "cpu/block.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define HASH_SIZE   32768u
+#define PAGE_HASH   4096u
+#define CACHE_BYTES (12u << 20)
+#define MAX_CPUS    64u
+
+struct block_cache {
+    struct block *hash[HASH_SIZE];
+    struct block *page[PAGE_HASH];
+    struct block *dead; /* out of the tables, but jump caches may still name them */
+    bool remapped;      /* flush before the next look-up */
+    struct cpu *cpus[MAX_CPUS];
+    unsigned ncpus;
+    struct ram_watch {
+        struct block_cache *bc;
+        struct ram *ram;
+    } watch[8];
+    unsigned nwatch;
+    struct block_stats stats;
+};
+
+static unsigned hash_of(gpa pa, uint32_t mode)
+{
+    return (unsigned)((pa ^ pa >> 15 ^ (uint64_t)mode << 9) & (HASH_SIZE - 1));
+}
+
+static unsigned page_of(uint64_t pfn)
+{
+    return (unsigned)(pfn & (PAGE_HASH - 1));
+}
+
+/* ---- invalidation ---- */
+
+/* Does block b overlap bytes [off, off+len) of page pfn? */
+static bool overlaps(const struct block *b, uint64_t pfn, unsigned off, unsigned len)
+{
+    unsigned start = b->pa & ~PAGE_MASK, end = start + b->bytes;
+    if (b->pfn == pfn) {
+        return start < off + len && off < end;
+    }
+    return b->pfn2 == pfn && off < end - PAGE_SIZE;
+}
+
+static void invalidate(struct block_cache *bc, struct block *b)
+{
+    b->valid = false;
+    bc->stats.invalidated++;
+    for (unsigned k = 0; k < bc->ncpus; k++) {
+        if (bc->cpus[k]->running == b) {
+            bc->cpus[k]->exit_req = 1; /* the rest of it is stale */
+        }
+    }
+}
+
+static void code_hit(void *ctx, uint64_t pfn, unsigned off, unsigned len)
+{
+    const struct ram_watch *w = ctx;
+    struct block_cache *bc = w->bc;
+    struct block *next;
+    uint64_t lines = 0;
+    for (struct block *b = bc->page[page_of(pfn)]; b; b = next) {
+        next = page_of(b->pfn) == page_of(pfn) ? b->page_next : b->page2_next;
+        if (b->ram == w->ram && b->valid && overlaps(b, pfn, off, len)) {
+            invalidate(bc, b);
+        }
+    }
+    /* Keep only the lines that valid blocks still need, so that data beside dead code is cheap. */
+    for (struct block *b = bc->page[page_of(pfn)]; b; b = next) {
+        next = page_of(b->pfn) == page_of(pfn) ? b->page_next : b->page2_next;
+        if (b->ram != w->ram || !b->valid || (b->pfn != pfn && b->pfn2 != pfn)) {
+            continue;
+        }
+        unsigned first = b->pfn == pfn ? (unsigned)(b->pa & ~PAGE_MASK) : 0;
+        unsigned end = (unsigned)(b->pa & ~PAGE_MASK) + b->bytes;
+        unsigned last =
+            b->pfn == pfn ? (end > PAGE_SIZE ? 4095 : end - 1) : end - (unsigned)PAGE_SIZE - 1;
+        for (unsigned l = first >> 6; l <= last >> 6; l++) {
+            lines |= UINT64_C(1) << l;
+        }
+    }
+    w->ram->code[pfn] = lines;
+}
+
+/* The host address behind a RAM page changes: every soft TLB lets go of it. */
+static void page_moved(void *ctx, uint64_t pfn)
+{
+    const struct ram_watch *w = ctx;
+    for (unsigned k = 0; k < w->bc->ncpus; k++) {
+        tlb_drop_ram(&w->bc->cpus[k]->tlb, w->ram, pfn);
+    }
+}
+
+/* ---- lifecycle ---- */
+
+struct block_cache *block_cache_new(void)
+{
+    return calloc(1, sizeof(struct block_cache));
+}
+
+static void free_list(struct block *b)
+{
+    while (b) {
+        struct block *next = b->hash_next;
+        free(b);
+        b = next;
+    }
+}
+
+void block_cache_flush(struct block_cache *bc)
+{
+    for (unsigned h = 0; h < HASH_SIZE; h++) {
+        for (struct block *b = bc->hash[h]; b; b = b->hash_next) {
+            b->ram->code[b->pfn] = 0;
+            if (b->pfn2 != UINT64_MAX) {
+                b->ram->code[b->pfn2] = 0;
+            }
+        }
+        free_list(bc->hash[h]);
+        bc->hash[h] = NULL;
+    }
+    free_list(bc->dead);
+    bc->dead = NULL;
+    bc->remapped = false;
+    memset(bc->page, 0, sizeof bc->page);
+    for (unsigned k = 0; k < bc->ncpus; k++) {
+        assert(!bc->cpus[k]->running);
+        memset(bc->cpus[k]->jc, 0xff, sizeof bc->cpus[k]->jc);
+    }
+    bc->stats.bytes = 0;
+    bc->stats.flushes++;
+}
+
+void block_cache_free(struct block_cache *bc)
+{
+    if (bc) {
+        bc->ncpus = 0; /* the vCPUs may be gone already */
+        for (unsigned h = 0; h < HASH_SIZE; h++) {
+            free_list(bc->hash[h]);
+        }
+        free_list(bc->dead);
+        free(bc);
+    }
+}
+
+bool block_cache_add_cpu(struct block_cache *bc, struct cpu *cpu)
+{
+    if (bc->ncpus == MAX_CPUS) {
+        return false;
+    }
+    bc->cpus[bc->ncpus++] = cpu;
+    cpu->blocks = bc;
+    memset(cpu->jc, 0xff, sizeof cpu->jc);
+    return true;
+}
+
+void block_cache_watch(struct block_cache *bc, struct ram *ram)
+{
+    assert(bc->nwatch < ARRAY_LEN(bc->watch));
+    struct ram_watch *w = &bc->watch[bc->nwatch++];
+    *w = (struct ram_watch){bc, ram};
+    ram->ctx = w;
+    ram->moved = page_moved;
+    ram->code_hit = code_hit;
+}
+
+struct block_stats block_cache_stats(const struct block_cache *bc)
+{
+    return bc->stats;
+}
+
+/* ---- decoding ---- */
+
+/* Mark the lines of [off, off+len) of a page as code. On a page's first line the write tags of all
+ * soft TLBs must go, so that the next write comes to the slow path. */
+static void mark_lines(struct block_cache *bc, struct ram *ram, uint64_t pfn, unsigned off,
+                       unsigned len)
+{
+    if (ram->code[pfn] == 0) {
+        for (unsigned k = 0; k < bc->ncpus; k++) {
+            tlb_drop_ram(&bc->cpus[k]->tlb, ram, pfn);
+        }
+    }
+    ram_mark_code(ram, pfn, off, len);
+}
+
+static void mark_block(struct block_cache *bc, struct block *b)
+{
+    unsigned off = (unsigned)(b->pa & ~PAGE_MASK);
+    unsigned first = off + b->bytes > PAGE_SIZE ? (unsigned)PAGE_SIZE - off : b->bytes;
+    mark_lines(bc, b->ram, b->pfn, off, first);
+    if (b->pfn2 != UINT64_MAX) {
+        mark_lines(bc, b->ram, b->pfn2, 0, b->bytes - first);
+    }
+}
+
+static void end_insn(struct insn *e, unsigned n, unsigned off)
+{
+    memset(e, 0, sizeof *e);
+    e->fn = block_end;
+    e->k = (uint16_t)n;
+    e->off = (uint16_t)off;
+    e->row = 0xffff;
+}
+
+/* Decode a run of instructions from `bytes` into `insn`. Returns how many; *used: their bytes. 0:
+ * the first one needs more bytes than there are. */
+static unsigned decode_run(const struct cpu *cpu, const uint8_t *bytes, unsigned avail,
+                           struct insn *insn, unsigned max, unsigned *used)
+{
+    unsigned n = 0, off = 0;
+    while (n < max) {
+        struct decode_in in = {bytes + off, avail - off, cpu->mode, off, cpu->features};
+        enum decode_status st = insn_decode(&in, &insn[n]);
+        if (st == DECODE_MORE) {
+            break;
+        }
+        insn[n].k = (uint16_t)n;
+        off += insn[n].len;
+        n++;
+        if (st != DECODE_OK || insn_rows[insn[n - 1].row].sem->ends || off >= avail) {
+            break;
+        }
+    }
+    *used = off;
+    end_insn(&insn[n], n, off);
+    return n;
+}
+
+/* Physical address of a code byte; raises #PF. */
+static gpa fetch_translate(struct cpu *cpu, uint64_t lin)
+{
+    enum tlb_view view = cpu->s.cpl == 3 ? TLB_USER : TLB_SUPER;
+    const struct tlb_fetch *x = &cpu->tlb.x[view][lin >> PAGE_BITS & (TLB_X_SIZE - 1)];
+    if (x->tag == (lin & PAGE_MASK)) {
+        return x->page | (lin & ~PAGE_MASK);
+    }
+    struct tlb_result r = tlb_translate(&cpu->tlb, &cpu->walk, cpu->mem, lin, ACC_FETCH, view);
+    if (!r.ok) {
+        cpu_raise_pf(cpu, lin, r.pf_err);
+    }
+    return r.addr;
+}
+
+/* The general way: gather up to 15 bytes one by one (page ends, IP wrap, limits, registers as
+ * memory) and decode one instruction. Returns its length. Raises #PF or #GP(0) of the fetch. */
+static unsigned fetch_one(struct cpu *cpu, struct insn *insn)
+{
+    uint8_t bytes[16];
+    uint64_t page = 1; /* of the last byte fetched; 1: none yet */
+    gpa pa = 0;
+    for (unsigned k = 0; k < 16; k++) {
+        struct decode_in in = {bytes, k, cpu->mode, 0, cpu->features};
+        if (k && insn_decode(&in, insn) != DECODE_MORE) {
+            break;
+        }
+        uint64_t ip = (cpu->s.rip + k) & cpu->ip_mask;
+        bool code64 = cpu->mode & MODE_C64;
+        if (!code64 && ip > cpu->s.seg[SEG_CS].limit) {
+            cpu_gp0(cpu);
+        }
+        uint64_t lin = code64 ? ip : (uint32_t)(cpu->s.seg[SEG_CS].base + ip);
+        if ((lin & PAGE_MASK) != page) {
+            pa = fetch_translate(cpu, lin);
+            page = lin & PAGE_MASK;
+        } else {
+            pa = (pa & PAGE_MASK) | (lin & ~PAGE_MASK);
+        }
+        bytes[k] = (uint8_t)aspace_read(cpu->mem, pa, 1);
+    }
+    insn->k = 0;
+    return insn->len;
+}
+
+static struct block *find(struct block_cache *bc, gpa pa, uint32_t mode)
+{
+    for (struct block *b = bc->hash[hash_of(pa, mode)]; b; b = b->hash_next) {
+        if (b->pa == pa && b->mode == mode) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+/* Do the guest's bytes equal the block's copy? For a straddling one the caller knows page two. */
+static bool same_bytes(const struct block *b)
+{
+    uint8_t now[BLOCK_INSNS * 15];
+    unsigned off = (unsigned)(b->pa & ~PAGE_MASK);
+    unsigned first = off + b->bytes > PAGE_SIZE ? (unsigned)PAGE_SIZE - off : b->bytes;
+    memcpy(now, ram_read_ptr(b->ram, b->pfn) + off, first);
+    if (first < b->bytes) {
+        memcpy(now + first, ram_read_ptr(b->ram, b->pfn2), b->bytes - first);
+    }
+    return memcmp(now, b->copy, b->bytes) == 0;
+}
+
+static void unlink_page(struct block_cache *bc, struct block *dead, unsigned bucket)
+{
+    struct block **p = &bc->page[bucket];
+    while (*p != dead) {
+        p = page_of((*p)->pfn) == bucket ? &(*p)->page_next : &(*p)->page2_next;
+    }
+    *p = page_of(dead->pfn) == bucket ? dead->page_next : dead->page2_next;
+}
+
+/* Take an invalid block that will not come back out of the tables. */
+static void bury(struct block_cache *bc, struct block *dead)
+{
+    struct block **p = &bc->hash[hash_of(dead->pa, dead->mode)];
+    while (*p != dead) {
+        p = &(*p)->hash_next;
+    }
+    *p = dead->hash_next;
+    unlink_page(bc, dead, page_of(dead->pfn));
+    if (dead->pfn2 != UINT64_MAX && page_of(dead->pfn2) != page_of(dead->pfn)) {
+        unlink_page(bc, dead, page_of(dead->pfn2));
+    }
+    dead->hash_next = bc->dead;
+    bc->dead = dead;
+}
+
+/* Make an invalid block valid again if its bytes are back. */
+static bool revive(struct block_cache *bc, struct block *b)
+{
+    if (!b->valid && same_bytes(b)) {
+        b->valid = true;
+        mark_block(bc, b);
+        bc->stats.revived++;
+    }
+    return b->valid;
+}
+
+static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hit, uint64_t pfn2,
+                            const struct insn *insn, unsigned n, const uint8_t *bytes,
+                            unsigned nbytes)
+{
+    struct block_cache *bc = cpu->blocks;
+    size_t size = sizeof(struct block) + (n + 1) * sizeof(struct insn) + nbytes;
+    struct block *b = malloc(size);
+    if (!b) {
+        abort(); /* host memory exhausted: there is no state to save that needs less */
+    }
+    *b = (struct block){.pa = pa,
+                        .ram = hit->ram,
+                        .pfn = hit->pfn,
+                        .pfn2 = pfn2,
+                        .mode = cpu->mode,
+                        .n = (uint16_t)n,
+                        .bytes = (uint16_t)nbytes,
+                        .valid = true};
+    memcpy(b->insn, insn, (n + 1) * sizeof *insn);
+    b->copy = (uint8_t *)&b->insn[n + 1];
+    memcpy(b->copy, bytes, nbytes);
+    b->hash_next = bc->hash[hash_of(pa, b->mode)];
+    bc->hash[hash_of(pa, b->mode)] = b;
+    b->page_next = bc->page[page_of(b->pfn)];
+    bc->page[page_of(b->pfn)] = b;
+    if (pfn2 != UINT64_MAX && page_of(pfn2) != page_of(b->pfn)) {
+        b->page2_next = bc->page[page_of(pfn2)];
+        bc->page[page_of(pfn2)] = b;
+    }
+    bc->stats.bytes += size;
+    bc->stats.decoded++;
+    mark_block(bc, b);
+    return b;
+}
+
+/* An instruction that may straddle into a second page, or cannot be cached. */
+static struct block *decode_odd(struct cpu *cpu, gpa pa, const struct aspace_hit *hit, uint64_t lin)
+{
+    unsigned len = fetch_one(cpu, &cpu->scratch[0]);
+    end_insn(&cpu->scratch[1], 1, len);
+    unsigned room = (unsigned)(PAGE_SIZE - (pa & ~PAGE_MASK));
+    bool legacy = !(cpu->mode & MODE_C64);
+    bool wraps = legacy && ((cpu->s.rip + len - 1) & cpu->ip_mask) != cpu->s.rip + len - 1;
+    if (!hit->ram || !hit->whole_page || len <= room || wraps) {
+        return NULL;
+    }
+    gpa pa2 = fetch_translate(cpu, legacy ? (uint32_t)(lin + room) : lin + room);
+    struct aspace_hit hit2 = aspace_find(cpu->mem, pa2);
+    if (hit2.ram != hit->ram || !hit2.whole_page) {
+        return NULL;
+    }
+    uint8_t bytes[16];
+    memcpy(bytes, ram_read_ptr(hit->ram, hit->pfn) + (pa & ~PAGE_MASK), room);
+    memcpy(bytes + room, ram_read_ptr(hit->ram, hit2.pfn), len - room);
+    struct block *old = find(cpu->blocks, pa, cpu->mode);
+    if (old && old->pfn2 == hit2.pfn && revive(cpu->blocks, old)) {
+        return old;
+    }
+    if (old) {
+        old->valid = false; /* the second page is another one now */
+        bury(cpu->blocks, old);
+    }
+    return insert(cpu, pa, hit, hit2.pfn, cpu->scratch, 1, bytes, len);
+}
+
+static struct block *decode_new(struct cpu *cpu, gpa pa, uint64_t lin)
+{
+    struct aspace_hit hit = aspace_find(cpu->mem, pa);
+    unsigned off = (unsigned)(pa & ~PAGE_MASK);
+    unsigned avail = (unsigned)PAGE_SIZE - off;
+    if (!(cpu->mode & MODE_C64)) {
+        uint64_t limit = cpu->s.seg[SEG_CS].limit;
+        if (cpu->s.rip > limit) {
+            cpu_gp0(cpu);
+        }
+        uint64_t left = limit - cpu->s.rip + 1;
+        uint64_t wrap = cpu->ip_mask - cpu->s.rip + 1; /* 0 for the full 4 GiB */
+        left = wrap && wrap < left ? wrap : left;
+        avail = left < avail ? (unsigned)left : avail;
+    }
+    if (hit.ram && hit.whole_page) {
+        unsigned used;
+        const uint8_t *bytes = ram_read_ptr(hit.ram, hit.pfn) + off;
+        unsigned n = decode_run(cpu, bytes, avail, cpu->scratch, BLOCK_INSNS, &used);
+        if (n) {
+            return insert(cpu, pa, &hit, UINT64_MAX, cpu->scratch, n, bytes, used);
+        }
+    }
+    return decode_odd(cpu, pa, &hit, lin);
+}
+
+struct block *block_lookup_slow(struct cpu *cpu, uint64_t lin)
+{
+    struct block_cache *bc = cpu->blocks;
+    if (bc->stats.bytes > CACHE_BYTES || bc->remapped) {
+        block_cache_flush(bc);
+    }
+    bool code64 = cpu->mode & MODE_C64;
+    if (code64 && bits_sext(lin, 48) != lin) {
+        cpu_gp0(cpu);
+    }
+    gpa pa = fetch_translate(cpu, lin);
+    struct block *b = find(bc, pa, cpu->mode);
+    if (b && b->pfn2 == UINT64_MAX && revive(bc, b)) {
+        if (!code64 && cpu->s.rip + b->bytes - 1u > cpu->s.seg[SEG_CS].limit) {
+            return decode_odd(cpu, pa, &(struct aspace_hit){0}, lin);
+        }
+    } else {
+        if (b && b->pfn2 == UINT64_MAX) {
+            bury(bc, b);
+        }
+        b = decode_new(cpu, pa, lin);
+    }
+    if (b) {
+        cpu->jc[lin & (JC_SIZE - 1)] = (struct jc_entry){lin, cpu->tlb.gen, b, cpu->mode};
+    }
+    return b;
+}
+
+void block_cache_remapped(struct block_cache *bc)
+{
+    bc->remapped = true;
+}

@@ -1,0 +1,80 @@
+/*
+ * Blocks of decoded instructions and the cache of them: one per machine, shared by its vCPUs.
+ *
+ * Key: physical address of the first byte + mode bits (cpu/insn.h). A block ends behind an
+ * instruction whose semantic ends blocks, at BLOCK_INSNS, or at its page's end; an instruction that
+ * straddles two pages has a block alone. Code is marked in RAM by 64-byte lines (mmu/ram.h); a
+ * write to such a line invalidates the blocks that overlap it. An invalidated block is kept with a
+ * copy of its bytes and revived if they come back (overlays, data beside code, breakpoints of
+ * debuggers).
+ *
+ * What always holds: a valid block's bytes equal guest memory; blocks are freed only by
+ * block_cache_flush, between blocks, together with every jump cache that could name them.
+ */
+#ifndef DOPPEL_CPU_BLOCK_H
+#define DOPPEL_CPU_BLOCK_H
+
+#include "cpu/cpu.h"
+
+struct block {
+    gpa pa;             /* of the first byte */
+    struct ram *ram;    /* where it lies, and the page there */
+    uint64_t pfn, pfn2; /* pfn2: the second page of a straddling instruction, else ~0 */
+    uint32_t mode;
+    uint16_t n; /* instructions */
+    uint16_t bytes;
+    bool valid; /* false: its bytes were overwritten */
+    struct block *hash_next;
+    struct block *page_next, *page2_next; /* in the lists of blocks by page */
+    uint8_t *copy;                        /* the guest's bytes, behind insn[] */
+    struct insn insn[];                   /* n, then one that returns to the run loop */
+};
+
+struct block_cache *block_cache_new(void);
+void block_cache_free(struct block_cache *bc);
+/* Let the cache serve a vCPU and watch a RAM map (both for the machine's life; set-up time). */
+bool block_cache_add_cpu(struct block_cache *bc, struct cpu *cpu);
+void block_cache_watch(struct block_cache *bc, struct ram *ram);
+/* Drop everything; after a load. Not inside a block. */
+void block_cache_flush(struct block_cache *bc);
+/* The physical memory map changed: drop everything before the next look-up. May be called inside a
+ * block. The caller flushes the vCPUs' TLBs, which makes their jump caches stale. */
+void block_cache_remapped(struct block_cache *bc);
+/* Counters for `info`. */
+struct block_stats {
+    uint64_t decoded, revived, invalidated, flushes;
+    size_t bytes;
+};
+struct block_stats block_cache_stats(const struct block_cache *bc);
+
+/* The block at s.rip, from the jump cache, the block cache or decoded now. NULL: the code cannot be
+ * cached (not RAM, or cut short by the CS limit); then one instruction is in cpu->scratch. Raises
+ * #PF, #GP of the fetch. */
+struct block *block_lookup_slow(struct cpu *cpu, uint64_t lin);
+
+static inline uint64_t block_lin(const struct cpu *cpu)
+{
+    uint64_t base = cpu->mode & MODE_C64 ? 0 : cpu->s.seg[SEG_CS].base;
+    uint64_t lin = base + cpu->s.rip;
+    return cpu->mode & MODE_C64 ? lin : (uint32_t)lin;
+}
+
+static inline struct block *block_lookup(struct cpu *cpu)
+{
+    uint64_t lin = block_lin(cpu);
+    const struct jc_entry *e = &cpu->jc[lin & (JC_SIZE - 1)];
+    if (LIKELY(e->lin == lin && e->gen == cpu->tlb.gen && e->mode == cpu->mode &&
+               e->block->valid)) {
+        const struct block *b = e->block;
+        if (LIKELY(cpu->mode & MODE_C64) ||
+            cpu->s.rip + b->bytes - 1u <= cpu->s.seg[SEG_CS].limit) {
+            return e->block;
+        }
+    }
+    return block_lookup_slow(cpu, lin);
+}
+
+/* The instruction behind the last of a block: returns to the run loop. */
+void block_end(struct cpu *cpu, const struct insn *i);
+
+#endif

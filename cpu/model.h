@@ -1,0 +1,31 @@
+/*
+ * CPU models: what `-cpu NAME` gives. A model is a set of features, a signature and sizes; CPUID
+ * and the instruction decoder follow from it and never from the host.
+ */
+#ifndef DOPPEL_CPU_MODEL_H
+#define DOPPEL_CPU_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cpu/feature.h"
+#include "util/err.h"
+
+struct cpu_model {
+    const char *name, *help;
+    uint32_t signature;          /* CPUID.1:EAX, and EDX at reset */
+    uint32_t max_basic, max_ext; /* highest CPUID leaves; 0: no CPUID */
+    uint8_t phys_bits, lin_bits;
+    const char *brand; /* 48 bytes at most */
+    uint64_t features[FEAT_WORDS];
+};
+
+/* All models, default first; ends with name NULL. */
+extern const struct cpu_model cpu_models[];
+
+/* Parse "-cpu" text: NAME[,+feat][,-feat][,feat=on|off]...; *features is the resulting set. NULL
+ * with e: unknown model or feature (e names the nearest known one). */
+const struct cpu_model *cpu_model_parse(const char *text, uint64_t features[FEAT_WORDS],
+                                        struct err *e);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * The run loop of a vCPU: blocks, the budget, events, faults.
+ *
+ * The contract (DESIGN.md section 4, core/clock.h): cpu_run(cpu, n) consumes at most n units. A
+ * unit is one instruction, one iteration of a REP instruction, or one delivery of an event. A block
+ * is charged as a whole at its entry (budget -= n) and what did not retire is refunded when it is
+ * left in the middle: by a fault (cpu_raise comes back here by longjmp), or by insn_leave after an
+ * instruction whose access asked for it. If a block does not fit the budget, a copy of as many of
+ * its instructions as do is run instead: so where a slice ends never depends on how code was cut
+ * into blocks. With TF, breakpoints or an interrupt shadow the copy is one instruction long.
+ *
+ * Elapsed units at any moment = slice - budget - (charged - retired of the running block).
+ */
+#include "cpu/block.h"
+#include "cpu/sem.h"
+#include "cpu/sys.h"
+
+uint64_t cpu_elapsed(void *ctx)
+{
+    const struct cpu *cpu = ctx;
+    uint64_t used = cpu->slice - (uint64_t)cpu->budget;
+    if (cpu->cur) {
+        used -= cpu->charged - (uint64_t)(cpu->cur->k - cpu->k0);
+    }
+    return used;
+}
+
+/* Give back what the running block was charged for and has not retired; `retired` counts from its
+ * first instruction. */
+static void refund(struct cpu *cpu, unsigned retired)
+{
+    cpu->budget += (int64_t)cpu->charged - (int64_t)(retired - cpu->k0);
+    cpu->charged = 0;
+    cpu->cur = NULL;
+    cpu->running = NULL;
+}
+
+void block_end(struct cpu *cpu, const struct insn *i)
+{
+    cpu->s.rip = insn_ip(cpu, i);
+}
+
+void insn_leave(struct cpu *cpu, const struct insn *i)
+{
+    cpu->s.rip = insn_next_ip(cpu, i);
+    refund(cpu, i->k + 1u);
+}
+
+static void enter(struct cpu *cpu, const struct insn *first, unsigned n, const struct block *b)
+{
+    cpu->budget -= n;
+    cpu->charged = (uint16_t)n;
+    cpu->k0 = first->k;
+    cpu->blk_rip = cpu->s.rip;
+    cpu->exit_req = 0;
+    cpu->running = b;
+    cpu->cur = first;
+    first->fn(cpu, first);
+    cpu->charged = 0;
+    cpu->cur = NULL;
+    cpu->running = NULL;
+}
+
+/* Run the first n instructions of b (NULL: the one in scratch). */
+static void enter_head(struct cpu *cpu, const struct block *b, unsigned n)
+{
+    if (b) {
+        memcpy(cpu->scratch, b->insn, n * sizeof cpu->scratch[0]);
+        struct insn *e = &cpu->scratch[n];
+        *e = b->insn[n];
+        e->fn = block_end;
+    }
+    enter(cpu, cpu->scratch, n, b);
+}
+
+/* One instruction, with what TF and the interrupt shadow ask for. */
+static void single_step(struct cpu *cpu, const struct block *b)
+{
+    bool tf = cpu->s.rflags & FL_TF;
+    cpu->s.shadow = false;
+    cpu->s.shadow_ss = false;
+    enter_head(cpu, b, 1);
+    if (tf) {
+        cpu->s.db_pending |= UINT64_C(1) << 14; /* DR6.BS: a trap after this instruction */
+    }
+    cpu_update_attn(cpu);
+}
+
+static bool wants_single(const struct cpu *cpu)
+{
+    return (cpu->s.rflags & FL_TF) || cpu->s.shadow || (cpu->s.dr[7] & 0xff);
+}
+
+static void run_some(struct cpu *cpu)
+{
+    const struct block *b = block_lookup(cpu);
+    if (UNLIKELY(cpu->attn) && wants_single(cpu)) {
+        single_step(cpu, b);
+    } else if (LIKELY(b && b->n <= cpu->budget)) {
+        enter(cpu, b->insn, b->n, b);
+    } else if (b) {
+        enter_head(cpu, b, (unsigned)cpu->budget);
+    } else {
+        enter_head(cpu, NULL, 1);
+    }
+}
+
+/* cpu_raise came here: put RIP on the faulting instruction, then deliver. */
+static void take_fault(struct cpu *cpu)
+{
+    if (cpu->cur) {
+        cpu->s.rip = insn_ip(cpu, cpu->cur);
+        refund(cpu, cpu->cur->k);
+    }
+    /* A delivery costs one unit, whatever further faults it meets on its way. */
+    if (cpu->polling || !cpu->delivering) {
+        cpu->budget--;
+    }
+    cpu->polling = false;
+    event_fault(cpu);
+    cpu_update_attn(cpu);
+}
+
+uint64_t cpu_run(struct cpu *cpu, uint64_t n)
+{
+    cpu->slice = n;
+    cpu->budget = (int64_t)n;
+    cpu->stop = false;
+    cpu->cur = NULL;
+    cpu->charged = 0;
+    cpu->polling = false;
+    cpu_update_attn(cpu);
+    if (setjmp(cpu->fault)) {
+        take_fault(cpu);
+    }
+    while (cpu->budget > 0 && !cpu->stop) {
+        if (UNLIKELY(cpu->attn)) {
+            cpu->polling = true;
+            cpu->budget -= event_poll(cpu);
+            cpu->polling = false;
+            if (cpu->s.activity != CPU_RUNNING) {
+                break;
+            }
+            if (cpu->budget <= 0) {
+                break;
+            }
+        }
+        run_some(cpu);
+    }
+    uint64_t used = n - (uint64_t)cpu->budget;
+    cpu->s.icount += used;
+    return used;
+}
