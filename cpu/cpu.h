@@ -113,15 +113,15 @@ enum {
 #define EFER_NXE (1u << 11)
 
 /* A segment register as a memory access sees it; derived from s.seg by seg_update(). A read of
- * [off, off+size) is allowed if lo <= off and off + size <= end_r; a write likewise with end_w. 0 as
- * an end: never. */
+ * [off, off+size) is allowed if lo <= off and off + size <= end_r; a write likewise with end_w. 0
+ * as an end: never. */
 struct seg_view {
     uint64_t base;
     uint64_t lo, end_r, end_w;
 };
 
-struct cpu_model;   /* cpu/model.h */
-struct block;       /* cpu/block.h */
+struct cpu_model; /* cpu/model.h */
+struct block;     /* cpu/block.h */
 struct block;
 struct block_cache; /* cpu/block.c: one per machine, shared by its vCPUs */
 
@@ -156,9 +156,9 @@ struct cpu {
     struct seg_view segv[8];
 
     /* --- cold, derived or configuration --- */
-    unsigned index; /* APIC id and number in the machine */
-    uint64_t seed;               /* of RDRAND, a property; from the machine through the gate */
-    char model_name[32];         /* a property */
+    unsigned index;      /* APIC id and number in the machine */
+    uint64_t seed;       /* of RDRAND, a property; from the machine through the gate */
+    char model_name[32]; /* a property */
     const struct cpu_model *model;
     uint64_t features[FEAT_WORDS];
     struct walk_mode walk; /* cpu_update_walk() after any change of CR0/3/4, EFER, A20 */
@@ -173,12 +173,12 @@ struct cpu {
         bool has_err;
         uint32_t err;
     } exc;
-    bool delivering;        /* an event is being delivered: a further fault combines with it */
-    uint8_t delivering_vec; /* 0xff: an interrupt (benign for #DF) */
-    bool stop;              /* cpu_run returns at the next boundary (clock kick, requests) */
-    bool ferr;              /* FERR# level, to the PIC's IRQ 13 by pin "ferr" */
-    bool polling;                  /* inside event_poll: its unit is not charged yet */
-    const struct block *running;   /* the block being run, also while a copy of its head is */
+    bool delivering;             /* an event is being delivered: a further fault combines with it */
+    uint8_t delivering_vec;      /* 0xff: an interrupt (benign for #DF) */
+    bool stop;                   /* cpu_run returns at the next boundary (clock kick, requests) */
+    bool ferr;                   /* FERR# level, to the PIC's IRQ 13 by pin "ferr" */
+    bool polling;                /* inside event_poll: its unit is not charged yet */
+    const struct block *running; /* the block being run, also while a copy of its head is */
     struct insn scratch[BLOCK_INSNS + 1]; /* head of a block that does not fit the budget, or code
                                              that is not cached (not RAM, cut by the CS limit) */
     struct jc_entry jc[JC_SIZE];

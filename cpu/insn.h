@@ -87,28 +87,28 @@ struct insn {
  * wide: b 1, w 2, d 4, q 8, v = operand size, z = min(operand size, 4), y = 4 or 8 by W,
  * x = 16 or 32 by VEX.L, dq 16, ss/sd scalar, p far pointer, s descriptor-table operand. */
 // clang-format off
-#define INSN_OPERANDS(X)                                                                               \
-    X(_)                                                                                               \
-    X(Eb)                                                                                              \
-    X(Ew) X(Ed) X(Eq) X(Ev) X(Ey) X(Ez) /* general register or memory */                               \
-        X(Rw) X(Rd) X(Rq) X(Rv) X(Ry)   /* modrm.rm, register only */                                  \
-        X(M) X(Mb) X(Mw) X(Md) X(Mq) X(Mv) X(My) X(Mz) X(Mp) X(Ms) X(Mdq) X(Mx) X(Mt) X(Ma)            \
-            X(RdMb) X(RdMw) X(RyMb) X(RyMw)       /* 32-bit/y register, or 8/16-bit memory */          \
-        X(Gb) X(Gw) X(Gd) X(Gq) X(Gv) X(Gy) X(Gz) /* modrm.reg */                                      \
-        X(By)                                     /* VEX.vvvv general register */                      \
-        X(Zb) X(Zv)                               /* register in the opcode's low bits */              \
-        X(AL) X(CL) X(DX) X(rAXv) X(rAXz) X(One)  /* fixed */                                          \
-        X(Ib) X(sIb) X(Iw) X(Iz) X(Iv) X(Ibb)     /* sIb: sign-extended; Iz: sign-extended to 64;      \
-                                                     Iv: full 64-bit; Ibb: a second byte, into imm2 */ \
-        X(Jb) X(Jz) X(Ap) X(Ob) X(Ov) X(Sw) X(Cy)                                                      \
-            X(Dy)                           /* modrm.reg: segment, control, debug register */          \
-        X(Xb) X(Xv) X(Xz) X(Yb) X(Yv) X(Yz) /* [rSI] with segment, ES:[rDI] */                         \
-        X(Pq) X(Pd) X(Qq) X(Qd) X(Nq)       /* MMX: modrm.reg; rm or memory; rm register only */       \
-        X(Vx) X(Vdq) X(Vq) X(Vd) X(Vss) X(Vsd)       /* modrm.reg */                                   \
-        X(Wx) X(Wdq) X(Wq) X(Wd) X(Ww) X(Wss) X(Wsd) /* modrm.rm or memory */                          \
-        X(Ux) X(Udq) X(Uq) X(Uss) X(Usd)             /* modrm.rm, register only */                     \
-        X(Hx) X(Hdq) X(Hq) X(Hss) X(Hsd)             /* VEX.vvvv */                                    \
-        X(Lx) X(Ldq)                                 /* is4: register in imm8[7:4] */                  \
+#define INSN_OPERANDS(X)                                                                           \
+    X(_)                                                                                           \
+    X(Eb)                                                                                          \
+    X(Ew) X(Ed) X(Eq) X(Ev) X(Ey) X(Ez) /* general register or memory */                           \
+        X(Rw) X(Rd) X(Rq) X(Rv) X(Ry)   /* modrm.rm, register only */                              \
+        X(M) X(Mb) X(Mw) X(Md) X(Mq) X(Mv) X(My) X(Mz) X(Mp) X(Ms) X(Mdq) X(Mx) X(Mt) X(Ma)        \
+            X(RdMb) X(RdMw) X(RyMb) X(RyMw)       /* 32-bit/y register, or 8/16-bit memory */      \
+        X(Gb) X(Gw) X(Gd) X(Gq) X(Gv) X(Gy) X(Gz) /* modrm.reg */                                  \
+        X(By)                                     /* VEX.vvvv general register */                  \
+        X(Zb) X(Zv)                               /* register in the opcode's low bits */          \
+        X(AL) X(CL) X(DX) X(rAXv) X(rAXz) X(One)  /* fixed */                                      \
+        X(Ib) X(sIb) X(Iw) X(Iz) X(Iv) X(Ibb)     /* sIb: sign-extended; Iz: sign-extended to 64;  \
+                                                     Iv: full 64-bit; Ibb: second byte, in imm2 */ \
+        X(Jb) X(Jz) X(Ap) X(Ob) X(Ov) X(Sw) X(Cy)                                                  \
+            X(Dy)                           /* modrm.reg: segment, control, debug register */      \
+        X(Xb) X(Xv) X(Xz) X(Yb) X(Yv) X(Yz) /* [rSI] with segment, ES:[rDI] */                     \
+        X(Pq) X(Pd) X(Qq) X(Qd) X(Nq)       /* MMX: modrm.reg; rm or memory; rm register only */   \
+        X(Vx) X(Vdq) X(Vq) X(Vd) X(Vss) X(Vsd)       /* modrm.reg */                               \
+        X(Wx) X(Wdq) X(Wq) X(Wd) X(Ww) X(Wss) X(Wsd) /* modrm.rm or memory */                      \
+        X(Ux) X(Udq) X(Uq) X(Uss) X(Usd)             /* modrm.rm, register only */                 \
+        X(Hx) X(Hdq) X(Hq) X(Hss) X(Hsd)             /* VEX.vvvv */                                \
+        X(Lx) X(Ldq)                                 /* is4: register in imm8[7:4] */              \
         X(ST0) X(STi)                                /* x87 */
 
 // clang-format on
@@ -152,8 +152,9 @@ enum {
     A_EXACT = 1u << 21,  /* this row wins over rows without it when several match */
 };
 
-#define NOREG 0xffff /* the row does not look at modrm.reg; 0..7: group; 0xc0..0xff: whole modrm   \
-                      */
+#define NOREG                                                                                      \
+    0xffff /* the row does not look at modrm.reg; 0..7: group; 0xc0..0xff: whole modrm             \
+            */
 
 struct insn_row {
     const char *name;
