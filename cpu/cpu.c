@@ -319,6 +319,7 @@ static void cpu_dev_fini(struct dev *d)
 static const struct prop cpu_props[] = {
     {"model", PROP_STR, offsetof(struct cpu, model_name), "", 0, 0, "CPU model and features"},
     {"index", PROP_U32, offsetof(struct cpu, index), "0", 0, 254, "number and APIC id"},
+    {"cpus", PROP_U32, offsetof(struct cpu, cpus), "1", 1, 255, "vCPUs in the machine"},
     {"seed", PROP_U64, offsetof(struct cpu, seed), "0", 0, UINT64_MAX, "seed of RDRAND"},
     {0},
 };

@@ -159,6 +159,7 @@ struct cpu {
     unsigned index;      /* APIC id and number in the machine */
     uint64_t seed;       /* of RDRAND, a property; from the machine through the gate */
     char model_name[32]; /* a property */
+    uint32_t cpus;       /* in the machine, a property; CPUID shows it */
     const struct cpu_model *model;
     uint64_t features[FEAT_WORDS];
     struct walk_mode walk; /* cpu_update_walk() after any change of CR0/3/4, EFER, A20 */
