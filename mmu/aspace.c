@@ -205,7 +205,8 @@ bool aspace_check(const struct aspace *as, struct err *e)
     return true;
 }
 
-/* The range of `addr`; or NULL, with *end the end of the hole (exclusive). */
+/* The range of `addr`; or NULL, with *end the end of the hole (exclusive; 0: none, so that the
+ * difference to an address is right). */
 static const struct flat_range *find_range(struct aspace *as, uint64_t addr, uint64_t *end)
 {
     if (LIKELY(as->last < as->nflat)) {
@@ -229,7 +230,7 @@ static const struct flat_range *find_range(struct aspace *as, uint64_t addr, uin
         *end = as->flat[lo].end;
         return &as->flat[lo];
     }
-    *end = lo < as->nflat ? as->flat[lo].base : UINT64_MAX;
+    *end = lo < as->nflat ? as->flat[lo].base : 0;
     return NULL;
 }
 

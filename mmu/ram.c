@@ -181,6 +181,7 @@ bool ram_init(struct ram *r, uint64_t bytes)
 
 void ram_fini(struct ram *r)
 {
+    r->moved = NULL; /* whoever listened may be gone */
     if (r->page && r->pool) {
         ram_drop_all(r);
     }
