@@ -10,10 +10,10 @@
  *     FORM_TRI(imul3, f)          dst = f(cpu, w, src, immediate)
  *
  * Every handler has a fast path (registers, immediates, a soft TLB hit in the segment's limits)
- * that calls nothing and ends in a tail jump to the next instruction, so the compiler needs no stack
- * frame; everything else is the whole instruction again in a cold function of its own, which does
- * all checks and may raise. Values are zero-extended to their width when read; bits above the width
- * of an immediate and of a result are ignored.
+ * that calls nothing and ends in a tail jump to the next instruction, so the compiler needs no
+ * stack frame; everything else is the whole instruction again in a cold function of its own, which
+ * does all checks and may raise. Values are zero-extended to their width when read; bits above the
+ * width of an immediate and of a result are ignored.
  *
  * What always holds: checks before effects. A read-modify-write asks for the write first; the
  * operation, which sets flags, runs when nothing can fault any more. After a hit in the soft TLB no
@@ -47,7 +47,7 @@ FORM_INLINE bool form_la(const struct cpu *cpu, const struct insn *i, unsigned s
         return true;
     }
     *la = (uint32_t)(v->base + off);
-    return off >= v->lo && off + (size - 1) <= (wr ? v->hi_w : v->hi_r);
+    return off >= v->lo && off + size <= (wr ? v->end_w : v->end_r);
 }
 
 /* Host address of [la, la+size) for reading or writing, NULL if the soft TLB has none. */
@@ -58,7 +58,8 @@ FORM_INLINE void *form_tlb(const struct cpu *cpu, gva la, unsigned size, bool wr
     if (LIKELY(((la ^ tag) & (PAGE_MASK | (size - 1))) == 0)) {
         void *p = (void *)(uintptr_t)(la + (wr ? e->bias_w : e->bias_r));
         if (!p) {
-            __builtin_unreachable(); /* a valid entry never maps to NULL: spares the callers a test */
+            __builtin_unreachable(); /* a valid entry never maps to NULL: spares the callers a test
+                                      */
         }
         return p;
     }
@@ -77,7 +78,7 @@ FORM_INLINE void *form_stk(const struct cpu *cpu, uint64_t sp, unsigned size, bo
     gva la = sp;
     if (!(cpu->mode & MODE_FLAT)) {
         const struct seg_view *v = &cpu->segv[SEG_SS];
-        if (UNLIKELY(sp < v->lo || sp + (size - 1) > (wr ? v->hi_w : v->hi_r))) {
+        if (UNLIKELY(sp < v->lo || sp + size > (wr ? v->end_w : v->end_r))) {
             return NULL;
         }
         la = (uint32_t)(v->base + sp);

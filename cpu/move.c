@@ -81,6 +81,17 @@ SEM(xchg)
     op_set(cpu, i, 1, a);
 }
 
+/* XCHG rAX, r (90-97). 90 itself is NOP: it does not clear the upper half of RAX; with F3, PAUSE.
+ */
+SEM(xchg_acc)
+{
+    if (i->ra != i->rb) {
+        uint64_t a = op_get(cpu, i, 0), b = op_get(cpu, i, 1);
+        op_set(cpu, i, 0, b);
+        op_set(cpu, i, 1, a);
+    }
+}
+
 /* BSWAP of a 16-bit register is undefined; processors clear it. */
 SEM(bswap)
 {
@@ -124,12 +135,14 @@ SEM(cwd)
 
 SEM(lahf)
 {
+    (void)i;
     uint32_t fl = flags_arith(cpu) & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF);
     cpu->s.gpr[REG_RAX] = (cpu->s.gpr[REG_RAX] & ~UINT64_C(0xff00)) | (fl | FL_1) << 8;
 }
 
 SEM(sahf)
 {
+    (void)i;
     uint32_t of = flags_arith(cpu) & FL_OF;
     flags_set_arith(cpu, (cpu->s.gpr[REG_RAX] >> 8 & 0xff) | of);
 }
@@ -137,6 +150,7 @@ SEM(sahf)
 /* SALC (D6), undocumented on all processors: AL = CF ? 0xff : 0. */
 SEM(salc)
 {
+    (void)i;
     gpr_set(cpu, REG_RAX, 1, flag_cf(cpu) ? 0xff : 0);
 }
 
@@ -173,12 +187,6 @@ static void nop_any(struct cpu *cpu, const struct insn *i)
     insn_chain(cpu, i);
 }
 const struct sem sem_nop = {nop_any, NULL, false};
-
-/* PAUSE: with more than one vCPU it gives way to the next, at the end of its block. */
-SEM(pause)
-{
-    (void)cpu, (void)i;
-}
 
 /* UD0, UD1, UD2 and opcodes that exist only to fault. */
 SEM_END(ud)

@@ -100,6 +100,13 @@ SEM(push_sp86)
     stk_push(cpu, 2, (cpu->s.gpr[REG_RSP] - 2) & 0xffff);
 }
 
+/* FF /6 and its alias FF /7 on the 8086: likewise for SP. */
+SEM(push86)
+{
+    uint64_t v = op_get(cpu, i, 0);
+    stk_push(cpu, 2, i->mod3 && i->rm == REG_RSP ? v - 2 : v);
+}
+
 /* ---- PUSHA, POPA: A_I64, so 16 or 32-bit only ---- */
 SEM(pusha)
 {
