@@ -21,12 +21,12 @@
 
 // clang-format off
 const struct cpu_model cpu_models[] = {
-    {"doppel64", "x86-64-v3 with AES, PCLMUL, SHA and RDRAND (default)", 0x000906a3, 0x16, 0x80000008,
-     46, 48, BRAND, "nehalem",
+    {"doppel64", "x86-64-v3 with AES, PCLMUL, SHA and RDRAND (default)", 0x000906a3, 0x16,
+     0x80000008, 46, 48, BRAND, "nehalem",
      "x2apic pcid pclmulqdq aes fma movbe tsc_deadline xsave avx f16c rdrand hypervisor fsgsbase "
      "tsc_adjust bmi1 avx2 smep bmi2 erms invpcid rdseed fdp_excptn_only zero_fcs_fds adx smap "
-     "clflushopt clwb sha umip rdpid fsrm md_clear spec_ctrl ssbd arch_capabilities xsaveopt xsavec "
-     "xgetbv1 xsaves abm prefetchw pdpe1gb invtsc"},
+     "clflushopt clwb sha umip rdpid fsrm md_clear spec_ctrl ssbd arch_capabilities xsaveopt "
+     "xsavec xgetbv1 xsaves abm prefetchw pdpe1gb invtsc"},
     {"nehalem", "Core i7 of 2008: SSE4.2", 0x000106a5, 0xb, 0x80000008, 40, 48,
      "Intel(R) Core(TM) i7 CPU 920 (doppel)", "core2", "sse4_1 sse4_2 popcnt rdtscp"},
     {"core2", "Core 2 Duo: 64-bit, SSSE3", 0x000006fb, 0xa, 0x80000008, 36, 48,
@@ -172,8 +172,7 @@ const struct cpu_model *cpu_model_parse(const char *text, uint64_t set[FEAT_WORD
 static void feature_bits(const struct cpu *cpu, uint32_t leaf, uint32_t sub, uint32_t out[4])
 {
     for (unsigned f = 0; f < FEAT_COUNT; f++) {
-        if (features[f].leaf == leaf && features[f].sub == sub &&
-            cpu_has(cpu, (enum feature)f)) {
+        if (features[f].leaf == leaf && features[f].sub == sub && cpu_has(cpu, (enum feature)f)) {
             out[features[f].reg] |= 1u << features[f].bit;
         }
     }
@@ -209,7 +208,9 @@ static void leaf_4(const struct cpu *cpu, uint32_t sub, uint32_t out[4])
         uint8_t type, level, ways;
         uint16_t sets;
         bool shared;
-    } cache[4] = {{1, 1, 8, 64, false}, {2, 1, 8, 64, false}, {3, 2, 16, 1024, false},
+    } cache[4] = {{1, 1, 8, 64, false},
+                  {2, 1, 8, 64, false},
+                  {3, 2, 16, 1024, false},
                   {3, 3, 16, 16384, true}};
     if (sub < 4) {
         uint32_t cores = cpu->cpus - 1;
@@ -319,7 +320,9 @@ static void leaf_extended(const struct cpu *cpu, uint32_t leaf, uint32_t out[4])
     case 0x80000000:
         out[CPUID_EAX] = cpu->model->max_ext;
         break;
-    case 0x80000002: case 0x80000003: case 0x80000004:
+    case 0x80000002:
+    case 0x80000003:
+    case 0x80000004:
         text_regs(out, cpu->model->brand, 16 * (leaf - 0x80000002));
         break;
     case 0x80000006:
