@@ -11,7 +11,7 @@
 #include "core/dev.h"
 
 /* One row per class. */
-#define HW_CLASSES(X) X(i8259) X(i8254) X(mc146818)
+#define HW_CLASSES(X) X(i8259) X(i8254) X(mc146818) X(uart16550) X(debugcon) X(isa_debug_exit)
 
 #define X(name) extern const struct dev_class name##_class;
 HW_CLASSES(X)
