@@ -266,7 +266,10 @@ static unsigned fetch_one(struct cpu *cpu, struct insn *insn)
         }
         uint64_t ip = (cpu->s.rip + k) & cpu->ip_mask;
         bool code64 = cpu->mode & MODE_C64;
-        if (!code64 && ip > cpu->s.seg[SEG_CS].limit) {
+        /* Only the 8086 goes on at offset 0 behind 0xffff; others fault, unless the limit is 4 GiB.
+         */
+        bool wraps = cpu_has(cpu, FEAT_only86) || cpu->s.seg[SEG_CS].limit == 0xffffffffu;
+        if (!code64 && (wraps ? ip : cpu->s.rip + k) > cpu->s.seg[SEG_CS].limit) {
             cpu_gp0(cpu);
         }
         uint64_t lin = code64 ? ip : (uint32_t)(cpu->s.seg[SEG_CS].base + ip);
