@@ -1,0 +1,164 @@
+/*
+ * SSE and AVX floating-point arithmetic, comparison and rounding. See cpu/vecfp.h for the drivers.
+ *
+ * RCPPS and RSQRTPS give the value that cpu/fp defines, the same on every host: within the SDM's
+ * bound of 1.5 * 2^-12, and raise nothing.
+ *
+ * Sources: SDM 2A, 2B, 2C, the entries of the same names.
+ */
+#include "cpu/vecfp.h"
+
+noreturn void vecfp_fault(struct cpu *cpu, const struct fp_env *e)
+{
+    cpu->s.mxcsr |= fp_sse_flags(e);
+    cpu_raise(cpu, cpu->s.cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
+}
+
+// clang-format off
+FEACH(addps,  uint32_t, d, f32_add(e, x, y))
+FEACH(addpd,  uint64_t, q, f64_add(e, x, y))
+FEACH(subps,  uint32_t, d, f32_sub(e, x, y))
+FEACH(subpd,  uint64_t, q, f64_sub(e, x, y))
+FEACH(mulps,  uint32_t, d, f32_mul(e, x, y))
+FEACH(mulpd,  uint64_t, q, f64_mul(e, x, y))
+FEACH(divps,  uint32_t, d, f32_div(e, x, y))
+FEACH(divpd,  uint64_t, q, f64_div(e, x, y))
+FEACH(minps,  uint32_t, d, f32_min(e, x, y))
+FEACH(minpd,  uint64_t, q, f64_min(e, x, y))
+FEACH(maxps,  uint32_t, d, f32_max(e, x, y))
+FEACH(maxpd,  uint64_t, q, f64_max(e, x, y))
+FEACH(sqrtps, uint32_t, d, f32_sqrt(e, y))
+FEACH(sqrtpd, uint64_t, q, f64_sqrt(e, y))
+FEACH(rcpps,   uint32_t, d, ((void)e, f32_rcp(y)))
+FEACH(rsqrtps, uint32_t, d, ((void)e, f32_rsqrt(y)))
+FEACH(addsubps, uint32_t, d, k & 1 ? f32_add(e, x, y) : f32_sub(e, x, y))
+FEACH(addsubpd, uint64_t, q, k & 1 ? f64_add(e, x, y) : f64_sub(e, x, y))
+FEACH_I(roundps, uint32_t, d, f32_round(e, y, imm))
+FEACH_I(roundpd, uint64_t, q, f64_round(e, y, imm))
+/* imm: the predicate; the legacy forms have three bits of it. */
+FEACH_I(vcmpps, uint32_t, d, f32_cmp_pred(e, x, y, imm & 31) ? -1 : 0)
+FEACH_I(vcmppd, uint64_t, q, f64_cmp_pred(e, x, y, imm & 31) ? -1 : 0)
+FEACH_I(cmpps,  uint32_t, d, f32_cmp_pred(e, x, y, imm & 7) ? -1 : 0)
+FEACH_I(cmppd,  uint64_t, q, f64_cmp_pred(e, x, y, imm & 7) ? -1 : 0)
+
+#define FSEM_FOUR(ps, ss, pd, sd)                            \
+    FSEM_PACKED2(ps) FSEM_SCALAR(ss, ps, 4)                  \
+    FSEM_PACKED2(pd) FSEM_SCALAR(sd, pd, 8)
+FSEM_FOUR(addps,  addss,  addpd,  addsd)
+FSEM_FOUR(subps,  subss,  subpd,  subsd)
+FSEM_FOUR(mulps,  mulss,  mulpd,  mulsd)
+FSEM_FOUR(divps,  divss,  divpd,  divsd)
+FSEM_FOUR(minps,  minss,  minpd,  minsd)
+FSEM_FOUR(maxps,  maxss,  maxpd,  maxsd)
+FSEM_FOUR(sqrtps, sqrtss, sqrtpd, sqrtsd)
+FSEM_PACKED2(rcpps)    FSEM_SCALAR(rcpss, rcpps, 4)
+FSEM_PACKED2(rsqrtps)  FSEM_SCALAR(rsqrtss, rsqrtps, 4)
+FSEM_PACKED2(addsubps) FSEM_PACKED2(addsubpd)
+FSEM_PACKED2_I(roundps) FSEM_SCALAR_I(roundss, roundps, 4)
+FSEM_PACKED2_I(roundpd) FSEM_SCALAR_I(roundsd, roundpd, 8)
+SEM(cmpps)  { fp_sse_imm(cpu, i, cmpps_op); }
+SEM(cmppd)  { fp_sse_imm(cpu, i, cmppd_op); }
+SEM(vcmpps) { fp_avx_imm(cpu, i, vcmpps_op); }
+SEM(vcmppd) { fp_avx_imm(cpu, i, vcmppd_op); }
+FSEM_SCALAR_I(cmpss,  cmpps, 4)  FSEM_SCALAR_I(cmpsd,  cmppd, 8)
+FSEM_SCALAR_I(vcmpss, vcmpps, 4) FSEM_SCALAR_I(vcmpsd, vcmppd, 8)
+    // clang-format on
+
+    /* ---- horizontal add and subtract, in each 128-bit lane ---- */
+    static ALWAYS_INLINE void horiz_ps(struct fp_env *e, union vec *d, const union vec *a,
+                                       const union vec *b, unsigned n, bool subtract)
+{
+    for (unsigned k = 0; k < n / 4; k++) {
+        const union vec *s = k & 2 ? b : a;
+        unsigned from = (k & ~3u) + 2 * (k & 1);
+        uint32_t x = s->d[VD(from)], y = s->d[VD(from + 1)];
+        d->d[VD(k)] = subtract ? f32_sub(e, x, y) : f32_add(e, x, y);
+    }
+}
+
+static ALWAYS_INLINE void horiz_pd(struct fp_env *e, union vec *d, const union vec *a,
+                                   const union vec *b, unsigned n, bool subtract)
+{
+    for (unsigned k = 0; k < n / 8; k++) {
+        const union vec *s = k & 1 ? b : a;
+        uint64_t x = s->q[k & ~1u], y = s->q[k | 1u];
+        d->q[k] = subtract ? f64_sub(e, x, y) : f64_add(e, x, y);
+    }
+}
+
+// clang-format off
+#define FHORIZ(op, how, subtract)                                                           \
+    static ALWAYS_INLINE void op##_op(struct fp_env *e, union vec *d, const union vec *a,   \
+                                      const union vec *b, unsigned n)                       \
+    {                                                                                       \
+        how(e, d, a, b, n, subtract);                                                       \
+    }                                                                                       \
+    FSEM_PACKED2(op)
+FHORIZ(haddps, horiz_ps, false)
+FHORIZ(hsubps, horiz_ps, true)
+FHORIZ(haddpd, horiz_pd, false)
+FHORIZ(hsubpd, horiz_pd, true)
+// clang-format on
+
+/* ---- dot products: imm[7:4] selects the products, imm[3:0] where the sum goes ---- */
+/* Intel sums (p0 + p1) + (p2 + p3); products not selected are +0 and raise nothing. An unmasked
+ * exception of the products stops the instruction before the sums (SDM 2A DPPS). */
+static ALWAYS_INLINE void dpps_op(struct fp_env *e, union vec *d, const union vec *a,
+                                  const union vec *b, unsigned n, unsigned imm)
+{
+    uint32_t p[8], sum[2] = {0, 0};
+    for (unsigned k = 0; k < n / 4; k++) {
+        p[k] = imm >> (4 + (k & 3)) & 1 ? f32_mul(e, a->d[VD(k)], b->d[VD(k)]) : 0;
+    }
+    for (unsigned lane = 0; lane < n / 16 && !fp_env_unmasked(e); lane++) {
+        const uint32_t *q = p + 4 * lane;
+        uint32_t lo = f32_add(e, q[0], q[1]), hi = f32_add(e, q[2], q[3]);
+        if (!fp_env_unmasked(e)) {
+            sum[lane] = f32_add(e, lo, hi);
+        }
+    }
+    for (unsigned k = 0; k < n / 4; k++) {
+        d->d[VD(k)] = imm >> (k & 3) & 1 ? sum[k / 4] : 0;
+    }
+}
+
+static ALWAYS_INLINE void dppd_op(struct fp_env *e, union vec *d, const union vec *a,
+                                  const union vec *b, unsigned n, unsigned imm)
+{
+    uint64_t p[2], sum = 0;
+    (void)n;
+    for (unsigned k = 0; k < 2; k++) {
+        p[k] = imm >> (4 + k) & 1 ? f64_mul(e, a->q[k], b->q[k]) : 0;
+    }
+    if (!fp_env_unmasked(e)) {
+        sum = f64_add(e, p[0], p[1]);
+    }
+    for (unsigned k = 0; k < 2; k++) {
+        d->q[k] = imm >> k & 1 ? sum : 0;
+    }
+}
+
+FSEM_PACKED2_I(dpps)
+FSEM_PACKED2_I(dppd)
+
+/* ---- COMISS and the like: flags, and nothing is written on an unmasked exception ---- */
+static ALWAYS_INLINE void comi(struct cpu *cpu, const struct insn *i, unsigned n, bool signal_qnan)
+{
+    vec_check(cpu, i);
+    union vec b = vec_w(cpu, i, n, false), a = vec_get(cpu, i->reg, 16);
+    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    enum fp_rel r = n == 4 ? f32_compare(&e, a.d[VD(0)], b.d[VD(0)], signal_qnan)
+                           : f64_compare(&e, a.q[0], b.q[0], signal_qnan);
+    vecfp_commit(cpu, &e);
+    flags_set_arith(cpu, r == FP_UNORDERED ? FL_ZF | FL_PF | FL_CF
+                         : r == FP_LESS    ? FL_CF
+                         : r == FP_EQUAL   ? FL_ZF
+                                           : 0);
+}
+
+// clang-format off
+SEM(comiss)  { comi(cpu, i, 4, true); }
+SEM(comisd)  { comi(cpu, i, 8, true); }
+SEM(ucomiss) { comi(cpu, i, 4, false); }
+SEM(ucomisd) { comi(cpu, i, 8, false); }
+// clang-format on
