@@ -7,6 +7,8 @@
  */
 #include "cpu/block.h"
 
+#include "util/disasm.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -344,6 +346,21 @@ static bool revive(struct block_cache *bc, struct block *b)
     return b->valid;
 }
 
+/* -d in_asm: the block's instructions, as they were decoded. */
+static void log_block(const struct cpu *cpu, const struct block *b)
+{
+    struct log *log = cpu->dev.env->log;
+    unsigned bits = b->mode & MODE_C64 ? 64 : b->mode & MODE_C32 ? 32 : 16;
+    log_line(log, LOG_in_asm, "---- block at physical 0x%llx, %u-bit, %u instructions",
+             (unsigned long long)b->pa, bits, b->n);
+    for (unsigned k = 0; k < b->n; k++) {
+        char text[128];
+        uint64_t pc = cpu->s.rip + b->insn[k].off;
+        disasm_insn(bits, pc, b->copy + b->insn[k].off, b->insn[k].len, text, sizeof text);
+        log_line(log, LOG_in_asm, "0x%08llx:  %s", (unsigned long long)pc, text);
+    }
+}
+
 static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hit, uint64_t pfn2,
                             const struct insn *insn, unsigned n, const uint8_t *bytes,
                             unsigned nbytes)
@@ -376,6 +393,9 @@ static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hi
     bc->stats.bytes += size;
     bc->stats.decoded++;
     mark_block(bc, b);
+    if (UNLIKELY(log_on(cpu->dev.env->log, LOG_in_asm))) {
+        log_block(cpu, b);
+    }
     return b;
 }
 

@@ -178,6 +178,7 @@ struct cpu {
     uint8_t delivering_vec;      /* 0xff: an interrupt (benign for #DF) */
     bool stop;                   /* cpu_run returns at the next boundary (clock kick, requests) */
     bool ferr;                   /* FERR# level, to the PIC's IRQ 13 by pin "ferr" */
+    bool log_exec;               /* -d exec is on; read once a slice */
     bool polling;                /* inside event_poll: its unit is not charged yet */
     const struct block *running; /* the block being run, also while a copy of its head is */
     struct insn scratch[BLOCK_INSNS + 1]; /* head of a block that does not fit the budget, or code

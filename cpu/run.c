@@ -94,6 +94,10 @@ static bool wants_single(const struct cpu *cpu)
 static void run_some(struct cpu *cpu)
 {
     const struct block *b = block_lookup(cpu);
+    if (UNLIKELY(cpu->log_exec)) {
+        log_line(cpu->dev.env->log, LOG_exec, "cpu%u %04x:%08llx", cpu->index,
+                 cpu->s.seg[SEG_CS].sel, (unsigned long long)cpu->s.rip);
+    }
     if (UNLIKELY(cpu->attn) && wants_single(cpu)) {
         single_step(cpu, b);
     } else if (LIKELY(b && b->n <= cpu->budget)) {
@@ -129,6 +133,7 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
     cpu->cur = NULL;
     cpu->charged = 0;
     cpu->polling = false;
+    cpu->log_exec = log_on(cpu->dev.env->log, LOG_exec);
     cpu_update_attn(cpu);
     if (setjmp(cpu->fault)) {
         take_fault(cpu);
