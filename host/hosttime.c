@@ -1,0 +1,19 @@
+/* The host's time of day and entropy. */
+#include "host/hosttime.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+int64_t host_epoch(void)
+{
+    return (int64_t)time(NULL);
+}
+
+uint64_t host_seed(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
+        seed = (uint64_t)time(NULL);
+    }
+    return seed;
+}

@@ -1,0 +1,12 @@
+/*
+ * What set-up takes from the host, once, through gate_value(): the time of day and a random seed.
+ */
+#ifndef DOPPEL_HOST_HOSTTIME_H
+#define DOPPEL_HOST_HOSTTIME_H
+
+#include <stdint.h>
+
+int64_t host_epoch(void); /* seconds since 1970 UTC */
+uint64_t host_seed(void);
+
+#endif

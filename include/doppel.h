@@ -1,0 +1,141 @@
+/*
+ * doppel: the public C API. Frontends and embedders include this and nothing else of doppel.
+ *
+ *     struct doppel_options o;
+ *     struct doppel_error e;
+ *     doppel_options_init(&o, DOPPEL_ABI);
+ *     o.kernel = "vmlinuz";
+ *     struct doppel_vm *vm = doppel_create(&o, &e);
+ *     enum doppel_stop why = doppel_run(vm, DOPPEL_NO_LIMIT);
+ *     doppel_destroy(vm);
+ *
+ * Ownership: strings in the options are copied by doppel_create. Everything that a function
+ * returns through a pointer to allocated memory says who frees it.
+ *
+ * Threads: one thread at a time owns a machine and calls these functions; any number of machines
+ * may live in one process. Only doppel_post_input() and doppel_interrupt()
+ * may be called from any thread while the owner is inside doppel_run(); doppel_interrupt() also
+ * from a signal handler. Callbacks run on the thread that owns the machine.
+ *
+ * What always holds: a run is a function of the options, the images and what came in through
+ * doppel_post_input, the character back ends and the monitor, each stamped with virtual time. The
+ * host's speed and the limits given to doppel_run change nothing that a guest can observe.
+ */
+#ifndef DOPPEL_H
+#define DOPPEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Grows when a field or function is added; doppel_options_init refuses one that it cannot serve. */
+#define DOPPEL_ABI 1u
+
+#define DOPPEL_MAX_CPUS    8u
+#define DOPPEL_MAX_SERIAL  4u
+#define DOPPEL_MAX_DEVICES 32u
+#define DOPPEL_NO_LIMIT    UINT64_MAX
+#define DOPPEL_EPOCH_HOST  INT64_MIN /* rtc_epoch: the host's time when the machine is made */
+#define DOPPEL_SEED_HOST   UINT64_MAX
+
+struct doppel_vm; /* a machine */
+
+struct doppel_error {
+    char msg[512]; /* one line: what was wrong and what would be right; no newline */
+};
+
+/* What a machine is made of. NULL strings mean "none" unless a default is named. */
+struct doppel_options {
+    uint32_t abi;        /* set by doppel_options_init */
+    const char *name;    /* for titles and logs; default "doppel" */
+    const char *machine; /* "pc" */
+    const char *cpu;     /* CPU model; default: the newest */
+    const char *engine;  /* "interp" */
+    uint32_t cpus;       /* 1 .. DOPPEL_MAX_CPUS */
+    uint64_t ram_bytes;  /* a multiple of 1 MiB; default 128 MiB */
+    const char *kernel;  /* file: Linux bzImage, PVH ELF or multiboot 1 */
+    const char *initrd;  /* file; for multiboot "FILE ARGS,FILE ARGS..." */
+    const char *append;  /* kernel command line */
+    /* Character back ends: stdio, mon:stdio, file:PATH, unix:PATH[,server][,nowait], null, none.
+     * A NULL serial port has no back end: it is there, and what it sends is lost. */
+    const char *serial[DOPPEL_MAX_SERIAL];
+    const char *debugcon;                    /* the port at 0xe9; NULL: not there */
+    const char *monitor;                     /* as serial; NULL or "none" */
+    const char *device[DOPPEL_MAX_DEVICES];  /* "class,prop=value,..." */
+    unsigned ndevices;
+    int64_t rtc_epoch;   /* seconds since 1970 UTC that the RTC shows at power-on */
+    uint64_t seed;       /* of RDRAND and RDSEED */
+    bool no_reboot;      /* a reset ends doppel_run with DOPPEL_RESET */
+    bool no_shutdown;    /* a power-off pauses instead of ending */
+    bool paused;         /* start stopped, until "cont" */
+    const char *log_items; /* "int,cpu_reset"; see doppel_log_item */
+    const char *log_file;  /* default: standard error */
+};
+
+/* Fill with defaults. False: `abi` is not one this library serves. */
+bool doppel_options_init(struct doppel_options *o, uint32_t abi);
+
+/* Names for help texts and suggestions: the i-th, or NULL. *help may be NULL. */
+const char *doppel_machine_name(unsigned i, const char **help);
+const char *doppel_cpu_name(unsigned i, const char **help);
+const char *doppel_device_name(unsigned i, const char **help);
+const char *doppel_log_item(unsigned i, const char **help);
+const char *doppel_version(void);
+
+/* Build a machine, load its boot images, leave it at its reset vector. NULL: *e says why (e may be
+ * NULL). Free with doppel_destroy, which also flushes back ends and restores the terminal. */
+struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_error *e);
+void doppel_destroy(struct doppel_vm *vm);
+
+enum doppel_stop {
+    DOPPEL_LIMIT,     /* retired exactly as many instructions as asked */
+    DOPPEL_POWEROFF,  /* the guest powered off */
+    DOPPEL_RESET,     /* the guest reset, with no_reboot */
+    DOPPEL_EXIT,      /* the exit device; see doppel_exit_code */
+    DOPPEL_QUIT,      /* the operator said quit */
+    DOPPEL_DEAD,      /* every vCPU is halted and nothing can wake one */
+    DOPPEL_INTERRUPT, /* doppel_interrupt was called */
+    DOPPEL_FAILED,    /* a boot image cannot be read again at a reset; see doppel_failure */
+};
+
+/* Run until the machine has retired `icount` instructions since power-on (all vCPUs together;
+ * DOPPEL_NO_LIMIT: no limit), or something else ends it. May be called again. */
+enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount);
+uint32_t doppel_exit_code(const struct doppel_vm *vm);    /* after DOPPEL_EXIT: the process's */
+const char *doppel_failure(const struct doppel_vm *vm);   /* after DOPPEL_FAILED; owned by vm */
+uint64_t doppel_icount(const struct doppel_vm *vm);       /* instructions retired */
+uint64_t doppel_vtime(const struct doppel_vm *vm);        /* ns of virtual time */
+void doppel_interrupt(struct doppel_vm *vm);              /* makes doppel_run return soon */
+
+/* A 64-bit digest of all that a guest can observe. Equal on every host for equal runs. */
+uint64_t doppel_digest(struct doppel_vm *vm);
+
+/* The whole machine as bytes; *data is the caller's to free(). Saving flushes TLBs, as a logged
+ * event, and changes nothing else. */
+void doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len);
+/* Load into a machine created with the same options. False: *e says why, and the machine is only
+ * good for doppel_destroy. */
+bool doppel_load(struct doppel_vm *vm, const uint8_t *data, size_t len, struct doppel_error *e);
+bool doppel_save_file(struct doppel_vm *vm, const char *path, struct doppel_error *e);
+bool doppel_load_file(struct doppel_vm *vm, const char *path, struct doppel_error *e);
+
+/* Post bytes to an input source by its name ("com1.rx"). False: no such source, or too long. */
+bool doppel_post_input(struct doppel_vm *vm, const char *source, const void *data, uint32_t len);
+/* Bytes that a character device sends are given to `fn` as well. False: no such port (0..3 serial
+ * ports). Owner's thread, before running. */
+bool doppel_serial_listen(struct doppel_vm *vm, unsigned port,
+                          void (*fn)(void *ctx, const uint8_t *data, size_t len), void *ctx);
+
+/* Carry out one line of the text monitor; its output goes to `out` in pieces. */
+void doppel_command(struct doppel_vm *vm, const char *line,
+                    void (*out)(void *ctx, const char *text, size_t len), void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * Boards as data: rows of parts with their properties and wires. vm/build.c interprets them.
+ */
+#ifndef DOPPEL_VM_BOARD_H
+#define DOPPEL_VM_BOARD_H
+
+#include <stdbool.h>
+
+struct doppel_vm;
+struct err;
+
+/* When a part is there. */
+enum part_when {
+    PART_ALWAYS,
+    PART_CPU,      /* once for each vCPU; % in any text is its number */
+    PART_OPTIONAL, /* only if its class has been written (hw_class_find) */
+    PART_DEBUGCON, /* only with -debugcon */
+};
+
+/* props: "name=value,..."; a value chr:serialN or chr:debugcon names a back end of the machine's.
+ * wires: "out>part.in ...", separated by spaces. */
+struct board_part {
+    const char *name, *cls, *props, *wires;
+    enum part_when when;
+};
+
+struct board {
+    const char *name, *help;
+    const struct board_part *parts; /* ends with name NULL */
+    /* Inputs that must be driven: "part.in", ends with NULL. */
+    const char *const *mandatory;
+    /* What is not a wire: interrupt acknowledge, start-up vectors. After all parts are made. */
+    bool (*bind)(struct doppel_vm *vm, struct err *e);
+};
+
+extern const struct board board_pc;
+
+/* All boards, ends with NULL. */
+extern const struct board *const boards[];
+
+#endif

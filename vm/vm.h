@@ -1,0 +1,107 @@
+/*
+ * A machine: clock, gate, memory, vCPUs, devices, back ends, and how it starts.
+ *
+ * Private to vm/. One thread owns it (include/doppel.h says who may call what from elsewhere).
+ *
+ * What always holds: everything a guest can observe is in a state table (clock, struct vm_state, the
+ * devices, among them the vCPUs) or in RAM; the rest of this struct is configuration or cache.
+ */
+#ifndef DOPPEL_VM_VM_H
+#define DOPPEL_VM_VM_H
+
+#include <stdatomic.h>
+
+#include "core/backend.h"
+#include "core/dev.h"
+#include "cpu/cpu.h"
+#include "doppel.h"
+#include "host/chr.h"
+#include "mmu/aspace.h"
+#include "mmu/ram.h"
+#include "vm/board.h"
+
+/* Units that a vCPU runs before the next one's turn, when there are several. Small enough that a
+ * vCPU that spins for another wastes little, large enough that switching is cheap. Guests can
+ * observe it: it is part of what a recording means. */
+#define VM_QUANTUM 2000u
+
+#define VM_LOW_MAX  UINT64_C(0xc0000000)  /* RAM below 4 GiB ends here at most: PCI hole behind */
+#define VM_HIGH     UINT64_C(0x100000000) /* where the rest of RAM begins */
+#define VM_ROM_SIZE UINT64_C(0x10000)     /* our boot code, below 4 GiB */
+
+#define VM_STATE(S, V, A, N)                                                                       \
+    V(S, uint32_t, turn, 1)    /* the vCPU whose turn it is */                                     \
+    V(S, uint32_t, quantum, 1) /* units left of its turn */                                        \
+    V(S, bool, off, 1)         /* powered off, or reset with no_reboot: nothing runs */
+
+ST_DECLARE(vm_state, VM_STATE);
+
+/* Bits of doppel_vm.request, set from devices and the operator. */
+enum {
+    VM_REQ_RESET = 1u << 0,
+    VM_REQ_POWEROFF = 1u << 1,
+    VM_REQ_EXIT = 1u << 2,
+    VM_REQ_QUIT = 1u << 3,
+};
+
+struct vm_listener {
+    struct chr chr; /* first; what the device writes to */
+    struct chr *next;
+    void (*fn)(void *ctx, const uint8_t *data, size_t len);
+    void *ctx;
+};
+
+struct doppel_vm {
+    struct doppel_options opt; /* strings are our own copies, in `strings` */
+    char **strings;
+    unsigned nstrings;
+
+    struct clock clock;
+    struct gate gate;
+    struct log log;
+    FILE *log_file; /* ours to close; NULL: standard error */
+    struct aspace mem, io;
+    struct ram ram, rom;
+    bool have_ram, have_rom;
+    struct dev_env env;
+    struct block_cache *blocks;
+    struct cpu *cpu[DOPPEL_MAX_CPUS];
+    unsigned ncpus;
+    const struct board *board;
+    struct vm_state s;
+
+    struct chr_set *chrs;
+    struct vm_listener serial[DOPPEL_MAX_SERIAL];
+    struct chr *debugcon, *monitor;
+    struct monitor *mon;
+    int op_source; /* gate source of operator commands */
+    uint64_t epoch, seed;
+
+    struct cpu *running;     /* inside cpu_run; NULL outside */
+    uint32_t request;        /* VM_REQ_xx, seen at the next instruction boundary */
+    bool paused;             /* by the operator, -S, or power-off with no_shutdown */
+    int64_t poll_credit;     /* units until the host is polled again */
+    atomic_bool interrupted; /* doppel_interrupt was called */
+    uint32_t exit_code;
+    struct err failure;
+
+    uint64_t low_bytes;            /* RAM below 4 GiB */
+    uint64_t kernel_sum, initrd_sum; /* digests of the images at first load; 0: none yet */
+    bool booted;
+};
+
+/* vm/machine.c */
+void vm_flush_tlbs(struct doppel_vm *vm);
+/* Drop all translations and decoded code: RAM or the memory map was replaced. */
+void vm_flush_all(struct doppel_vm *vm);
+bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e);
+void vm_request(struct doppel_vm *vm, uint32_t req);
+
+/* vm/build.c: make the board's parts, wire them, check. */
+bool vm_build(struct doppel_vm *vm, struct err *e);
+
+/* Operator commands that a guest can notice: through the gate, so that they are logged. */
+enum vm_op { VM_OP_RESET = 1, VM_OP_POWERDOWN = 2, VM_OP_FLUSH_TLB = 3 };
+void vm_operate(struct doppel_vm *vm, enum vm_op op);
+
+#endif
