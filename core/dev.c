@@ -283,6 +283,23 @@ bool dev_connect(struct dev *from, const char *out, struct dev *to, const char *
     return true;
 }
 
+bool dev_pin_driven(const struct dev_env *env, const struct dev *d, const char *in)
+{
+    unsigned pin;
+    if (!pin_find(d, d->cls->pins_in, in, &pin, NULL)) {
+        return false;
+    }
+    for (unsigned i = 0; i < env->ndevs; i++) {
+        const struct dev *from = env->devs[i];
+        for (unsigned k = 0; k < from->nlinks; k++) {
+            if (from->links[k].to == d && from->links[k].in == pin) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 void dev_pin_set(struct dev *d, unsigned out, bool level)
 {
     assert(out < d->nout);

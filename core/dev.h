@@ -110,6 +110,8 @@ bool dev_init(struct dev *d, struct err *e);
 bool dev_connect(struct dev *from, const char *out, struct dev *to, const char *in, struct err *e);
 void dev_free_all(struct dev_env *env);
 struct dev *dev_find(const struct dev_env *env, const char *name);
+/* Is the input pin wired to any output? For set-up checks; false too if there is no such pin. */
+bool dev_pin_driven(const struct dev_env *env, const struct dev *d, const char *in);
 
 /* Drive an output pin (index into cls->pins_out). Idempotent. */
 void dev_pin_set(struct dev *d, unsigned out, bool level);

@@ -31,6 +31,8 @@ struct board {
     const char *const *mandatory;
     /* What is not a wire: interrupt acknowledge, start-up vectors. After all parts are made. */
     bool (*bind)(struct doppel_vm *vm, struct err *e);
+    /* Press the power button; NULL: there is none. */
+    void (*power_button)(struct doppel_vm *vm);
 };
 
 extern const struct board board_pc;

@@ -1,0 +1,39 @@
+/*
+ * The `pc` board: an i440FX/PIIX PC as direct boot needs it. Parts and wires only; what each part
+ * is stands in hw/.
+ */
+#include "hw/hw.h"
+#include "hw/intc/i8259.h"
+#include "vm/vm.h"
+
+// clang-format off
+static const struct board_part parts[] = {
+    {"cpu%", "cpu", "model=$cpu,index=%,seed=$seed", "", PART_CPU},
+    {"pic1", "i8259", "master=off,iobase=0xa0,elcr=0x4d1", "intr>pic0.ir2", PART_ALWAYS},
+    {"pic0", "i8259", "master=on,iobase=0x20,elcr=0x4d0,slave=pic1", "intr>cpu0.intr",
+     PART_ALWAYS},
+    {"pit", "i8254", "iobase=0x40", "out0>pic0.ir0", PART_ALWAYS},
+    {"rtc", "mc146818", "iobase=0x70,epoch=$epoch,ram=$low_ram,high_ram=$high_ram",
+     "irq>pic1.ir0", PART_ALWAYS},
+    {0},
+};
+
+static const char *const mandatory[] = {"cpu0.intr", "pic0.ir0", "pic0.ir2", "pic1.ir0", NULL};
+// clang-format on
+
+static bool bind(struct doppel_vm *vm, struct err *e)
+{
+    (void)e;
+    cpu_set_intc(vm->cpu[0], &i8259_intc_ops, dev_find(&vm->env, "pic0"));
+    return true;
+}
+
+const struct board board_pc = {
+    .name = "pc",
+    .help = "i440FX/PIIX PC",
+    .parts = parts,
+    .mandatory = mandatory,
+    .bind = bind,
+};
+
+const struct board *const boards[] = {&board_pc, NULL};

@@ -1,0 +1,257 @@
+/*
+ * Builds a machine from its board's rows: parts, properties, wires, then what is not a wire; checks
+ * that no two register ranges overlap and that every mandatory input is driven.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/block.h"
+#include "cpu/cpu.h"
+#include "hw/hw.h"
+#include "util/suggest.h"
+#include "vm/vm.h"
+
+/* `text` with each % replaced by the number. */
+static void number(char *out, size_t size, const char *text, unsigned n)
+{
+    size_t at = 0;
+    for (; *text && at + 12 < size; text++) {
+        if (*text == '%') {
+            at += (size_t)snprintf(out + at, size - at, "%u", n);
+        } else {
+            out[at++] = *text;
+        }
+    }
+    assert(!*text); /* board rows are short */
+    out[at] = 0;
+}
+
+static const char *class_name(void *ctx, unsigned i)
+{
+    (void)ctx;
+    return hw_classes[i] ? hw_classes[i]->name : NULL;
+}
+
+static const struct dev_class *class_find(const char *name)
+{
+    return strcmp(name, "cpu") == 0 ? &cpu_class : hw_class_find(name);
+}
+
+/* --- Properties --- */
+
+/* Values that a board takes from the machine's options: "$name". */
+static bool option_value(const struct doppel_vm *vm, const char *name, char *out, size_t size)
+{
+    const struct doppel_options *o = &vm->opt;
+    if (strcmp(name, "cpu") == 0) {
+        snprintf(out, size, "%s", o->cpu ? o->cpu : "");
+        return true;
+    }
+    uint64_t v;
+    if (strcmp(name, "epoch") == 0) {
+        v = vm->epoch;
+    } else if (strcmp(name, "seed") == 0) {
+        v = vm->seed;
+    } else if (strcmp(name, "low_ram") == 0) {
+        v = vm->low_bytes;
+    } else if (strcmp(name, "high_ram") == 0) {
+        v = o->ram_bytes - vm->low_bytes;
+    } else if (strcmp(name, "cpus") == 0) {
+        v = o->cpus;
+    } else {
+        return false;
+    }
+    snprintf(out, size, "%" PRIu64, v);
+    return true;
+}
+
+static struct chr *backend_find(struct doppel_vm *vm, const char *name)
+{
+    unsigned port;
+    if (strcmp(name, "debugcon") == 0) {
+        return vm->debugcon;
+    }
+    int ok = sscanf(name, "serial%u", &port);
+    assert(ok == 1 && port < DOPPEL_MAX_SERIAL);
+    (void)ok;
+    return &vm->serial[port].chr;
+}
+
+static bool set_one(struct doppel_vm *vm, struct dev *d, const char *prop, const char *value,
+                    bool trusted, struct err *e)
+{
+    if (trusted && strncmp(value, "chr:", 4) == 0) {
+        return dev_set_chr(d, prop, backend_find(vm, value + 4), e);
+    }
+    char text[64];
+    if (trusted && *value == '$') {
+        bool known = option_value(vm, value + 1, text, sizeof text);
+        assert(known);
+        (void)known;
+        value = text;
+    }
+    return dev_set(d, prop, value, e);
+}
+
+/* "a=1,b=2". trusted: a row of ours, which may name back ends and options of the machine. */
+static bool set_props(struct doppel_vm *vm, struct dev *d, const char *props, bool trusted,
+                      struct err *e)
+{
+    while (*props) {
+        char item[128];
+        size_t n = strcspn(props, ",");
+        if (n >= sizeof item) {
+            return err_set(e, "%s: \"%.40s...\": property too long", d->name, props);
+        }
+        memcpy(item, props, n);
+        item[n] = 0;
+        char *eq = strchr(item, '=');
+        if (!eq) {
+            return err_set(e, "%s: \"%s\": want name=value", d->cls->name, item);
+        }
+        *eq = 0;
+        if (!set_one(vm, d, item, eq + 1, trusted, e)) {
+            return false;
+        }
+        props += n + (props[n] == ',');
+    }
+    return true;
+}
+
+/* --- Parts --- */
+
+static bool attach_cpu(struct doppel_vm *vm, struct cpu *cpu, struct err *e)
+{
+    vm->cpu[vm->ncpus++] = cpu;
+    return block_cache_add_cpu(vm->blocks, cpu) || err_set(e, "no host memory for a vCPU");
+}
+
+static bool make_part(struct doppel_vm *vm, const struct board_part *p, unsigned n, struct err *e)
+{
+    char name[32], props[256];
+    const struct dev_class *cls = class_find(p->cls);
+    if (!cls && p->when == PART_OPTIONAL) {
+        return true;
+    }
+    assert(cls);
+    number(name, sizeof name, p->name, n);
+    number(props, sizeof props, p->props, n);
+    struct dev *d = dev_new(&vm->env, cls, name, e);
+    if (!d || !set_props(vm, d, props, true, e) || !dev_init(d, e)) {
+        return false;
+    }
+    return cls != &cpu_class || attach_cpu(vm, (struct cpu *)d, e);
+}
+
+/* One "out>part.in". An optional part at the far end may be absent. */
+static bool make_wire(struct doppel_vm *vm, struct dev *from, const char *text, struct err *e)
+{
+    char out[32], to[32], in[32];
+    int n = sscanf(text, "%31[^>]>%31[^.].%31s", out, to, in);
+    assert(n == 3);
+    (void)n;
+    struct dev *d = dev_find(&vm->env, to);
+    return !d || dev_connect(from, out, d, in, e);
+}
+
+static bool make_wires(struct doppel_vm *vm, const struct board_part *p, unsigned n, struct err *e)
+{
+    char name[32], wires[1024], one[96];
+    number(name, sizeof name, p->name, n);
+    number(wires, sizeof wires, p->wires ? p->wires : "", n);
+    struct dev *d = dev_find(&vm->env, name);
+    for (const char *w = wires; d && *w;) {
+        size_t len = strcspn(w, " ");
+        assert(len < sizeof one);
+        memcpy(one, w, len);
+        one[len] = 0;
+        if (len && !make_wire(vm, d, one, e)) {
+            return false;
+        }
+        w += len + (w[len] == ' ');
+    }
+    return true;
+}
+
+static unsigned part_count(const struct doppel_vm *vm, const struct board_part *p)
+{
+    switch (p->when) {
+    case PART_CPU:
+        return vm->opt.cpus;
+    case PART_DEBUGCON:
+        return vm->debugcon != NULL;
+    default:
+        return 1;
+    }
+}
+
+static bool each_part(struct doppel_vm *vm,
+                      bool (*fn)(struct doppel_vm *, const struct board_part *, unsigned,
+                                 struct err *),
+                      struct err *e)
+{
+    for (const struct board_part *p = vm->board->parts; p->name; p++) {
+        for (unsigned n = 0; n < part_count(vm, p); n++) {
+            if (!fn(vm, p, n, e)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* -device CLASS,prop=value,... */
+static bool make_device(struct doppel_vm *vm, const char *text, struct err *e)
+{
+    char cls_name[32], name[32];
+    size_t n = strcspn(text, ",");
+    snprintf(cls_name, sizeof cls_name, "%.*s", (int)(n < 31 ? n : 31), text);
+    const struct dev_class *cls = hw_class_find(cls_name);
+    if (!cls) {
+        const char *near = suggest_nearest(cls_name, class_name, NULL);
+        return err_set(e, "-device %s: no such device%s%s", cls_name,
+                       near ? "; the nearest is " : "", near ? near : "");
+    }
+    for (unsigned i = 0;; i++) {
+        snprintf(name, sizeof name, "%.24s.%u", cls_name, i);
+        if (!dev_find(&vm->env, name)) {
+            break;
+        }
+    }
+    struct dev *d = dev_new(&vm->env, cls, name, e);
+    return d && set_props(vm, d, text[n] ? text + n + 1 : "", false, e) && dev_init(d, e);
+}
+
+/* --- Checks --- */
+
+static bool check_mandatory(struct doppel_vm *vm, struct err *e)
+{
+    for (const char *const *m = vm->board->mandatory; m && *m; m++) {
+        char part[32], pin[32];
+        int n = sscanf(*m, "%31[^.].%31s", part, pin);
+        assert(n == 2);
+        (void)n;
+        struct dev *d = dev_find(&vm->env, part);
+        if (d && !dev_pin_driven(&vm->env, d, pin)) {
+            return err_set(e, "board %s: nothing drives %s", vm->board->name, *m);
+        }
+    }
+    return true;
+}
+
+bool vm_build(struct doppel_vm *vm, struct err *e)
+{
+    if (!each_part(vm, make_part, e)) {
+        return false;
+    }
+    for (unsigned i = 0; i < vm->opt.ndevices; i++) {
+        if (!make_device(vm, vm->opt.device[i], e)) {
+            return false;
+        }
+    }
+    return each_part(vm, make_wires, e) && (!vm->board->bind || vm->board->bind(vm, e)) &&
+           check_mandatory(vm, e) && aspace_check(&vm->mem, e) && aspace_check(&vm->io, e);
+}

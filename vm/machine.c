@@ -1,0 +1,483 @@
+/*
+ * A machine's life: options, creation, reset, destruction, digest.
+ *
+ * Order of creation: gate and clock, values from the host (through the gate, so that they are
+ * logged), memory, back ends, the board, power-on reset, boot images.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "cpu/block.h"
+#include "cpu/model.h"
+#include "host/hosttime.h"
+#include "hw/hw.h"
+#include "util/suggest.h"
+#include "vm/boot.h"
+#include "vm/monitor.h"
+#include "vm/vm.h"
+
+#define MIB         (UINT64_C(1) << 20)
+#define RAM_DEFAULT (128 * MIB)
+#define RAM_MAX     (UINT64_C(1) << 40)
+
+ST_DESCRIBE(vm_state, VM_STATE, 1);
+
+/* --- Names --- */
+
+const char *doppel_machine_name(unsigned i, const char **help)
+{
+    if (boards[i] && help) {
+        *help = boards[i]->help;
+    }
+    return boards[i] ? boards[i]->name : NULL;
+}
+
+const char *doppel_cpu_name(unsigned i, const char **help)
+{
+    if (help) {
+        *help = cpu_models[i].help;
+    }
+    return cpu_models[i].name;
+}
+
+const char *doppel_device_name(unsigned i, const char **help)
+{
+    if (hw_classes[i] && help) {
+        *help = hw_classes[i]->help;
+    }
+    return hw_classes[i] ? hw_classes[i]->name : NULL;
+}
+
+const char *doppel_log_item(unsigned i, const char **help)
+{
+    if (i >= LOG_COUNT) {
+        return NULL;
+    }
+    if (help) {
+        *help = log_help((enum log_cat)i);
+    }
+    return log_name((enum log_cat)i);
+}
+
+const char *doppel_version(void)
+{
+    return DOPPEL_VERSION;
+}
+
+bool doppel_options_init(struct doppel_options *o, uint32_t abi)
+{
+    if (abi != DOPPEL_ABI) {
+        return false;
+    }
+    *o = (struct doppel_options){
+        .abi = abi,
+        .name = "doppel",
+        .machine = "pc",
+        .engine = "interp",
+        .cpus = 1,
+        .ram_bytes = RAM_DEFAULT,
+        .rtc_epoch = DOPPEL_EPOCH_HOST,
+        .seed = DOPPEL_SEED_HOST,
+    };
+    return true;
+}
+
+/* --- Options --- */
+
+static void own(struct doppel_vm *vm, const char **s)
+{
+    if (!*s) {
+        return;
+    }
+    char *copy = strdup(*s);
+    vm->strings = realloc(vm->strings, (vm->nstrings + 1) * sizeof vm->strings[0]);
+    if (!copy || !vm->strings) {
+        abort();
+    }
+    vm->strings[vm->nstrings++] = copy;
+    *s = copy;
+}
+
+static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
+{
+    vm->opt = *o;
+    const char **all[] = {
+        &vm->opt.name,     &vm->opt.machine, &vm->opt.cpu,      &vm->opt.engine,
+        &vm->opt.kernel,   &vm->opt.initrd,  &vm->opt.append,   &vm->opt.debugcon,
+        &vm->opt.monitor,  &vm->opt.log_items, &vm->opt.log_file,
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+        own(vm, all[i]);
+    }
+    for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
+        own(vm, &vm->opt.serial[i]);
+    }
+    for (unsigned i = 0; i < vm->opt.ndevices && i < DOPPEL_MAX_DEVICES; i++) {
+        own(vm, &vm->opt.device[i]);
+    }
+}
+
+static const char *machine_name(void *ctx, unsigned i)
+{
+    (void)ctx;
+    return doppel_machine_name(i, NULL);
+}
+
+static bool check_options(struct doppel_vm *vm, struct err *e)
+{
+    const struct doppel_options *o = &vm->opt;
+    if (o->abi != DOPPEL_ABI || o->ndevices > DOPPEL_MAX_DEVICES) {
+        return err_set(e, "options for ABI %u with %u devices; this library has ABI %u and takes "
+                       "%u", o->abi, o->ndevices, DOPPEL_ABI, DOPPEL_MAX_DEVICES);
+    }
+    if (o->cpus < 1 || o->cpus > DOPPEL_MAX_CPUS) {
+        return err_set(e, "-smp %u: want 1 to %u", o->cpus, DOPPEL_MAX_CPUS);
+    }
+    if (o->ram_bytes < MIB || o->ram_bytes > RAM_MAX || o->ram_bytes % MIB) {
+        return err_set(e, "-m: %" PRIu64 " bytes; want 1 MiB to %" PRIu64 " GiB, whole MiB",
+                       o->ram_bytes, RAM_MAX >> 30);
+    }
+    if (strcmp(o->engine ? o->engine : "", "interp") != 0) {
+        return err_set(e, "-engine %s: no such engine; there is interp", o->engine);
+    }
+    if (o->initrd && !o->kernel) {
+        return err_set(e, "-initrd needs -kernel");
+    }
+    if (o->append && !o->kernel) {
+        return err_set(e, "-append needs -kernel");
+    }
+    for (unsigned i = 0; boards[i]; i++) {
+        if (o->machine && strcmp(boards[i]->name, o->machine) == 0) {
+            vm->board = boards[i];
+            return true;
+        }
+    }
+    return err_set(e, "-machine %s: no such machine; the nearest is %s", o->machine,
+                   suggest_nearest(o->machine ? o->machine : "", machine_name, NULL));
+}
+
+static bool open_log(struct doppel_vm *vm, struct err *e)
+{
+    vm->log = (struct log){.burst = 1000};
+    const char *bad;
+    if (vm->opt.log_items && !log_parse(vm->opt.log_items, &vm->log.mask, &bad)) {
+        return err_set(e, "-d: no log item \"%.*s\"; \"-d help\" lists them",
+                       (int)strcspn(bad, ","), bad);
+    }
+    vm->log.out = stderr;
+    if (vm->opt.log_file) {
+        vm->log.out = vm->log_file = fopen(vm->opt.log_file, "w");
+        if (!vm->log_file) {
+            return err_set(e, "-D %s: cannot be written", vm->opt.log_file);
+        }
+        setvbuf(vm->log_file, NULL, _IOLBF, 0);
+    }
+    return true;
+}
+
+/* --- Memory --- */
+
+static void memory_changed(void *ctx)
+{
+    struct doppel_vm *vm = ctx;
+    if (vm->blocks) {
+        block_cache_remapped(vm->blocks);
+    }
+    vm_flush_tlbs(vm);
+}
+
+static bool make_memory(struct doppel_vm *vm, struct err *e)
+{
+    uint64_t size = vm->opt.ram_bytes;
+    vm->low_bytes = size < VM_LOW_MAX ? size : VM_LOW_MAX;
+    vm->have_ram = ram_init(&vm->ram, size);
+    vm->have_rom = vm->have_ram && ram_init(&vm->rom, VM_ROM_SIZE);
+    if (!vm->have_rom) {
+        return err_set(e, "-m %" PRIu64 ": no host memory for it", size >> 20);
+    }
+    aspace_map_ram(&vm->mem, 0, 0xa0000, &vm->ram, 0, false, "ram", 0);
+    aspace_map_ram(&vm->mem, 0xc0000, vm->low_bytes - 0xc0000, &vm->ram, 0xc0000, false, "ram", 0);
+    if (size > vm->low_bytes) {
+        aspace_map_ram(&vm->mem, VM_HIGH, size - vm->low_bytes, &vm->ram, vm->low_bytes, false,
+                       "ram-high", 0);
+    }
+    aspace_map_ram(&vm->mem, VM_HIGH - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true, "rom", 1);
+    if (!vm->opt.kernel) {
+        /* The demo runs in real mode, also on models without 32 address lines. */
+        aspace_map_ram(&vm->mem, 0x100000 - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true,
+                       "rom-low", 1);
+        aspace_map_ram(&vm->mem, 0x1000000 - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true,
+                       "rom-286", 1);
+    }
+    return true;
+}
+
+void vm_flush_tlbs(struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        tlb_flush_all(&vm->cpu[i]->tlb);
+    }
+}
+
+void vm_flush_all(struct doppel_vm *vm)
+{
+    block_cache_flush(vm->blocks);
+    vm_flush_tlbs(vm);
+}
+
+/* --- Back ends --- */
+
+/* What a serial port writes to: the host's back end if there is one, and a listener. */
+static void listener_write(struct chr *c, const uint8_t *data, size_t len)
+{
+    struct vm_listener *l = (struct vm_listener *)c;
+    chr_write(l->next, data, len);
+    if (l->fn) {
+        l->fn(l->ctx, data, len);
+    }
+}
+
+static void monitor_input(void *ctx, struct chr *from, const uint8_t *data, size_t len)
+{
+    struct doppel_vm *vm = ctx;
+    monitor_feed(vm->mon, from, data, len);
+}
+
+static void quit_key(void *ctx)
+{
+    vm_request(ctx, VM_REQ_QUIT);
+}
+
+static bool open_backends(struct doppel_vm *vm, struct err *e)
+{
+    struct chr_hooks hooks = {vm, monitor_input, quit_key};
+    vm->mon = monitor_new(vm);
+    vm->chrs = chr_set_new(&hooks);
+    if (!vm->chrs || !vm->mon) {
+        return err_set(e, "no host memory or file descriptors for back ends");
+    }
+    for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
+        vm->serial[i].chr = (struct chr){.write = listener_write, .source = -1};
+        if (vm->opt.serial[i] && !chr_set_open(vm->chrs, vm->opt.serial[i], CHR_SERIAL,
+                                               &vm->serial[i].next, NULL, e)) {
+            return err_prefix(e, "-serial");
+        }
+    }
+    if (vm->opt.debugcon &&
+        !chr_set_open(vm->chrs, vm->opt.debugcon, CHR_DEBUG, &vm->debugcon, NULL, e)) {
+        return err_prefix(e, "-debugcon");
+    }
+    if (vm->opt.monitor &&
+        !chr_set_open(vm->chrs, vm->opt.monitor, CHR_MONITOR, &vm->monitor, NULL, e)) {
+        return err_prefix(e, "-monitor");
+    }
+    return true;
+}
+
+/* A device attached to the listener; input comes from the back end behind it. */
+static void pass_attachments(struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
+        struct vm_listener *l = &vm->serial[i];
+        if (l->next) {
+            chr_attach(l->next, l->chr.gate, l->chr.source, l->chr.room, l->chr.room_ctx);
+        }
+    }
+}
+
+bool doppel_serial_listen(struct doppel_vm *vm, unsigned port,
+                          void (*fn)(void *ctx, const uint8_t *data, size_t len), void *ctx)
+{
+    if (port >= DOPPEL_MAX_SERIAL) {
+        return false;
+    }
+    vm->serial[port].fn = fn;
+    vm->serial[port].ctx = ctx;
+    return true;
+}
+
+/* --- Requests --- */
+
+void vm_request(struct doppel_vm *vm, uint32_t req)
+{
+    vm->request |= req;
+    if (vm->running) {
+        vm->running->stop = true;
+        cpu_kick(vm->running);
+    }
+}
+
+static void dev_requested(void *ctx, enum dev_request what, uint32_t arg)
+{
+    struct doppel_vm *vm = ctx;
+    switch (what) {
+    case DEV_REQ_RESET:
+        vm_request(vm, VM_REQ_RESET);
+        break;
+    case DEV_REQ_POWEROFF:
+        vm_request(vm, VM_REQ_POWEROFF);
+        break;
+    case DEV_REQ_EXIT:
+        vm->exit_code = arg;
+        vm_request(vm, VM_REQ_EXIT);
+        break;
+    case DEV_REQ_PANIC:
+        log_line(&vm->log, LOG_guest_errors, "the guest reports a panic");
+        break;
+    }
+}
+
+/* A timer was set to fire within the running slice. */
+static void clock_kick(void *ctx)
+{
+    struct doppel_vm *vm = ctx;
+    if (vm->running) {
+        vm->running->stop = true;
+        cpu_kick(vm->running);
+    }
+}
+
+static void operate(void *ctx, const uint8_t *payload, uint32_t len)
+{
+    struct doppel_vm *vm = ctx;
+    switch (len == 1 ? payload[0] : 0) {
+    case VM_OP_RESET:
+        vm_request(vm, VM_REQ_RESET);
+        break;
+    case VM_OP_POWERDOWN:
+        if (vm->board->power_button) {
+            vm->board->power_button(vm);
+        }
+        break;
+    case VM_OP_FLUSH_TLB:
+        vm_flush_tlbs(vm);
+        break;
+    default:
+        break;
+    }
+}
+
+void vm_operate(struct doppel_vm *vm, enum vm_op op)
+{
+    uint8_t byte = (uint8_t)op;
+    gate_post(&vm->gate, vm->op_source, &byte, 1);
+}
+
+/* --- Life --- */
+
+bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e)
+{
+    log_line(&vm->log, LOG_cpu_reset, "system reset at %" PRIu64, clock_now(&vm->clock));
+    dev_reset_all(&vm->env, kind);
+    vm->s.turn = 0;
+    vm->s.quantum = VM_QUANTUM;
+    return boot_load(vm, e);
+}
+
+static void set_up(struct doppel_vm *vm)
+{
+    clock_init(&vm->clock);
+    vm->clock.kick = clock_kick;
+    vm->clock.kick_ctx = vm;
+    vm->clock.elapsed = cpu_elapsed;
+    gate_init(&vm->gate);
+    aspace_init(&vm->mem, UINT64_C(1) << 46);
+    aspace_init(&vm->io, 0x10000);
+    vm->mem.changed = memory_changed;
+    vm->mem.changed_ctx = vm;
+    vm->env = (struct dev_env){
+        .clock = &vm->clock,
+        .gate = &vm->gate,
+        .log = &vm->log,
+        .mem = &vm->mem,
+        .io = &vm->io,
+        .request = dev_requested,
+        .request_ctx = vm,
+    };
+    vm->op_source = gate_source_add(&vm->gate, "operator", operate, vm);
+    vm->paused = vm->opt.paused;
+}
+
+static bool create(struct doppel_vm *vm, struct err *e)
+{
+    if (!check_options(vm, e) || !open_log(vm, e)) {
+        return false;
+    }
+    int64_t epoch = vm->opt.rtc_epoch == DOPPEL_EPOCH_HOST ? host_epoch() : vm->opt.rtc_epoch;
+    uint64_t seed = vm->opt.seed == DOPPEL_SEED_HOST ? host_seed() : vm->opt.seed;
+    vm->epoch = gate_value(&vm->gate, "rtc.epoch", (uint64_t)epoch);
+    vm->seed = gate_value(&vm->gate, "seed", seed);
+    vm->blocks = block_cache_new();
+    if (!vm->blocks) {
+        return err_set(e, "no host memory");
+    }
+    if (!make_memory(vm, e) || !open_backends(vm, e) || !vm_build(vm, e)) {
+        return false;
+    }
+    pass_attachments(vm);
+    block_cache_watch(vm->blocks, &vm->ram);
+    block_cache_watch(vm->blocks, &vm->rom);
+    return vm_reset(vm, RESET_COLD, e);
+}
+
+struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_error *out)
+{
+    struct err e = {""};
+    struct doppel_vm *vm = calloc(1, sizeof *vm);
+    if (!vm) {
+        abort();
+    }
+    own_options(vm, o);
+    set_up(vm);
+    if (create(vm, &e)) {
+        return vm;
+    }
+    doppel_destroy(vm);
+    if (out) {
+        snprintf(out->msg, sizeof out->msg, "%s", e.msg);
+    }
+    return NULL;
+}
+
+void doppel_destroy(struct doppel_vm *vm)
+{
+    if (!vm) {
+        return;
+    }
+    dev_free_all(&vm->env);
+    if (vm->blocks) {
+        block_cache_free(vm->blocks);
+    }
+    aspace_fini(&vm->mem);
+    aspace_fini(&vm->io);
+    if (vm->have_ram) {
+        ram_fini(&vm->ram);
+    }
+    if (vm->have_rom) {
+        ram_fini(&vm->rom);
+    }
+    chr_set_free(vm->chrs);
+    monitor_free(vm->mon);
+    clock_fini(&vm->clock);
+    gate_fini(&vm->gate);
+    if (vm->log_file) {
+        fclose(vm->log_file);
+    }
+    for (unsigned i = 0; i < vm->nstrings; i++) {
+        free(vm->strings[i]);
+    }
+    free(vm->strings);
+    free(vm);
+}
+
+bool doppel_post_input(struct doppel_vm *vm, const char *source, const void *data, uint32_t len)
+{
+    if (!gate_post(&vm->gate, gate_source_find(&vm->gate, source), data, len)) {
+        return false;
+    }
+    chr_set_wake(vm->chrs);
+    return true;
+}

@@ -1,0 +1,241 @@
+/*
+ * The run loop: slices, turns, idling, requests.
+ *
+ * Virtual time is serial: each instruction of any vCPU moves the one clock by one unit. vCPUs take
+ * turns of VM_QUANTUM units in order of their numbers; one that is halted is passed over at no cost
+ * and loses the rest of its turn. If none wants to run, time jumps to the next deadline.
+ *
+ * A slice ends at the first of: the next deadline, the end of the turn, the limit, POLL_UNITS. Only
+ * the first two matter to the guest, and both follow from the machine's state (the turn is in struct
+ * vm_state), so limits and polls change nothing. Inputs from the host are looked for between slices
+ * and stamped by the gate.
+ *
+ * Pacing: while the guest is idle and someone might type, the jump to the next deadline is slept
+ * through on the host. A busy guest runs as fast as it can. This is the only place where the host's
+ * time matters, and it only decides the stamp of an input.
+ */
+#include <assert.h>
+#include <inttypes.h>
+
+#include "util/err.h"
+#include "vm/monitor.h"
+#include "vm/vm.h"
+
+#define POLL_UNITS (UINT64_C(1) << 18) /* a few milliseconds under the interpreter */
+#define IDLE_NS    (100 * VTIME_MS)    /* the longest sleep at once */
+
+static bool is_live(const struct doppel_vm *vm)
+{
+    return chr_set_live(vm->chrs);
+}
+
+static void poll_host(struct doppel_vm *vm)
+{
+    chr_set_poll(vm->chrs);
+    vm->poll_credit = (int64_t)POLL_UNITS;
+}
+
+/* Everything that happens between slices, at one instant. */
+static void between(struct doppel_vm *vm)
+{
+    if (vm->poll_credit <= 0) {
+        poll_host(vm);
+    }
+    do {
+        gate_deliver(&vm->gate, vm->clock.s.now);
+        clock_run_due(&vm->clock);
+    } while (vm->gate.pending);
+}
+
+/* --- Requests --- */
+
+static bool reset_now(struct doppel_vm *vm, enum doppel_stop *why)
+{
+    if (vm->opt.no_reboot) {
+        vm->s.off = true;
+        *why = DOPPEL_RESET;
+        return true;
+    }
+    if (!vm_reset(vm, RESET_WARM, &vm->failure)) {
+        vm->s.off = true;
+        *why = DOPPEL_FAILED;
+        return true;
+    }
+    return false;
+}
+
+/* True: doppel_run returns *why. */
+static bool obey(struct doppel_vm *vm, enum doppel_stop *why)
+{
+    uint32_t req = vm->request;
+    vm->request = 0;
+    if (req & VM_REQ_QUIT) {
+        *why = DOPPEL_QUIT;
+        return true;
+    }
+    if (req & VM_REQ_EXIT) {
+        vm->s.off = true;
+        *why = DOPPEL_EXIT;
+        return true;
+    }
+    if (req & VM_REQ_POWEROFF) {
+        if (vm->opt.no_shutdown) {
+            vm->paused = true;
+            return false;
+        }
+        vm->s.off = true;
+        *why = DOPPEL_POWEROFF;
+        return true;
+    }
+    return (req & VM_REQ_RESET) && reset_now(vm, why);
+}
+
+/* --- Turns --- */
+
+/* The vCPU that runs next; NULL: all are idle. */
+static struct cpu *take_turn(struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i <= vm->ncpus; i++) {
+        struct cpu *cpu = vm->cpu[vm->s.turn];
+        if (vm->s.quantum && cpu_wants_run(cpu)) {
+            return cpu;
+        }
+        vm->s.turn = (vm->s.turn + 1) % vm->ncpus;
+        vm->s.quantum = VM_QUANTUM;
+    }
+    return NULL;
+}
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
+{
+    struct clock *c = &vm->clock;
+    uint64_t n = min64(limit - c->s.icount, POLL_UNITS);
+    n = min64(n, clock_next(c) - c->s.now);
+    if (vm->ncpus > 1) {
+        n = min64(n, vm->s.quantum);
+    }
+    assert(n > 0);
+    vm->running = cpu;
+    vm->env.cur_cpu = cpu->index;
+    c->elapsed_ctx = cpu;
+    clock_slice_begin(c, c->s.now + n);
+    uint64_t used = cpu_run(cpu, n);
+    clock_slice_end(c, used);
+    vm->running = NULL;
+    vm->env.cur_cpu = 0;
+    vm->poll_credit -= (int64_t)used;
+    if (vm->ncpus > 1) {
+        vm->s.quantum -= (uint32_t)used;
+    }
+    if (cpu->s.activity == CPU_SHUTDOWN) {
+        /* The chipset answers the shutdown cycle by resetting (PIIX3 datasheet, 4.1). */
+        log_line(&vm->log, LOG_cpu_reset, "cpu%u: triple fault at %#" PRIx64, cpu->index,
+                 cpu->s.rip);
+        vm_request(vm, VM_REQ_RESET);
+    }
+}
+
+/* --- Idling --- */
+
+/* Can an interrupt wake a vCPU at all? */
+static bool wakeable(const struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        const struct cpu_state *s = &vm->cpu[i]->s;
+        if ((s->activity == CPU_HALTED || s->activity == CPU_MWAIT) && (s->rflags & FL_IF)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All vCPUs are halted: let time pass. False: nothing will ever happen. */
+static bool idle(struct doppel_vm *vm)
+{
+    vtime now = vm->clock.s.now, next = clock_next(&vm->clock);
+    bool live = is_live(vm);
+    if (!live && (next == VTIME_NEVER || !wakeable(vm))) {
+        return false;
+    }
+    if (live) {
+        uint64_t want = min64(next - now, IDLE_NS);
+        uint64_t slept = chr_set_wait(vm->chrs, want);
+        poll_host(vm);
+        next = now + min64(want, vm->gate.pending || slept < want ? slept : want);
+    }
+    clock_skip(&vm->clock, next);
+    return true;
+}
+
+static void wait_paused(struct doppel_vm *vm)
+{
+    chr_set_wait(vm->chrs, IDLE_NS);
+    poll_host(vm);
+    gate_deliver(&vm->gate, vm->clock.s.now);
+}
+
+/* --- The loop --- */
+
+enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
+{
+    enum doppel_stop why;
+    for (;;) {
+        if (atomic_exchange(&vm->interrupted, false)) {
+            return DOPPEL_INTERRUPT;
+        }
+        if (vm->s.off) {
+            return DOPPEL_POWEROFF;
+        }
+        if (vm->paused) {
+            wait_paused(vm);
+        } else {
+            between(vm);
+        }
+        if (vm->request && obey(vm, &why)) {
+            return why;
+        }
+        if (vm->paused) {
+            continue;
+        }
+        if (vm->clock.s.icount >= icount) {
+            return DOPPEL_LIMIT;
+        }
+        struct cpu *cpu = take_turn(vm);
+        if (cpu) {
+            run_slice(vm, cpu, icount);
+        } else if (!idle(vm)) {
+            return DOPPEL_DEAD;
+        }
+    }
+}
+
+void doppel_interrupt(struct doppel_vm *vm)
+{
+    atomic_store(&vm->interrupted, true);
+    chr_set_wake(vm->chrs);
+}
+
+uint32_t doppel_exit_code(const struct doppel_vm *vm)
+{
+    return vm->exit_code;
+}
+
+const char *doppel_failure(const struct doppel_vm *vm)
+{
+    return vm->failure.msg;
+}
+
+uint64_t doppel_icount(const struct doppel_vm *vm)
+{
+    return vm->clock.s.icount;
+}
+
+uint64_t doppel_vtime(const struct doppel_vm *vm)
+{
+    return vm->clock.s.now;
+}
