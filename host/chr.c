@@ -19,8 +19,8 @@
 
 #include "host/chr_priv.h"
 
-#define CTRL_A        1
-#define SEND_TIMEOUT  1000 /* ms that a peer may take before it is dropped */
+#define CTRL_A       1
+#define SEND_TIMEOUT 1000 /* ms that a peer may take before it is dropped */
 
 /* --- Output --- */
 
@@ -327,8 +327,9 @@ static bool open_spec(struct host_chr *h, const char *spec, enum chr_role role, 
     if (strncmp(spec, "unix:", 5) == 0) {
         return chr_unix_open(h, spec + 5, e);
     }
-    return err_set(e, "\"%s\" is no character back end; want stdio%s, file:PATH, "
-                      "unix:PATH,server,nowait, null or none",
+    return err_set(e,
+                   "\"%s\" is no character back end; want stdio%s, file:PATH, "
+                   "unix:PATH,server,nowait, null or none",
                    spec, role == CHR_SERIAL ? ", mon:stdio" : "");
 }
 

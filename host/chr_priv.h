@@ -14,15 +14,15 @@
 struct host_chr {
     struct chr chr; /* first */
     struct chr_set *set;
-    int in, out;   /* descriptors; -1: none (now) */
-    int listener;  /* a Unix server waiting for its next client; -1: none */
-    bool own_fds;  /* to be closed */
-    bool tty;      /* raw mode: `saved` is to be restored */
-    bool mux;      /* shared by a device and the monitor; escape keys are looked for */
-    bool escaped;  /* Ctrl-A was seen */
-    bool to_mon;   /* input goes to the monitor */
+    int in, out;  /* descriptors; -1: none (now) */
+    int listener; /* a Unix server waiting for its next client; -1: none */
+    bool own_fds; /* to be closed */
+    bool tty;     /* raw mode: `saved` is to be restored */
+    bool mux;     /* shared by a device and the monitor; escape keys are looked for */
+    bool escaped; /* Ctrl-A was seen */
+    bool to_mon;  /* input goes to the monitor */
     bool is_stdio;
-    char *path;    /* of our socket, to be removed at the end */
+    char *path; /* of our socket, to be removed at the end */
     struct termios saved;
     uint8_t buf[CHR_BUF]; /* output not yet written */
     size_t len;

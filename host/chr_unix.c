@@ -24,8 +24,8 @@ static bool parse_option(struct unix_spec *u, const char *opt, struct err *e)
         const char *text;
         bool server, value;
     } opts[] = {
-        {"server", true, true},    {"server=on", true, true}, {"server=off", true, false},
-        {"nowait", false, false},  {"wait=off", false, false}, {"wait", false, true},
+        {"server", true, true},   {"server=on", true, true},  {"server=off", true, false},
+        {"nowait", false, false}, {"wait=off", false, false}, {"wait", false, true},
         {"wait=on", false, true},
     };
     for (unsigned i = 0; i < sizeof opts / sizeof opts[0]; i++) {
@@ -34,8 +34,10 @@ static bool parse_option(struct unix_spec *u, const char *opt, struct err *e)
             return true;
         }
     }
-    return err_set(e, "unix: unknown option \"%s\"; want server, server=on|off, nowait, "
-                      "wait=on|off", opt);
+    return err_set(e,
+                   "unix: unknown option \"%s\"; want server, server=on|off, nowait, "
+                   "wait=on|off",
+                   opt);
 }
 
 static bool parse(struct unix_spec *u, const char *spec, struct err *e)

@@ -63,15 +63,15 @@ struct doppel_options {
     /* Character back ends: stdio, mon:stdio, file:PATH, unix:PATH[,server][,nowait], null, none.
      * A NULL serial port has no back end: it is there, and what it sends is lost. */
     const char *serial[DOPPEL_MAX_SERIAL];
-    const char *debugcon;                    /* the port at 0xe9; NULL: not there */
-    const char *monitor;                     /* as serial; NULL or "none" */
-    const char *device[DOPPEL_MAX_DEVICES];  /* "class,prop=value,..." */
+    const char *debugcon;                   /* the port at 0xe9; NULL: not there */
+    const char *monitor;                    /* as serial; NULL or "none" */
+    const char *device[DOPPEL_MAX_DEVICES]; /* "class,prop=value,..." */
     unsigned ndevices;
-    int64_t rtc_epoch;   /* seconds since 1970 UTC that the RTC shows at power-on */
-    uint64_t seed;       /* of RDRAND and RDSEED */
-    bool no_reboot;      /* a reset ends doppel_run with DOPPEL_RESET */
-    bool no_shutdown;    /* a power-off pauses instead of ending */
-    bool paused;         /* start stopped, until "cont" */
+    int64_t rtc_epoch;     /* seconds since 1970 UTC that the RTC shows at power-on */
+    uint64_t seed;         /* of RDRAND and RDSEED */
+    bool no_reboot;        /* a reset ends doppel_run with DOPPEL_RESET */
+    bool no_shutdown;      /* a power-off pauses instead of ending */
+    bool paused;           /* start stopped, until "cont" */
     const char *log_items; /* "int,cpu_reset"; see doppel_log_item */
     const char *log_file;  /* default: standard error */
 };
@@ -105,11 +105,11 @@ enum doppel_stop {
 /* Run until the machine has retired `icount` instructions since power-on (all vCPUs together;
  * DOPPEL_NO_LIMIT: no limit), or something else ends it. May be called again. */
 enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount);
-uint32_t doppel_exit_code(const struct doppel_vm *vm);    /* after DOPPEL_EXIT: the process's */
-const char *doppel_failure(const struct doppel_vm *vm);   /* after DOPPEL_FAILED; owned by vm */
-uint64_t doppel_icount(const struct doppel_vm *vm);       /* instructions retired */
-uint64_t doppel_vtime(const struct doppel_vm *vm);        /* ns of virtual time */
-void doppel_interrupt(struct doppel_vm *vm);              /* makes doppel_run return soon */
+uint32_t doppel_exit_code(const struct doppel_vm *vm);  /* after DOPPEL_EXIT: the process's */
+const char *doppel_failure(const struct doppel_vm *vm); /* after DOPPEL_FAILED; owned by vm */
+uint64_t doppel_icount(const struct doppel_vm *vm);     /* instructions retired */
+uint64_t doppel_vtime(const struct doppel_vm *vm);      /* ns of virtual time */
+void doppel_interrupt(struct doppel_vm *vm);            /* makes doppel_run return soon */
 
 /* A 64-bit digest of all that a guest can observe. Equal on every host for equal runs. */
 uint64_t doppel_digest(struct doppel_vm *vm);

@@ -8,6 +8,7 @@
 
 struct doppel_vm;
 struct err;
+struct mon_out;
 
 /* When a part is there. */
 enum part_when {
@@ -15,6 +16,7 @@ enum part_when {
     PART_CPU,      /* once for each vCPU; % in any text is its number */
     PART_OPTIONAL, /* only if its class has been written (hw_class_find) */
     PART_DEBUGCON, /* only with -debugcon */
+    PART_DEMO,     /* only when nothing is booted but the demo ROM */
 };
 
 /* props: "name=value,..."; a value chr:serialN or chr:debugcon names a back end of the machine's.
@@ -33,6 +35,8 @@ struct board {
     bool (*bind)(struct doppel_vm *vm, struct err *e);
     /* Press the power button; NULL: there is none. */
     void (*power_button)(struct doppel_vm *vm);
+    /* `info pci`; NULL: there is no PCI bus. */
+    void (*info_pci)(struct doppel_vm *vm, struct mon_out *o);
 };
 
 extern const struct board board_pc;

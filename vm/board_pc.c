@@ -15,6 +15,12 @@ static const struct board_part parts[] = {
     {"pit", "i8254", "iobase=0x40", "out0>pic0.ir0", PART_ALWAYS},
     {"rtc", "mc146818", "iobase=0x70,epoch=$epoch,ram=$low_ram,high_ram=$high_ram",
      "irq>pic1.ir0", PART_ALWAYS},
+    {"com1", "uart16550", "iobase=0x3f8,chr=chr:serial0", "irq>pic0.ir4", PART_ALWAYS},
+    {"com2", "uart16550", "iobase=0x2f8,chr=chr:serial1", "irq>pic0.ir3", PART_ALWAYS},
+    {"com3", "uart16550", "iobase=0x3e8,chr=chr:serial2", "irq>pic0.ir4", PART_ALWAYS},
+    {"com4", "uart16550", "iobase=0x2e8,chr=chr:serial3", "irq>pic0.ir3", PART_ALWAYS},
+    {"debugcon", "debugcon", "iobase=0xe9,chr=chr:debugcon", "", PART_DEBUGCON},
+    {"demo-exit", "isa-debug-exit", "iobase=0x501,iosize=2", "", PART_DEMO},
     {0},
 };
 

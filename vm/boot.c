@@ -49,9 +49,10 @@ bool boot_room(const struct boot *b, uint64_t addr, uint64_t len, const char *wh
     bool below = addr < 0x9f000 && len <= 0x9f000 - addr;
     bool above = addr >= 0x100000 && addr < b->low && len <= b->low - addr;
     if (!below && !above) {
-        return err_set(e, "%s: %s wants %" PRIu64 " bytes at %#" PRIx64 ", where there is no RAM "
-                       "(-m %" PRIu64 ")", b->kernel.path, what, len, addr,
-                       b->vm->opt.ram_bytes >> 20);
+        return err_set(e,
+                       "%s: %s wants %" PRIu64 " bytes at %#" PRIx64 ", where there is no RAM "
+                       "(-m %" PRIu64 ")",
+                       b->kernel.path, what, len, addr, b->vm->opt.ram_bytes >> 20);
     }
     if (addr < BOOT_AREA_END && addr + len > BOOT_AREA) {
         return err_set(e, "%s: %s covers %#x-%#x, which the loader needs for itself",
@@ -99,7 +100,7 @@ static void make_map(struct boot *b)
 {
     const struct doppel_vm *vm = b->vm;
     map_add(b, 0, 0x9fc00, E820_RAM);
-    map_add(b, 0x9fc00, 0xa0000, E820_RESERVED); /* where an extended BIOS data area would be */
+    map_add(b, 0x9fc00, 0xa0000, E820_RESERVED);  /* where an extended BIOS data area would be */
     map_add(b, 0xe0000, 0x100000, E820_RESERVED); /* ACPI tables */
     map_add(b, 0x100000, vm->low_bytes, E820_RAM);
     map_add(b, 0xfec00000, 0xfec01000, E820_RESERVED); /* I/O APIC */
@@ -159,8 +160,10 @@ static bool load_images(struct boot *b, struct err *e)
             return ok;
         }
     }
-    return err_set(e, "kernel %s: not a kernel; want a Linux bzImage, an ELF file with a PVH note, "
-                      "or multiboot 1", b->kernel.path);
+    return err_set(e,
+                   "kernel %s: not a kernel; want a Linux bzImage, an ELF file with a PVH note, "
+                   "or multiboot 1",
+                   b->kernel.path);
 }
 
 bool boot_load(struct doppel_vm *vm, struct err *e)

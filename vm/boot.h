@@ -24,13 +24,13 @@ struct boot_entry {
 };
 
 /* Where the loader puts its own things, in low RAM. Kernels may not be loaded over them. */
-#define BOOT_AREA      0x10000u
-#define BOOT_INFO      0x10000u /* zero page, multiboot or PVH info: 4 KiB and more */
-#define BOOT_CMDLINE   0x20000u
-#define BOOT_CMDLINE_MAX 0x8000u /* bytes with the final NUL */
-#define BOOT_STRINGS   0x28000u /* of multiboot modules */
-#define BOOT_TABLES    0x30000u /* page tables: PML4, PDPT, 4 page directories */
-#define BOOT_AREA_END  0x40000u
+#define BOOT_AREA        0x10000u
+#define BOOT_INFO        0x10000u /* zero page, multiboot or PVH info: 4 KiB and more */
+#define BOOT_CMDLINE     0x20000u
+#define BOOT_CMDLINE_MAX 0x8000u  /* bytes with the final NUL */
+#define BOOT_STRINGS     0x28000u /* of multiboot modules */
+#define BOOT_TABLES      0x30000u /* page tables: PML4, PDPT, 4 page directories */
+#define BOOT_AREA_END    0x40000u
 
 /* Memory as the guest is told of it; types as in E820. */
 enum { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3 };

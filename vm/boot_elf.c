@@ -177,8 +177,10 @@ bool boot_pvh(struct boot *b, bool *mine, struct err *e)
         }
         initrd = (b->low - b->initrd.len) & PAGE_MASK;
         if (b->initrd.len > b->low || initrd < end) {
-            return err_set(e, "initrd %s: does not fit into RAM beside the kernel; want -m %" PRIu64
-                           " or more", b->initrd.path, ((end + b->initrd.len) >> 20) + 2);
+            return err_set(e,
+                           "initrd %s: does not fit into RAM beside the kernel; want -m %" PRIu64
+                           " or more",
+                           b->initrd.path, ((end + b->initrd.len) >> 20) + 2);
         }
         boot_write(b, initrd, b->initrd.data, b->initrd.len);
     }

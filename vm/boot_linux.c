@@ -1,8 +1,9 @@
 /*
  * The Linux x86 boot protocol, 32 and 64-bit entries, for bzImage files.
  *
- * The real-mode set-up code is skipped: its header is copied into a zero page that we fill in as the
- * set-up code would. The 64-bit entry is used if the kernel offers one and the vCPU has long mode.
+ * The real-mode set-up code is skipped: its header is copied into a zero page that we fill in as
+ * the set-up code would. The 64-bit entry is used if the kernel offers one and the vCPU has long
+ * mode.
  *
  * Source: Linux Documentation/arch/x86/boot.rst (fields by offset in the file and zero page, rules
  * for loading the initrd, "32-bit" and "64-bit Boot Protocol") and zero-page.rst.
@@ -80,8 +81,10 @@ static bool parse(struct boot *b, struct linux_header *h, struct err *e)
     const uint8_t *d = k->data;
     h->version = le16_get(d + H_VERSION);
     if (h->version < 0x202 || !(d[H_LOADFLAGS] & LOADED_HIGH)) {
-        return err_set(e, "kernel %s: boot protocol %u.%02u of a zImage; want a bzImage (2.02 or "
-                       "later)", k->path, h->version >> 8, h->version & 0xff);
+        return err_set(e,
+                       "kernel %s: boot protocol %u.%02u of a zImage; want a bzImage (2.02 or "
+                       "later)",
+                       k->path, h->version >> 8, h->version & 0xff);
     }
     unsigned sects = d[H_SETUP_SECTS] ? d[H_SETUP_SECTS] : 4;
     h->code_off = (sects + 1) * UINT64_C(512);
@@ -115,8 +118,9 @@ static bool put_initrd(struct boot *b, const struct linux_header *h, uint8_t *ze
     uint64_t kernel_end = h->load + h->run_size;
     uint64_t at = top > b->initrd.len ? (top - b->initrd.len) & PAGE_MASK : 0;
     if (at < kernel_end) {
-        return err_set(e, "initrd %s: does not fit into RAM beside the kernel; want -m %" PRIu64
-                       " or more", b->initrd.path, ((kernel_end + b->initrd.len) >> 20) + 2);
+        return err_set(
+            e, "initrd %s: does not fit into RAM beside the kernel; want -m %" PRIu64 " or more",
+            b->initrd.path, ((kernel_end + b->initrd.len) >> 20) + 2);
     }
     boot_write(b, at, b->initrd.data, b->initrd.len);
     le32_put(zero + H_RAMDISK, (uint32_t)at);

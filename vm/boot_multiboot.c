@@ -62,8 +62,10 @@ static bool load_flat(struct boot *b, uint64_t at, uint64_t *entry, uint64_t *en
     uint64_t bss_end = le32_get(p + 24);
     *entry = le32_get(p + 28);
     if (load > header || header - load > at) {
-        return err_set(e, "kernel %s: multiboot load address %#" PRIx64 " does not match header "
-                       "address %#" PRIx64, k->path, load, header);
+        return err_set(e,
+                       "kernel %s: multiboot load address %#" PRIx64 " does not match header "
+                       "address %#" PRIx64,
+                       k->path, load, header);
     }
     uint64_t off = at - (header - load);
     uint64_t len = load_end ? load_end - load : k->len - off;
@@ -87,8 +89,10 @@ static bool load_module(struct boot *b, const char *spec, size_t len, unsigned i
 {
     char text[1024];
     if (len == 0 || len >= sizeof text) {
-        return err_set(e, "-initrd: module %u: want FILE or \"FILE ARGS\" of at most %zu "
-                       "characters", index + 1, sizeof text - 1);
+        return err_set(e,
+                       "-initrd: module %u: want FILE or \"FILE ARGS\" of at most %zu "
+                       "characters",
+                       index + 1, sizeof text - 1);
     }
     memcpy(text, spec, len);
     text[len] = 0;
@@ -168,8 +172,8 @@ static void put_info(struct boot *b, unsigned modules)
 static bool put_cmdline(struct boot *b, struct err *e)
 {
     char line[BOOT_CMDLINE_MAX];
-    int n = snprintf(line, sizeof line, "%s%s%s", b->kernel.path, *b->cmdline ? " " : "",
-                     b->cmdline);
+    int n =
+        snprintf(line, sizeof line, "%s%s%s", b->kernel.path, *b->cmdline ? " " : "", b->cmdline);
     if (n < 0 || (size_t)n >= sizeof line) {
         return err_set(e, "-append: longer than %u characters", BOOT_CMDLINE_MAX - 1);
     }
@@ -190,10 +194,12 @@ bool boot_multiboot(struct boot *b, bool *mine, struct err *e)
                        flags & MB_VIDEO ? "a video mode, which this board does not have"
                                         : "features that are not known");
     }
-    bool ok = flags & MB_ADDRESSES   ? load_flat(b, at, &entry, &end, e)
+    bool ok = flags & MB_ADDRESSES      ? load_flat(b, at, &entry, &end, e)
               : boot_is_elf(&b->kernel) ? boot_elf_load(b, &entry, &end, e)
-                                     : err_set(e, "kernel %s: a multiboot header, but neither ELF "
-                                               "nor load addresses", b->kernel.path);
+                                        : err_set(e,
+                                                  "kernel %s: a multiboot header, but neither ELF "
+                                                  "nor load addresses",
+                                                  b->kernel.path);
     unsigned modules;
     if (!ok) {
         return false;

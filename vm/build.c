@@ -183,6 +183,8 @@ static unsigned part_count(const struct doppel_vm *vm, const struct board_part *
         return vm->opt.cpus;
     case PART_DEBUGCON:
         return vm->debugcon != NULL;
+    case PART_DEMO:
+        return vm->opt.kernel == NULL;
     default:
         return 1;
     }

@@ -45,8 +45,10 @@ static bool read_all(struct image *img, FILE *f, const char *what, uint64_t max,
     if (img->len == 0) {
         return err_set(e, "%s %s: the file is empty", what, img->path);
     }
-    return img->len <= max || err_set(e, "%s %s: larger than %" PRIu64 " MiB, which is all that "
-                                         "fits", what, img->path, max >> 20);
+    return img->len <= max || err_set(e,
+                                      "%s %s: larger than %" PRIu64 " MiB, which is all that "
+                                      "fits",
+                                      what, img->path, max >> 20);
 }
 
 bool image_read(struct image *img, const char *path, const char *what, uint64_t max, struct err *e)

@@ -105,9 +105,9 @@ static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
 {
     vm->opt = *o;
     const char **all[] = {
-        &vm->opt.name,     &vm->opt.machine, &vm->opt.cpu,      &vm->opt.engine,
-        &vm->opt.kernel,   &vm->opt.initrd,  &vm->opt.append,   &vm->opt.debugcon,
-        &vm->opt.monitor,  &vm->opt.log_items, &vm->opt.log_file,
+        &vm->opt.name,    &vm->opt.machine,   &vm->opt.cpu,      &vm->opt.engine,
+        &vm->opt.kernel,  &vm->opt.initrd,    &vm->opt.append,   &vm->opt.debugcon,
+        &vm->opt.monitor, &vm->opt.log_items, &vm->opt.log_file,
     };
     for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
         own(vm, all[i]);
@@ -130,8 +130,10 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
 {
     const struct doppel_options *o = &vm->opt;
     if (o->abi != DOPPEL_ABI || o->ndevices > DOPPEL_MAX_DEVICES) {
-        return err_set(e, "options for ABI %u with %u devices; this library has ABI %u and takes "
-                       "%u", o->abi, o->ndevices, DOPPEL_ABI, DOPPEL_MAX_DEVICES);
+        return err_set(e,
+                       "options for ABI %u with %u devices; this library has ABI %u and takes "
+                       "%u",
+                       o->abi, o->ndevices, DOPPEL_ABI, DOPPEL_MAX_DEVICES);
     }
     if (o->cpus < 1 || o->cpus > DOPPEL_MAX_CPUS) {
         return err_set(e, "-smp %u: want 1 to %u", o->cpus, DOPPEL_MAX_CPUS);
@@ -207,10 +209,10 @@ static bool make_memory(struct doppel_vm *vm, struct err *e)
     aspace_map_ram(&vm->mem, VM_HIGH - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true, "rom", 1);
     if (!vm->opt.kernel) {
         /* The demo runs in real mode, also on models without 32 address lines. */
-        aspace_map_ram(&vm->mem, 0x100000 - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true,
-                       "rom-low", 1);
-        aspace_map_ram(&vm->mem, 0x1000000 - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true,
-                       "rom-286", 1);
+        aspace_map_ram(&vm->mem, 0x100000 - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true, "rom-low",
+                       1);
+        aspace_map_ram(&vm->mem, 0x1000000 - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true, "rom-286",
+                       1);
     }
     return true;
 }
@@ -261,8 +263,8 @@ static bool open_backends(struct doppel_vm *vm, struct err *e)
     }
     for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
         vm->serial[i].chr = (struct chr){.write = listener_write, .source = -1};
-        if (vm->opt.serial[i] && !chr_set_open(vm->chrs, vm->opt.serial[i], CHR_SERIAL,
-                                               &vm->serial[i].next, NULL, e)) {
+        if (vm->opt.serial[i] &&
+            !chr_set_open(vm->chrs, vm->opt.serial[i], CHR_SERIAL, &vm->serial[i].next, NULL, e)) {
             return err_prefix(e, "-serial");
         }
     }

@@ -6,9 +6,9 @@
  * and loses the rest of its turn. If none wants to run, time jumps to the next deadline.
  *
  * A slice ends at the first of: the next deadline, the end of the turn, the limit, POLL_UNITS. Only
- * the first two matter to the guest, and both follow from the machine's state (the turn is in struct
- * vm_state), so limits and polls change nothing. Inputs from the host are looked for between slices
- * and stamped by the gate.
+ * the first two matter to the guest, and both follow from the machine's state (the turn is in
+ * struct vm_state), so limits and polls change nothing. Inputs from the host are looked for between
+ * slices and stamped by the gate.
  *
  * Pacing: while the guest is idle and someone might type, the jump to the next deadline is slept
  * through on the host. A busy guest runs as fast as it can. This is the only place where the host's
@@ -159,7 +159,7 @@ static bool idle(struct doppel_vm *vm)
 {
     vtime now = vm->clock.s.now, next = clock_next(&vm->clock);
     bool live = is_live(vm);
-    if (!live && (next == VTIME_NEVER || !wakeable(vm))) {
+    if (!wakeable(vm) || (!live && next == VTIME_NEVER)) {
         return false;
     }
     if (live) {
@@ -209,7 +209,10 @@ enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
         if (cpu) {
             run_slice(vm, cpu, icount);
         } else if (!idle(vm)) {
-            return DOPPEL_DEAD;
+            if (!vm->opt.no_shutdown) {
+                return DOPPEL_DEAD;
+            }
+            vm->paused = true;
         }
     }
 }

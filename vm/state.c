@@ -113,9 +113,10 @@ static bool check_shape(struct doppel_vm *vm, struct st_src *src, struct err *e)
         return false;
     }
     if (st_diff(&vm_shape_desc, &want, &have, NULL, NULL)) {
-        return err_set(e, "saved with -m %" PRIu64 " -smp %" PRIu32 " and %s -kernel; start it "
-                       "with the same options", have.ram_bytes >> 20, have.cpus,
-                       have.direct_boot ? "a" : "no");
+        return err_set(e,
+                       "saved with -m %" PRIu64 " -smp %" PRIu32 " and %s -kernel; start it "
+                       "with the same options",
+                       have.ram_bytes >> 20, have.cpus, have.direct_boot ? "a" : "no");
     }
     return true;
 }
@@ -123,7 +124,7 @@ static bool check_shape(struct doppel_vm *vm, struct st_src *src, struct err *e)
 /* RAM is loaded into an empty map: what the boot put there goes away first. */
 static bool load_ram(struct ram *ram, struct st_src *src, struct err *e)
 {
-    ram_clear(ram);
+    ram_drop_all(ram);
     return ram_load(ram, src, e);
 }
 
@@ -165,7 +166,7 @@ bool doppel_load(struct doppel_vm *vm, const uint8_t *data, size_t len, struct d
 static bool fail(struct doppel_error *out, const char *path, const char *text)
 {
     if (out) {
-        snprintf(out->msg, sizeof out->msg, "%s: %s", path, text);
+        snprintf(out->msg, sizeof out->msg, "%.100s: %.400s", path, text);
     }
     return false;
 }

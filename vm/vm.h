@@ -3,8 +3,8 @@
  *
  * Private to vm/. One thread owns it (include/doppel.h says who may call what from elsewhere).
  *
- * What always holds: everything a guest can observe is in a state table (clock, struct vm_state, the
- * devices, among them the vCPUs) or in RAM; the rest of this struct is configuration or cache.
+ * What always holds: everything a guest can observe is in a state table (clock, struct vm_state,
+ * the devices, among them the vCPUs) or in RAM; the rest of this struct is configuration or cache.
  */
 #ifndef DOPPEL_VM_VM_H
 #define DOPPEL_VM_VM_H
@@ -85,7 +85,7 @@ struct doppel_vm {
     uint32_t exit_code;
     struct err failure;
 
-    uint64_t low_bytes;            /* RAM below 4 GiB */
+    uint64_t low_bytes;              /* RAM below 4 GiB */
     uint64_t kernel_sum, initrd_sum; /* digests of the images at first load; 0: none yet */
     bool booted;
 };

@@ -1,0 +1,217 @@
+/*
+ * The monitor's commands, as a table, and the line editor in front of them.
+ *
+ * Looking changes nothing that a guest could notice: reads go to RAM, never to device registers.
+ * Commands that a guest can notice enter through the gate.
+ */
+#include "vm/monitor.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/suggest.h"
+#include "vm/monitor_info.h"
+#include "vm/vm.h"
+
+#define LINE_MAX_LEN 256u
+#define PROMPT       "(doppel) "
+
+struct monitor {
+    struct doppel_vm *vm;
+    char line[LINE_MAX_LEN];
+    size_t len;
+    uint8_t last; /* byte typed: \r\n counts once */
+};
+
+void mon_printf(struct mon_out *o, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (n > 0) {
+        o->fn(o->ctx, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+    }
+}
+
+/* --- Commands --- */
+
+static void cmd_stop(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    (void)args;
+    (void)o;
+    vm->paused = true;
+}
+
+static void cmd_cont(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    (void)args;
+    (void)o;
+    vm->paused = false;
+}
+
+static void cmd_reset(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    (void)args;
+    (void)o;
+    vm_operate(vm, VM_OP_RESET);
+}
+
+static void cmd_powerdown(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    (void)args;
+    if (!vm->board->power_button) {
+        mon_printf(o, "this board has no power button\n");
+        return;
+    }
+    vm_operate(vm, VM_OP_POWERDOWN);
+}
+
+static void cmd_quit(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    (void)args;
+    (void)o;
+    vm_request(vm, VM_REQ_QUIT);
+}
+
+static void cmd_digest(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    (void)args;
+    mon_printf(o, "icount %" PRIu64 " vtime %" PRIu64 " digest %016" PRIx64 "\n", doppel_icount(vm),
+               doppel_vtime(vm), doppel_digest(vm));
+}
+
+static void cmd_save(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    struct doppel_error e;
+    if (!*args) {
+        mon_printf(o, "save: want a file name\n");
+    } else if (!doppel_save_file(vm, args, &e)) {
+        mon_printf(o, "save: %s\n", e.msg);
+    }
+}
+
+static void cmd_help(struct doppel_vm *vm, const char *args, struct mon_out *o);
+
+static const struct command {
+    const char *name, *args, *help;
+    void (*fn)(struct doppel_vm *vm, const char *args, struct mon_out *o);
+} commands[] = {
+    {"help", "", "this list", cmd_help},
+    {"info", "WHAT", "registers, cpus, mem, tlb, pic, pci, mtree, devices", mon_info},
+    {"x", "/NF ADDR", "dump N items of memory at a linear address of CPU 0; F: x d, size b h w g",
+     mon_x},
+    {"xp", "/NF ADDR", "the same at a physical address", mon_xp},
+    {"stop", "", "pause the machine", cmd_stop},
+    {"cont", "", "let it run on", cmd_cont},
+    {"system_reset", "", "press the reset button", cmd_reset},
+    {"system_powerdown", "", "press the power button", cmd_powerdown},
+    {"digest", "", "instructions retired, virtual time, digest of all state", cmd_digest},
+    {"save", "FILE", "save the machine to a file, for -load-state", cmd_save},
+    {"quit", "", "end doppel", cmd_quit},
+};
+
+const char *monitor_command(unsigned i, const char **args, const char **help)
+{
+    if (i >= ARRAY_LEN(commands)) {
+        return NULL;
+    }
+    if (args) {
+        *args = commands[i].args;
+    }
+    if (help) {
+        *help = commands[i].help;
+    }
+    return commands[i].name;
+}
+
+static const char *command_name(void *ctx, unsigned i)
+{
+    (void)ctx;
+    return monitor_command(i, NULL, NULL);
+}
+
+static void cmd_help(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    (void)vm;
+    (void)args;
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        char head[48];
+        snprintf(head, sizeof head, "%s %s", commands[i].name, commands[i].args);
+        mon_printf(o, "%-18s %s\n", head, commands[i].help);
+    }
+}
+
+void doppel_command(struct doppel_vm *vm, const char *line,
+                    void (*out)(void *ctx, const char *text, size_t len), void *ctx)
+{
+    struct mon_out o = {out, ctx};
+    char name[32];
+    line += strspn(line, " \t");
+    size_t n = strcspn(line, " \t/");
+    if (n == 0) {
+        return;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), line);
+    const char *args = line + n + strspn(line + n, " \t");
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            commands[i].fn(vm, args, &o);
+            return;
+        }
+    }
+    mon_printf(&o, "no command \"%s\"; the nearest is \"%s\" (\"help\" lists all)\n", name,
+               suggest_nearest(name, command_name, NULL));
+}
+
+/* --- The line editor --- */
+
+static void to_chr(void *ctx, const char *text, size_t len)
+{
+    chr_write(ctx, text, len);
+}
+
+struct monitor *monitor_new(struct doppel_vm *vm)
+{
+    struct monitor *m = calloc(1, sizeof *m);
+    if (m) {
+        m->vm = vm;
+    }
+    return m;
+}
+
+void monitor_free(struct monitor *m)
+{
+    free(m);
+}
+
+void monitor_feed(struct monitor *m, struct chr *from, const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = data[i], last = m->last;
+        m->last = c;
+        if (c == '\r' || c == '\n') {
+            if (c == '\n' && last == '\r') {
+                continue;
+            }
+            m->line[m->len] = 0;
+            m->len = 0;
+            chr_write(from, "\n", 1);
+            doppel_command(m->vm, m->line, to_chr, from);
+            chr_write(from, PROMPT, sizeof PROMPT - 1);
+        } else if (c == '\b' || c == 0x7f) {
+            if (m->len) {
+                m->len--;
+                chr_write(from, "\b \b", 3);
+            }
+        } else if (isprint(c) && m->len < LINE_MAX_LEN - 1) {
+            m->line[m->len++] = (char)c;
+            chr_write(from, &c, 1);
+        }
+    }
+}
