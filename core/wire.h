@@ -25,9 +25,16 @@ struct intc_ops {
     /* CR8 = TPR >> 4 (SDM 3A 11.8.6); 0..15. */
     uint8_t (*cr8_read)(void *ctx);
     void (*cr8_write)(void *ctx, uint8_t val);
-    /* IA32_APIC_BASE, IA32_TSC_DEADLINE and x2APIC MSRs 0x800..0x8ff. False: #GP(0). */
+    /* IA32_APIC_BASE, IA32_TSC_DEADLINE and x2APIC MSRs 0x800..0x8ff. False: #GP(0).
+     * IA32_TSC_DEADLINE (0x6e0) is passed as virtual time in both directions, since only the vCPU
+     * knows its TSC offset: 0 stays 0 (not armed), a deadline before virtual time 1 is 1. */
     bool (*msr_read)(void *ctx, uint32_t msr, uint64_t *val);
     bool (*msr_write)(void *ctx, uint32_t msr, uint64_t val);
+};
+
+/* What a local APIC tells its vCPU besides the wires "intr", "nmi", "smi" and "init". */
+struct cpu_ops {
+    void (*sipi)(void *ctx, uint8_t vector); /* start-up IPI: begin at vector << 12 */
 };
 
 #endif

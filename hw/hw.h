@@ -11,7 +11,9 @@
 #include "core/dev.h"
 
 /* One row per class. */
-#define HW_CLASSES(X) X(i8259) X(i8254) X(mc146818) X(uart16550) X(debugcon) X(isa_debug_exit)
+#define HW_CLASSES(X)                                                                              \
+    X(i8259)                                                                                       \
+    X(i8254) X(mc146818) X(uart16550) X(debugcon) X(isa_debug_exit) X(apicbus) X(lapic) X(ioapic)
 
 #define X(name) extern const struct dev_class name##_class;
 HW_CLASSES(X)
