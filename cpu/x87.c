@@ -1,0 +1,404 @@
+/*
+ * x87: the beginning and end of each instruction, exceptions, and the stack's data movement (loads,
+ * stores, exchanges, conditional moves).
+ *
+ * Exceptions. With CR0.NE an unmasked exception becomes #MF at the next waiting instruction.
+ * Without it the FERR# pin goes up at once, the board turns that into IRQ 13, and the next waiting
+ * instruction goes on as under IGNNE#: a processor would wait there for the interrupt, which is
+ * taken before that instruction unless the guest blocks it.
+ *
+ * FIP is that of the last non-control instruction. FDP and FOP follow the model: with the
+ * feature fdp_excptn_only they change only when an unmasked exception occurs; with zero_fcs_fds FCS
+ * and FDS are always 0 (SDM vol. 1, 8.1.8, 8.1.9). In real and virtual-8086 mode such a
+ * model keeps linear addresses in FIP and FDP.
+ */
+#include "cpu/x87.h"
+
+enum { PIN_FERR = 0 }; /* in cpu_pins_out */
+
+static void drive_ferr(struct cpu *cpu)
+{
+    dev_pin_set(&cpu->dev, PIN_FERR, (x87_of(cpu)->sw & X87_ES) && !(cpu->s.cr0 & CR0_NE));
+}
+
+void x87_pending(struct cpu *cpu)
+{
+    if (cpu->s.cr0 & CR0_NE) {
+        cpu_raise(cpu, EXC_MF);
+    }
+    drive_ferr(cpu);
+}
+
+void x87_update_es(struct cpu *cpu)
+{
+    struct x87 *f = x87_of(cpu);
+    bool pending = f->sw & ~f->cw & FP_ALL_FLAGS;
+    bool was = f->sw & X87_ES;
+
+    f->sw = (uint16_t)(pending ? f->sw | X87_ES | X87_B : f->sw & ~(X87_ES | X87_B));
+    if (pending || was) {
+        drive_ferr(cpu);
+    }
+}
+
+/* Where the instruction and its operand lie, for FSTENV and FXSAVE. */
+static void note_pointers(struct cpu *cpu, const struct insn *i, bool unmasked)
+{
+    struct x87 *f = x87_of(cpu);
+    bool no_selectors = cpu_has(cpu, FEAT_zero_fcs_fds), linear = no_selectors && cpu_realish(cpu);
+
+    f->ip = insn_ip(cpu, i) + (linear ? cpu->s.seg[SEG_CS].base : 0);
+    f->cs = no_selectors ? 0 : cpu->s.seg[SEG_CS].sel;
+    if (unmasked || !cpu_has(cpu, FEAT_fdp_excptn_only)) {
+        f->op = (uint16_t)((i->opcode & 7) << 8 | i->modrm);
+        if (!i->mod3) {
+            f->dp = insn_ea(cpu, i) + (linear ? cpu->s.seg[i->seg].base : 0);
+            f->ds = no_selectors ? 0 : cpu->s.seg[i->seg].sel;
+        }
+    }
+}
+
+void x87_finish(struct cpu *cpu, const struct insn *i, const struct fp_env *e)
+{
+    struct x87 *f = x87_of(cpu);
+
+    f->sw = (uint16_t)((f->sw & ~X87_C1) | e->flags | (e->roundup ? X87_C1 : 0));
+    note_pointers(cpu, i, x87_unmasked(e, FP_ALL_FLAGS));
+    if (UNLIKELY(x87_unmasked(e, FP_ALL_FLAGS))) {
+        x87_update_es(cpu);
+    }
+}
+
+void x87_finish_reg(struct cpu *cpu, const struct insn *i, const struct fp_env *e, unsigned dst,
+                    struct f80 v, unsigned pops)
+{
+    struct x87 *f = x87_of(cpu);
+
+    if (LIKELY(!x87_blocked(e))) {
+        x87_set(f, dst, v);
+        x87_pop(f, pops);
+    }
+    x87_finish(cpu, i, e);
+}
+
+void x87_finish_push(struct cpu *cpu, const struct insn *i, struct fp_env *e, struct f80 v)
+{
+    struct x87 *f = x87_of(cpu);
+
+    if (UNLIKELY(!x87_empty(f, 7))) {
+        e->flags = FP_IE | X87_SF;
+        e->roundup = true;
+        v = F80_INDEFINITE;
+    }
+    if (LIKELY(!x87_unmasked(e, FP_IE))) {
+        x87_move_top(f, 7);
+        x87_set(f, 0, v);
+    }
+    x87_finish(cpu, i, e);
+}
+
+/* ---- loads ---- */
+
+SEM(fld_m32)
+{
+    struct x87 *f = x87_begin(cpu);
+    uint32_t v = (uint32_t)x87_load(cpu, i, 4);
+    struct fp_env e = x87_env(f);
+    x87_finish_push(cpu, i, &e, f80_from_f32(&e, v));
+}
+
+SEM(fld_m64)
+{
+    struct x87 *f = x87_begin(cpu);
+    uint64_t v = x87_load(cpu, i, 8);
+    struct fp_env e = x87_env(f);
+    x87_finish_push(cpu, i, &e, f80_from_f64(&e, v));
+}
+
+SEM(fld_m80)
+{
+    struct x87 *f = x87_begin(cpu);
+    uint8_t b[10];
+    mem_rd_buf(cpu, i->seg, insn_la(cpu, i, 10, ACC_READ), b, 10, cpu->view);
+    struct fp_env e = x87_env(f);
+    struct f80 v = {le_get(b, 8), (uint16_t)le_get(b + 8, 2)};
+    x87_finish_push(cpu, i, &e, v);
+}
+
+SEM(fild_m16)
+{
+    struct x87 *f = x87_begin(cpu);
+    int16_t v = (int16_t)x87_load(cpu, i, 2);
+    struct fp_env e = x87_env(f);
+    x87_finish_push(cpu, i, &e, f80_from_i32(v));
+}
+
+SEM(fild_m32)
+{
+    struct x87 *f = x87_begin(cpu);
+    int32_t v = (int32_t)x87_load(cpu, i, 4);
+    struct fp_env e = x87_env(f);
+    x87_finish_push(cpu, i, &e, f80_from_i32(v));
+}
+
+SEM(fild_m64)
+{
+    struct x87 *f = x87_begin(cpu);
+    int64_t v = (int64_t)x87_load(cpu, i, 8);
+    struct fp_env e = x87_env(f);
+    x87_finish_push(cpu, i, &e, f80_from_i64(v));
+}
+
+SEM(fbld)
+{
+    struct x87 *f = x87_begin(cpu);
+    uint8_t b[10];
+    mem_rd_buf(cpu, i->seg, insn_la(cpu, i, 10, ACC_READ), b, 10, cpu->view);
+    struct fp_env e = x87_env(f);
+    x87_finish_push(cpu, i, &e, f80_from_bcd(b));
+}
+
+SEM(fld_sti)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    struct f80 v = x87_get(f, i->rm & 7);
+    if (x87_empty(f, i->rm & 7)) {
+        x87_underflow(&e);
+        v = F80_INDEFINITE;
+    }
+    x87_finish_push(cpu, i, &e, v);
+}
+
+SEM(fld_const)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    x87_finish_push(cpu, i, &e, f80_constant(&e, i->modrm & 7));
+}
+
+/* ---- stores ---- */
+
+/* An exception that keeps a store from memory, and the stack from its pop. */
+static bool store_blocked(const struct fp_env *e)
+{
+    return x87_unmasked(e, FP_IE | FP_DE | FP_ZE | FP_OE | FP_UE);
+}
+
+/* `size` bytes at p, and a pop, unless blocked. */
+static void finish_store(struct cpu *cpu, const struct insn *i, const struct fp_env *e,
+                         const uint8_t *p, unsigned size, bool pop)
+{
+    if (!store_blocked(e)) {
+        gva la = insn_la(cpu, i, size, ACC_WRITE);
+        if (size == 10) {
+            mem_wr_buf(cpu, i->seg, la, p, 10, cpu->view);
+        } else {
+            mem_wr(cpu, i->seg, la, size, le_get(p, size));
+        }
+        x87_pop(x87_of(cpu), pop);
+    }
+    x87_finish(cpu, i, e);
+}
+
+enum store_as { AS_F32, AS_F64, AS_F80, AS_I16, AS_I32, AS_I64, AS_BCD };
+
+/* ST0 in the form wanted, into p; its size. */
+static unsigned convert(struct fp_env *e, enum store_as as, struct f80 v, bool truncate, uint8_t *p)
+{
+    switch (as) {
+    case AS_F32:
+        le_put(p, 4, f80_to_f32(e, v));
+        return 4;
+    case AS_F64:
+        le_put(p, 8, f80_to_f64(e, v));
+        return 8;
+    case AS_F80:
+        le_put(p, 8, v.m);
+        le_put(p + 8, 2, v.se);
+        return 10;
+    case AS_I16:
+        le_put(p, 2, (uint64_t)f80_to_i16(e, v, truncate));
+        return 2;
+    case AS_I32:
+        le_put(p, 4, (uint64_t)f80_to_i32(e, v, truncate));
+        return 4;
+    case AS_I64:
+        le_put(p, 8, (uint64_t)f80_to_i64(e, v, truncate));
+        return 8;
+    default:
+        f80_to_bcd(e, v, p);
+        return 10;
+    }
+}
+
+static void store(struct cpu *cpu, const struct insn *i, enum store_as as, bool truncate, bool pop)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    uint8_t bytes[10];
+    bool empty = x87_empty(f, 0);
+    unsigned size = convert(&e, as, empty ? F80_INDEFINITE : x87_get(f, 0), truncate, bytes);
+
+    if (empty) {
+        x87_underflow(&e);
+    }
+    finish_store(cpu, i, &e, bytes, size, pop);
+}
+
+SEM(fst_m32)
+{
+    store(cpu, i, AS_F32, false, i->reg & 1);
+}
+
+SEM(fst_m64)
+{
+    store(cpu, i, AS_F64, false, i->reg & 1);
+}
+
+SEM(fstp_m80)
+{
+    store(cpu, i, AS_F80, false, true);
+}
+
+SEM(fist_m16)
+{
+    store(cpu, i, AS_I16, false, i->reg & 1);
+}
+
+SEM(fist_m32)
+{
+    store(cpu, i, AS_I32, false, i->reg & 1);
+}
+
+SEM(fistp_m64)
+{
+    store(cpu, i, AS_I64, false, true);
+}
+
+SEM(fisttp_m16)
+{
+    store(cpu, i, AS_I16, true, true);
+}
+
+SEM(fisttp_m32)
+{
+    store(cpu, i, AS_I32, true, true);
+}
+
+SEM(fisttp_m64)
+{
+    store(cpu, i, AS_I64, true, true);
+}
+
+SEM(fbstp)
+{
+    store(cpu, i, AS_BCD, false, true);
+}
+
+/* FST and FSTP to a register; DD D8+i and its aliases D9 D8+i, DF D0+i, DF D8+i pop. */
+SEM(fst_sti)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    struct f80 v = x87_get(f, 0);
+    bool pop = i->opcode != 0xdd || (i->reg & 1);
+    if (x87_empty(f, 0)) {
+        x87_underflow(&e);
+        v = F80_INDEFINITE;
+    }
+    x87_finish_reg(cpu, i, &e, i->rm & 7, v, pop);
+}
+
+/* ---- within the stack ---- */
+
+SEM(fxch)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    unsigned n = i->rm & 7;
+    struct f80 a = x87_get(f, 0), b = x87_get(f, n);
+    if (x87_empty(f, 0) || x87_empty(f, n)) {
+        x87_underflow(&e);
+        a = x87_empty(f, 0) ? F80_INDEFINITE : a;
+        b = x87_empty(f, n) ? F80_INDEFINITE : b;
+    }
+    if (!x87_blocked(&e)) {
+        x87_set(f, n, a);
+        x87_set(f, 0, b);
+    }
+    x87_finish(cpu, i, &e);
+}
+
+/* DA C0+: B, E, BE, U; DB C0+: their opposites. */
+SEM(fcmov)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    unsigned n = i->rm & 7;
+    bool cond;
+    switch (i->reg & 3) {
+    case 0:
+        cond = flag_cf(cpu);
+        break;
+    case 1:
+        cond = flag_zf(cpu);
+        break;
+    case 2:
+        cond = flag_cf(cpu) || flag_zf(cpu);
+        break;
+    default:
+        cond = flag_pf(cpu);
+        break;
+    }
+    cond ^= i->opcode == 0xdb;
+    struct f80 v = x87_get(f, cond ? n : 0);
+    if (x87_empty(f, 0) || x87_empty(f, n)) {
+        x87_underflow(&e);
+        v = F80_INDEFINITE;
+    }
+    x87_finish_reg(cpu, i, &e, 0, v, 0);
+}
+
+SEM(fchs)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    struct f80 v = f80_negate(x87_get(f, 0));
+    if (x87_empty(f, 0)) {
+        x87_underflow(&e);
+        v = F80_INDEFINITE;
+    }
+    x87_finish_reg(cpu, i, &e, 0, v, 0);
+}
+
+SEM(fabs)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    struct f80 v = f80_abs(x87_get(f, 0));
+    if (x87_empty(f, 0)) {
+        x87_underflow(&e);
+        v = F80_INDEFINITE;
+    }
+    x87_finish_reg(cpu, i, &e, 0, v, 0);
+}
+
+/* FDECSTP, FINCSTP: D9 F6, D9 F7. */
+SEM(fxxcstp)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    x87_move_top(f, i->modrm & 1 ? 1 : 7);
+    x87_finish(cpu, i, &e);
+}
+
+/* FFREE (DD C0+i), and the undocumented FFREEP (DF C0+i), which pops. */
+SEM(ffree)
+{
+    struct x87 *f = x87_begin(cpu);
+    struct fp_env e = x87_env(f);
+    x87_free(f, i->rm & 7);
+    x87_pop(f, i->opcode == 0xdf);
+    x87_finish(cpu, i, &e);
+}
