@@ -85,7 +85,7 @@ void x87_finish_push(struct cpu *cpu, const struct insn *i, struct fp_env *e, st
 {
     struct x87 *f = x87_of(cpu);
 
-    if (UNLIKELY(!x87_empty(f, 7))) {
+    if (UNLIKELY(!x87_empty(f, 7) && !(e->flags & X87_SF))) { /* underflow comes first */
         e->flags = FP_IE | X87_SF;
         e->roundup = true;
         v = F80_INDEFINITE;
@@ -296,13 +296,19 @@ SEM(fbstp)
     store(cpu, i, AS_BCD, false, true);
 }
 
-/* FST and FSTP to a register; DD D8+i and its aliases D9 D8+i, DF D0+i, DF D8+i pop. */
+/* FST and FSTP to a register; DD D8+i and its aliases D9 D8+i, DF D0+i, DF D8+i pop. FSTP1 (D9)
+ * knows no stack underflow: an empty ST0 is popped and nothing stored. */
 SEM(fst_sti)
 {
     struct x87 *f = x87_begin(cpu);
     struct fp_env e = x87_env(f);
     struct f80 v = x87_get(f, 0);
     bool pop = i->opcode != 0xdd || (i->reg & 1);
+    if (x87_empty(f, 0) && i->opcode == 0xd9) {
+        x87_pop(f, 1);
+        x87_finish(cpu, i, &e);
+        return;
+    }
     if (x87_empty(f, 0)) {
         x87_underflow(&e);
         v = F80_INDEFINITE;
@@ -330,7 +336,7 @@ SEM(fxch)
     x87_finish(cpu, i, &e);
 }
 
-/* DA C0+: B, E, BE, U; DB C0+: their opposites. */
+/* DA C0+: B, E, BE, U; DB C0+: their opposites. C1 stays but for a stack underflow. */
 SEM(fcmov)
 {
     struct x87 *f = x87_begin(cpu);
@@ -353,6 +359,7 @@ SEM(fcmov)
     }
     cond ^= i->opcode == 0xdb;
     struct f80 v = x87_get(f, cond ? n : 0);
+    e.roundup = f->sw & X87_C1;
     if (x87_empty(f, 0) || x87_empty(f, n)) {
         x87_underflow(&e);
         v = F80_INDEFINITE;

@@ -204,7 +204,10 @@ SEM(ftst)
     compare(cpu, i, &e, F80_ZERO, false, true, 0);
 }
 
-/* FCOMI DB F0, FUCOMI DB E8; with DF they pop. EFLAGS stay if the exception is unmasked. */
+/*
+ * FCOMI DB F0, FUCOMI DB E8; with DF they pop. As SDM 2A has it: C1 is cleared, and EFLAGS stay as
+ * they were if the exception is unmasked. (AMD processors keep C1 and set EFLAGS.)
+ */
 SEM(fcomi)
 {
     struct x87 *f = x87_begin(cpu);
@@ -413,7 +416,11 @@ SEM(fprem)
                              : f80_prem1(&e, x87_get(f, 0), x87_get(f, 1));
         e.roundup = r.quotient & 1;
     }
-    x87_set_cc(f, (uint16_t)((r.quotient & 4 ? X87_C0 : 0) | (r.quotient & 2 ? X87_C3 : 0) |
-                             (r.partial ? X87_C2 : 0)));
+    if ((r.value.se & 0x7fff) == 0x7fff || x87_blocked(&e)) { /* no quotient: C0, C3 stay */
+        f->sw &= (uint16_t)~X87_C2;
+    } else {
+        x87_set_cc(f, (uint16_t)((r.quotient & 4 ? X87_C0 : 0) | (r.quotient & 2 ? X87_C3 : 0) |
+                                 (r.partial ? X87_C2 : 0)));
+    }
     x87_finish_reg(cpu, i, &e, 0, r.value, 0);
 }
