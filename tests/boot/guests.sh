@@ -1,0 +1,48 @@
+#!/bin/sh
+# guests.sh DIR: what the boot tests boot. Fetches Debian's kernels (tools/guest-kernels.sh), builds
+# guest/selftest.c for amd64 and i386, and makes initrd-test-amd64 and initrd-test-i386 of both
+# with guest/rc. Idempotent. Without the network it works when DIR was filled before.
+set -eu
+export LC_ALL=C
+here=$(cd "$(dirname "$0")" && pwd)
+top=$here/../..
+[ $# -eq 1 ] || {
+    echo "usage: $0 DIR" >&2
+    exit 2
+}
+mkdir -p "$1"
+dir=$(cd "$1" && pwd)
+. "$top/tools/packages.sh"
+
+"$top/tools/guest-kernels.sh" "$dir"
+
+# The known answers come from this machine's tools.
+seq 1 20000 >"$dir/numbers"
+md5=$(md5sum <"$dir/numbers" | cut -c 1-32)
+sed -e "s/@MD5@/$md5/" -e "s/@SHA256@/$(sha256sum <"$dir/numbers" | cut -c 1-64)/" \
+    -e "s/@SHA512@/$(sha512sum <"$dir/numbers" | cut -c 1-32)/" \
+    -e "s/@PIPE@/$(head -c 51200 "$dir/numbers" | tr 0-9 a-j | md5sum | cut -c 1-8)/" \
+    -e "s/@AWK@/$(awk '{ s += $1 / 7 } END { printf "%.6f", s }' "$dir/numbers")/" \
+    "$here/guest/rc" >"$dir/rc.tmp"
+rm "$dir/numbers"
+cmp -s "$dir/rc.tmp" "$dir/rc" || mv "$dir/rc.tmp" "$dir/rc"
+
+for pair in amd64:x86_64 i386:i686; do
+    arch=${pair%:*} cc=${pair#*:}-linux-gnu-gcc
+    self=$dir/selftest-$arch
+    if [ ! -x "$self" ] || [ -n "$(find "$here/guest/selftest.c" -newer "$self")" ]; then
+        if [ "$arch" = i386 ]; then
+            need_packages gcc-i686-linux-gnu libc6-dev-i386-cross
+        else
+            command -v "$cc" >/dev/null ||
+                need_packages gcc-x86-64-linux-gnu libc6-dev-amd64-cross
+        fi
+        $cc -O2 -msse2 -mfpmath=sse -Wall -static -frounding-math -o "$self" \
+            "$here/guest/selftest.c" -lm -pthread
+    fi
+    out=$dir/initrd-test-$arch
+    if [ ! -e "$out" ] || [ -n "$(find "$self" "$dir/rc" "$top/tools/mkinitrd.sh" -newer "$out")" ]
+    then
+        "$top/tools/mkinitrd.sh" "$dir/busybox-$arch" "$out" "$self:bin/selftest" "$dir/rc:etc/rc"
+    fi
+done
