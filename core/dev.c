@@ -192,9 +192,9 @@ struct dev *dev_new(struct dev_env *env, const struct dev_class *cls, const char
     d->in_high = zalloc(d->nin, sizeof d->in_high[0]);
     for (const struct prop *p = cls->props; p && p->name; p++) {
         struct err bad;
-        if (p->def && !set_prop(d, p, p->def, &bad)) {
-            assert(!"a class has a bad default");
-        }
+        bool good = !p->def || set_prop(d, p, p->def, &bad);
+        assert(good && "a class has a bad default");
+        (void)good;
     }
     env->devs = grow(env->devs, env->ndevs + 1, sizeof env->devs[0]);
     env->devs[env->ndevs++] = d;
