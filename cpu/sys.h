@@ -15,6 +15,7 @@
 struct desc {
     uint32_t lo, hi;
     uint32_t base_hi; /* 16-byte system descriptors of IA-32e mode */
+    uint32_t top;     /* ... and their last doubleword: bits 12:8 must be 0 */
 };
 /* MOV/POP/LDS... to ES, SS, DS, FS, GS in any mode, with every check. Not CS. */
 void seg_load(struct cpu *cpu, unsigned seg, uint16_t sel);
