@@ -32,10 +32,10 @@ struct frame frame_inner(const struct cpu *cpu, uint16_t ss, const struct desc *
     f.mask = desc_db(d) ? 0xffffffff : 0xffff;
     f.sp = sp & f.mask;
     f.v.base = desc_base(d);
-    f.v.hi_w = limit;
+    f.v.end_w = limit + 1;
     if (desc_conforming(d)) { /* of data: expand-down */
         f.v.lo = limit + 1;
-        f.v.hi_w = f.mask;
+        f.v.end_w = f.mask + 1;
     }
     (void)cpu;
     return f;
@@ -60,7 +60,7 @@ static gva frame_la(struct cpu *cpu, const struct frame *f, uint64_t off, unsign
         }
         return off;
     }
-    if (off < f->v.lo || off + (size - 1) > f->v.hi_w) {
+    if (off < f->v.lo || off + size > f->v.end_w) {
         cpu_raise_err(cpu, EXC_SS, f->err);
     }
     return (uint32_t)(f->v.base + off);
@@ -70,7 +70,8 @@ void frame_reserve(struct cpu *cpu, const struct frame *f, unsigned size, unsign
 {
     unsigned total = size * count;
     uint64_t low = (f->sp - total) & f->mask;
-    if (low + total - 1 <= f->mask && low + total - 1 >= low && (low & (size - 1)) == 0) {
+    bool wraps = f->sp < total;
+    if (!wraps && (low & (size - 1)) == 0) {
         gva la = frame_la(cpu, f, low, total);
         mem_probe(cpu, SEG_NONE, la, total, ACC_WRITE, f->view);
         return;

@@ -1,0 +1,14 @@
+/*
+ * What the system files of cpu/ and the run loop need of event delivery besides cpu/sys.h.
+ */
+#ifndef DOPPEL_CPU_EVENT_H
+#define DOPPEL_CPU_EVENT_H
+
+#include "cpu/sys.h"
+
+/* Raise #DB as a fault with these bits in DR6 (general detect). */
+noreturn void event_raise_db(struct cpu *cpu, uint64_t dr6);
+/* For a vCPU in CPU_MWAIT: has the monitored line changed since MONITOR? */
+bool event_mwait_wakes(const struct cpu *cpu);
+
+#endif
