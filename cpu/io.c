@@ -1,0 +1,146 @@
+/*
+ * Port I/O: IN, OUT, INS, OUTS, their permission checks and I/O breakpoints.
+ *
+ * Units and stops of REP INS and REP OUTS are those of cpu/string.c: one unit an iteration, the
+ * first one charged with the block. An iteration does its memory access's checks before the device
+ * sees the port, so a fault repeats nothing.
+ *
+ * Sources: Intel SDM 1 chapter 18 (18.5 permission), SDM 3B 17.2.4 (I/O breakpoints), SDM 2 IN, INS.
+ */
+#include "cpu/desc.h"
+#include "cpu/sem.h"
+
+/* #GP(0) unless the program may use ports [port, port+size): by IOPL, else by the TSS's bitmap. */
+static void check_port(struct cpu *cpu, unsigned port, unsigned size)
+{
+    unsigned iopl = (unsigned)(cpu->s.rflags >> 12) & 3;
+    if (!cpu_prot(cpu) || (!cpu_v86(cpu) && cpu->s.cpl <= iopl)) {
+        return;
+    }
+    const struct seg *tr = &cpu->s.seg[SEG_TR];
+    if ((tr->attr & SEG_A_NULL) || !(tr->attr & 8) || tr->limit < 103) {
+        cpu_gp0(cpu);
+    }
+    gva mask = cpu_lma(cpu) ? ~(gva)0 : UINT32_MAX;
+    uint32_t map = (uint32_t)mem_rd_sys(cpu, (tr->base + 102) & mask, 2) + port / 8;
+    if (map + 1 > tr->limit) { /* two bytes are always read */
+        cpu_gp0(cpu);
+    }
+    uint64_t bits = mem_rd_sys(cpu, (tr->base + map) & mask, 2) >> (port & 7);
+    if (bits & bits_mask(size)) {
+        cpu_gp0(cpu);
+    }
+}
+
+static void check_io_breakpoints(struct cpu *cpu, unsigned port, unsigned size)
+{
+    static const uint8_t len[4] = {1, 2, 8, 4};
+    uint64_t dr7 = cpu->s.dr[7];
+    if (LIKELY(!(dr7 & 0xff)) || !(cpu->s.cr4 & CR4_DE)) {
+        return;
+    }
+    for (unsigned n = 0; n < 4; n++) {
+        uint64_t first = cpu->s.dr[n], last = first + len[bits_get(dr7, 18 + 4 * n, 2)] - 1;
+        if (bits_get(dr7, 2 * n, 2) && bits_get(dr7, 16 + 4 * n, 2) == 2 && port <= last &&
+            first <= port + size - 1) {
+            cpu->s.db_pending |= UINT64_C(1) << n;
+            cpu_kick(cpu);
+        }
+    }
+}
+
+static uint64_t port_in(struct cpu *cpu, unsigned port, unsigned size)
+{
+    uint64_t val = aspace_read(cpu->io, port, size);
+    check_io_breakpoints(cpu, port, size);
+    return val;
+}
+
+static void port_out(struct cpu *cpu, unsigned port, unsigned size, uint64_t val)
+{
+    aspace_write(cpu->io, port, size, val);
+    check_io_breakpoints(cpu, port, size);
+}
+
+/* Bytes moved: opcode bit 0 says byte or z. */
+static unsigned io_size(const struct insn *i)
+{
+    return i->opcode & 1 ? (i->osz == 2 ? 2 : 4) : 1;
+}
+
+/* The port: DX, or the immediate of E4..E7. */
+static unsigned io_port(const struct cpu *cpu, const struct insn *i)
+{
+    return i->opcode & 8 ? cpu->s.gpr[REG_RDX] & 0xffff : (uint8_t)i->imm;
+}
+
+SEM_END(in)
+{
+    unsigned port = io_port(cpu, i), size = io_size(i);
+    check_port(cpu, port, size);
+    gpr_set(cpu, REG_RAX, size, port_in(cpu, port, size));
+}
+
+SEM_END(out)
+{
+    unsigned port = io_port(cpu, i), size = io_size(i);
+    check_port(cpu, port, size);
+    port_out(cpu, port, size, gpr_get(cpu, REG_RAX, size));
+}
+
+static void advance(struct cpu *cpu, const struct insn *i, unsigned reg, unsigned size)
+{
+    uint64_t v = cpu->s.gpr[reg];
+    gpr_set(cpu, reg, i->asz, cpu->s.rflags & FL_DF ? v - size : v + size);
+}
+
+static void ins_one(struct cpu *cpu, const struct insn *i, unsigned port, unsigned size)
+{
+    gva la = mem_la(cpu, SEG_ES, gpr_get(cpu, REG_RDI, i->asz), size, ACC_WRITE);
+    mem_probe(cpu, SEG_ES, la, size, ACC_WRITE, cpu->view);
+    mem_wr(cpu, SEG_ES, la, size, port_in(cpu, port, size));
+    advance(cpu, i, REG_RDI, size);
+}
+
+static void outs_one(struct cpu *cpu, const struct insn *i, unsigned port, unsigned size)
+{
+    unsigned seg = i->segovr == SEG_NONE ? SEG_DS : i->segovr;
+    gva la = mem_la(cpu, seg, gpr_get(cpu, REG_RSI, i->asz), size, ACC_READ);
+    port_out(cpu, port, size, mem_rd(cpu, seg, la, size));
+    advance(cpu, i, REG_RSI, size);
+}
+
+static void io_string(struct cpu *cpu, const struct insn *i,
+                      void (*one)(struct cpu *, const struct insn *, unsigned, unsigned))
+{
+    unsigned port = cpu->s.gpr[REG_RDX] & 0xffff, size = io_size(i);
+    check_port(cpu, port, size);
+    if (!(i->pfx & (PFX_REP | PFX_REPNE))) {
+        one(cpu, i, port, size);
+        return;
+    }
+    uint64_t n = gpr_get(cpu, REG_RCX, i->asz);
+    for (bool first = true; n; first = false) {
+        if (!first) {
+            if (cpu->attn || cpu->exit_req || (cpu->s.rflags & FL_TF) || cpu->budget <= 0) {
+                cpu->s.rip = insn_ip(cpu, i);
+                cpu->s.rflags |= FL_RF; /* SDM 3B 17.3.1.1 */
+                cpu->attn = 1;
+                break;
+            }
+            cpu->budget--; /* before it may fault */
+        }
+        one(cpu, i, port, size);
+        gpr_set(cpu, REG_RCX, i->asz, --n);
+    }
+}
+
+SEM_END(ins)
+{
+    io_string(cpu, i, ins_one);
+}
+
+SEM_END(outs)
+{
+    io_string(cpu, i, outs_one);
+}
