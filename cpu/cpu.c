@@ -19,6 +19,7 @@ ST_DESCRIBE(msrs, MSR_STATE, 1);
 ST_DESCRIBE(cpu_state, CPU_STATE, 1);
 
 enum { PIN_INTR, PIN_NMI, PIN_SMI, PIN_INIT, PIN_A20M };
+enum { PIN_OUT_FERR, PIN_OUT_SMIACT };
 
 /* ---- derived state ---- */
 
@@ -108,7 +109,7 @@ void cpu_update_attn(struct cpu *cpu)
     const struct cpu_state *s = &cpu->s;
     bool intr = dev_pin_in(&cpu->dev, PIN_INTR) && (s->rflags & FL_IF);
     cpu->attn = intr || s->nmi_pending || s->smi_pending || s->init_pending || s->sipi_pending ||
-                s->shadow || (s->rflags & FL_TF) || s->db_pending || (s->dr[7] & 0xff) ||
+                s->shadow || (s->rflags & (FL_TF | FL_RF)) || s->db_pending || (s->dr[7] & 0xff) ||
                 s->activity != CPU_RUNNING;
 }
 
@@ -149,6 +150,11 @@ bool cpu_wants_run(const struct cpu *cpu)
         return s->nmi_pending || s->smi_pending || s->init_pending;
     }
     return false;
+}
+
+void cpu_smm_pin(struct cpu *cpu, bool on)
+{
+    dev_pin_set(&cpu->dev, PIN_OUT_SMIACT, on);
 }
 
 /* ---- reset ---- */
@@ -325,7 +331,7 @@ static const struct prop cpu_props[] = {
 };
 
 static const char *const cpu_pins_in[] = {"intr", "nmi", "smi", "init", "a20m", NULL};
-static const char *const cpu_pins_out[] = {"ferr", NULL};
+static const char *const cpu_pins_out[] = {"ferr", "smiact", NULL};
 
 const struct dev_class cpu_class = {
     .name = "cpu",

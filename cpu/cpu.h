@@ -179,6 +179,7 @@ struct cpu {
     bool stop;                   /* cpu_run returns at the next boundary (clock kick, requests) */
     bool ferr;                   /* FERR# level, to the PIC's IRQ 13 by pin "ferr" */
     bool log_exec;               /* -d exec is on; read once a slice */
+    bool step_done;              /* the instruction has settled its single-step trap itself */
     bool polling;                /* inside event_poll: its unit is not charged yet */
     const struct block *running; /* the block being run, also while a copy of its head is */
     struct insn scratch[BLOCK_INSNS + 1]; /* head of a block that does not fit the budget, or code
@@ -195,6 +196,8 @@ void cpu_set_intc(struct cpu *cpu, const struct intc_ops *ops, void *ctx);
 void cpu_reset(struct cpu *cpu, bool init);
 /* SIPI from an APIC: starts a vCPU in CPU_WAIT_SIPI at vector << 12. */
 void cpu_sipi(struct cpu *cpu, uint8_t vector);
+/* Tell the board that this vCPU is in SMM, or is not any more (output pin "smiact"). */
+void cpu_smm_pin(struct cpu *cpu, bool on);
 /* Bring s up to date (flags) before save, digest or inspection. */
 void cpu_sync(struct cpu *cpu);
 

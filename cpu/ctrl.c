@@ -137,21 +137,11 @@ static uint64_t cr4_known(const struct cpu *cpu)
         uint32_t bit;
         enum feature f;
     } bits[] = {
-        {CR4_VME | CR4_PVI, FEAT_vme},
-        {CR4_TSD, FEAT_tsc},
-        {CR4_DE, FEAT_de},
-        {CR4_PSE, FEAT_pse},
-        {CR4_PAE, FEAT_pae},
-        {CR4_MCE, FEAT_mce},
-        {CR4_PGE, FEAT_pge},
-        {CR4_PCE, FEAT_i686},
-        {CR4_OSFXSR, FEAT_fxsr},
-        {CR4_OSXMMEXCPT, FEAT_sse},
-        {CR4_UMIP, FEAT_umip},
-        {CR4_FSGSBASE, FEAT_fsgsbase},
-        {CR4_PCIDE, FEAT_pcid},
-        {CR4_OSXSAVE, FEAT_xsave},
-        {CR4_SMEP, FEAT_smep},
+        {CR4_VME | CR4_PVI, FEAT_vme}, {CR4_TSD, FEAT_tsc},       {CR4_DE, FEAT_de},
+        {CR4_PSE, FEAT_pse},           {CR4_PAE, FEAT_pae},       {CR4_MCE, FEAT_mce},
+        {CR4_PGE, FEAT_pge},           {CR4_PCE, FEAT_i686},      {CR4_OSFXSR, FEAT_fxsr},
+        {CR4_OSXMMEXCPT, FEAT_sse},    {CR4_UMIP, FEAT_umip},     {CR4_FSGSBASE, FEAT_fsgsbase},
+        {CR4_PCIDE, FEAT_pcid},        {CR4_OSXSAVE, FEAT_xsave}, {CR4_SMEP, FEAT_smep},
         {CR4_SMAP, FEAT_smap},
     };
     uint64_t known = 0;
@@ -215,7 +205,7 @@ SEM(mov_from_cr)
     default:
         cpu_ud(cpu);
     }
-    gpr_set(cpu, i->modrm & 7u ? i->rm : i->rm, cpu_code64(cpu) ? 8 : 4, val);
+    gpr_set(cpu, i->rm, cpu_code64(cpu) ? 8 : 4, val);
 }
 
 SEM_END(mov_to_cr)
@@ -280,6 +270,7 @@ SEM(smsw)
 
 SEM_END(clts)
 {
+    (void)i;
     check_cpl0(cpu);
     cpu->s.cr0 &= ~(uint64_t)CR0_TS;
     cpu_update_mode(cpu);
@@ -356,11 +347,13 @@ static uint32_t if_flag(struct cpu *cpu)
 
 SEM_END(cli)
 {
+    (void)i;
     ctrl_set_flags(cpu, 0, if_flag(cpu));
 }
 
 SEM_END(sti)
 {
+    (void)i;
     uint32_t f = if_flag(cpu);
     if (f == FL_VIF) {
         if (cpu->s.rflags & FL_VIP) {
@@ -382,11 +375,13 @@ static void set_ac(struct cpu *cpu, uint64_t val)
 
 SEM_END(clac)
 {
+    (void)i;
     set_ac(cpu, 0);
 }
 
 SEM_END(stac)
 {
+    (void)i;
     set_ac(cpu, FL_AC);
 }
 
@@ -437,45 +432,6 @@ SEM(wbinvd)
     check_cpl0(cpu);
 }
 
-/* --- XCR0 -------------------------------------------------------------------------------------*/
-
-static void check_osxsave(struct cpu *cpu)
-{
-    if (!(cpu->s.cr4 & CR4_OSXSAVE)) {
-        cpu_ud(cpu);
-    }
-}
-
-SEM(xgetbv)
-{
-    check_osxsave(cpu);
-    uint32_t n = (uint32_t)cpu->s.gpr[REG_RCX];
-    uint64_t val = cpu->s.xcr0;
-    (void)i;
-    if (n == 1 && cpu_has(cpu, FEAT_xgetbv1)) {
-        /* XINUSE: doppel counts every enabled component as in use, except that it looks. */
-        val &= sys_xinuse(cpu);
-    } else if (n != 0) {
-        cpu_gp0(cpu);
-    }
-    cpu->s.gpr[REG_RAX] = (uint32_t)val;
-    cpu->s.gpr[REG_RDX] = val >> 32;
-}
-
-SEM_END(xsetbv)
-{
-    (void)i;
-    check_osxsave(cpu);
-    check_cpl0(cpu);
-    uint64_t val = (uint32_t)cpu->s.gpr[REG_RAX] | cpu->s.gpr[REG_RDX] << 32;
-    uint64_t known = cpu_has(cpu, FEAT_avx) ? 7 : 3;
-    if ((uint32_t)cpu->s.gpr[REG_RCX] != 0 || !(val & 1) || (val & ~known) || (val & 6) == 4) {
-        cpu_gp0(cpu);
-    }
-    cpu->s.xcr0 = val;
-    cpu_update_mode(cpu);
-}
-
 /* --- Stopping ---------------------------------------------------------------------------------*/
 
 SEM_END(hlt)
@@ -498,8 +454,7 @@ SEM(monitor)
     unsigned seg = i->segovr == SEG_NONE ? SEG_DS : i->segovr;
     gva la = mem_la(cpu, seg, off, 1, ACC_READ);
     mem_rd(cpu, seg, la, 1);
-    struct tlb_result r =
-        tlb_translate(&cpu->tlb, &cpu->walk, cpu->mem, la, ACC_READ, cpu->view);
+    struct tlb_result r = tlb_translate(&cpu->tlb, &cpu->walk, cpu->mem, la, ACC_READ, cpu->view);
     gpa line = r.addr & ~UINT64_C(63);
     if (aspace_find(cpu->mem, line).ram) { /* else: nothing to watch, MWAIT returns at once */
         cpu->s.monitor_addr = line;

@@ -12,8 +12,8 @@
 #include "cpu/sys.h"
 
 #define SEL_RPL(sel)  ((sel)&3u)
-#define SEL_ERR(sel)  ((sel)&0xfffcu)  /* as an error code */
-#define SEL_TI(sel)   ((sel)&4u)       /* in the LDT */
+#define SEL_ERR(sel)  ((sel)&0xfffcu) /* as an error code */
+#define SEL_TI(sel)   ((sel)&4u)      /* in the LDT */
 #define SEL_NULL(sel) (!SEL_ERR(sel))
 
 /* Types: bits 4:0 are S and type (SDM 3A tables 3-1 and 3-2). */

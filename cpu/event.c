@@ -471,7 +471,6 @@ static bool poll_system(struct cpu *cpu)
     }
     if (s->smi_pending && !s->smm && s->activity != CPU_WAIT_SIPI) {
         s->smi_pending = false;
-        s->activity = CPU_RUNNING;
         smm_enter(cpu);
         return true;
     }
@@ -520,8 +519,7 @@ unsigned event_poll(struct cpu *cpu)
     if (s->activity == CPU_MWAIT && event_mwait_wakes(cpu)) {
         s->activity = CPU_RUNNING;
     }
-    if ((s->dr[7] & 0xff) && !(s->rflags & FL_RF) && !s->shadow_ss &&
-        s->activity == CPU_RUNNING) {
+    if ((s->dr[7] & 0xff) && !(s->rflags & FL_RF) && !s->shadow_ss && s->activity == CPU_RUNNING) {
         uint64_t hit = code_breakpoints(cpu);
         if (hit) {
             take_db(cpu, hit);

@@ -34,11 +34,11 @@ enum target_kind { TO_CODE, TO_GATE, TO_TSS, TO_TASK_GATE };
 
 struct target {
     enum target_kind kind;
-    struct desc d;    /* the code segment (also behind a call gate) or the TSS */
-    uint16_t sel;     /* of d */
-    uint64_t off;     /* where in the code segment */
-    unsigned size;    /* pushes of a CALL, bytes */
-    unsigned params;  /* of a call gate */
+    struct desc d;   /* the code segment (also behind a call gate) or the TSS */
+    uint16_t sel;    /* of d */
+    uint64_t off;    /* where in the code segment */
+    unsigned size;   /* pushes of a CALL, bytes */
+    unsigned params; /* of a call gate */
 };
 
 /* A direct transfer to a code segment: #GP(sel), #NP(sel). */

@@ -5,7 +5,8 @@
  * first one charged with the block. An iteration does its memory access's checks before the device
  * sees the port, so a fault repeats nothing.
  *
- * Sources: Intel SDM 1 chapter 18 (18.5 permission), SDM 3B 17.2.4 (I/O breakpoints), SDM 2 IN, INS.
+ * Sources: Intel SDM 1 chapter 18 (18.5 permission), SDM 3B 17.2.4 (I/O breakpoints), SDM 2 IN,
+ * INS.
  */
 #include "cpu/desc.h"
 #include "cpu/sem.h"

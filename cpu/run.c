@@ -79,8 +79,11 @@ static void single_step(struct cpu *cpu, const struct block *b)
     bool tf = cpu->s.rflags & FL_TF;
     cpu->s.shadow = false;
     cpu->s.shadow_ss = false;
+    cpu->s.rflags &= ~(uint64_t)FL_RF; /* holds for one instruction */
+    cpu->step_done = false;
+    cpu_update_attn(cpu); /* so that a REP need not stop at each iteration for these */
     enter_head(cpu, b, 1);
-    if (tf) {
+    if (tf && !cpu->step_done) {
         cpu->s.db_pending |= UINT64_C(1) << 14; /* DR6.BS: a trap after this instruction */
     }
     cpu_update_attn(cpu);
@@ -88,7 +91,7 @@ static void single_step(struct cpu *cpu, const struct block *b)
 
 static bool wants_single(const struct cpu *cpu)
 {
-    return (cpu->s.rflags & FL_TF) || cpu->s.shadow || (cpu->s.dr[7] & 0xff);
+    return (cpu->s.rflags & (FL_TF | FL_RF)) || cpu->s.shadow || (cpu->s.dr[7] & 0xff);
 }
 
 static void run_some(struct cpu *cpu)

@@ -152,11 +152,9 @@ void seg_load(struct cpu *cpu, unsigned seg, uint16_t sel)
 
 static void block_after_ss(struct cpu *cpu)
 {
-    /* Two in a row: only the first blocks (SDM 3A 6.8.3). */
-    if (!cpu->s.shadow_ss) {
-        cpu->s.shadow = true;
-        cpu->s.shadow_ss = true;
-    }
+    cpu->step_done = true; /* debug traps are held back too */
+    cpu->s.shadow = true;
+    cpu->s.shadow_ss = true;
     cpu_update_attn(cpu);
 }
 
@@ -409,8 +407,7 @@ SEM(str)
 /* The checks that LLDT and LTR share. */
 static void read_system(struct cpu *cpu, uint16_t sel, struct desc *d, uint32_t types)
 {
-    if (SEL_TI(sel) || !desc_read(cpu, sel, d) || desc_is_seg(d) ||
-        !(types >> desc_type(d) & 1)) {
+    if (SEL_TI(sel) || !desc_read(cpu, sel, d) || desc_is_seg(d) || !(types >> desc_type(d) & 1)) {
         cpu_raise_err(cpu, EXC_GP, SEL_ERR(sel));
     }
     if (!desc_present(d)) {

@@ -136,7 +136,8 @@ void smm_enter(struct cpu *cpu)
         le_put(buf + map[k].at, map[k].size, member_get(s, &map[k]));
     }
     le32_put(buf + 0xfc, wide ? REV_AMD64 : REV_P6);
-    buf[wide ? OFF_HALT64 : OFF_HALT32] = s->smi_from_halt;
+    buf[wide ? OFF_HALT64 : OFF_HALT32] = s->activity == CPU_HALTED;
+    s->activity = CPU_RUNNING;
     /* SMRAM must be visible already when the map is written. */
     s->smm = true;
     cpu_smm_pin(cpu, true);

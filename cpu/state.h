@@ -125,11 +125,12 @@ enum cpu_activity { CPU_RUNNING, CPU_HALTED, CPU_WAIT_SIPI, CPU_SHUTDOWN, CPU_MW
     V(S, uint8_t, sipi_vector, 1)                                                                  \
     V(S, bool, smm, 1)                                                                             \
     V(S, uint32_t, smbase, 1)                                                                      \
-    V(S, bool, a20_masked, 1)       /* the A20M# pin is asserted */                                \
-    V(S, uint64_t, db_pending, 1)   /* DR6 bits of a debug trap due after this instruction */      \
-    V(S, uint64_t, monitor_addr, 1) /* physical line armed by MONITOR; all ones: none */           \
-    V(S, uint64_t, rng, 1)          /* RDRAND/RDSEED stream, seeded through the gate */            \
-    V(S, uint64_t, icount, 1)       /* instructions retired by this vCPU */
+    V(S, bool, a20_masked, 1)          /* the A20M# pin is asserted */                             \
+    V(S, uint64_t, db_pending, 1)      /* DR6 bits of a debug trap due after this instruction */   \
+    V(S, uint64_t, monitor_addr, 1)    /* physical line armed by MONITOR; all ones: none */        \
+    A(S, uint64_t, monitor_data, 8, 1) /* what that line held then */                              \
+    V(S, uint64_t, rng, 1)             /* RDRAND/RDSEED stream, seeded through the gate */         \
+    V(S, uint64_t, icount, 1)          /* instructions retired by this vCPU */
 
 ST_DECLARE(cpu_state, CPU_STATE);
 
