@@ -61,8 +61,8 @@ struct msr_row {
 static const struct msr_row msr_rows[] = {
     /* msr       n  step  feature           where               rule         writable bits */
     {0x00000000, 2, 1, FEAT_mce,            NO_OFF,             W_IGNORED,   0, 0}, /* P5_MC_* */
-    {0x00000017, 1, 1, FEAT_i686,           NO_OFF,             W_NEVER,     0, 0}, /* PLATFORM_ID */
-    {0x0000002a, 1, 1, FEAT_i686,           NO_OFF,             W_IGNORED,   0, 0}, /* EBL_CR_POWERON */
+    {0x00000017, 1, 1, FEAT_i686,           NO_OFF,             W_NEVER,     0, 0}, /* (bus) */
+    {0x0000002a, 1, 1, FEAT_i686,           NO_OFF,             W_IGNORED,   0, 0}, /* EBL_CR_PWR */
     {0x0000003a, 1, 1, FEAT_i686,           AT(feature_control), W_NEVER,    0, 0},
     {0x00000048, 1, 1, FEAT_spec_ctrl,      AT(spec_ctrl),      W_MASK,      7, 0},
     {0x0000008b, 1, 1, FEAT_i686,           AT(bios_sign_id),   W_IGNORED,   0, 0},
