@@ -207,8 +207,8 @@ static void modrm_mem32(struct dec *d, unsigned mod, unsigned rm)
         base = (sib & 7u) | (d->rex & 1u) << 3;
         if (index != 4) {
             o->index = reg_off(index, 8, false);
-            o->scale = sib >> 6;
         }
+        o->scale = sib >> 6; /* also without an index: it is a vector's number 4 (VSIB) */
         no_base = mod == 0 && (sib & 7) == 5;
     } else if (mod == 0 && rm == 5) {
         no_base = true;

@@ -123,8 +123,8 @@ SEM(cvtsd2ss)
 
 static ALWAYS_INLINE void from_int(struct cpu *cpu, const struct insn *i, bool dbl)
 {
-    bool wide = i->pfx & PFX_W;
-    unsigned n = wide ? 8 : 4;
+    unsigned n = insn_y(cpu, i);
+    bool wide = n == 8;
     vec_check(cpu, i);
     uint64_t v = i->mod3 ? gpr_get(cpu, i->rm, n) : vec_rd64(cpu, i, n);
     union vec d = vec_get(cpu, vec_src1(i), 16);
@@ -140,7 +140,7 @@ static ALWAYS_INLINE void from_int(struct cpu *cpu, const struct insn *i, bool d
 
 static ALWAYS_INLINE void to_int(struct cpu *cpu, const struct insn *i, bool dbl, bool truncate)
 {
-    bool wide = i->pfx & PFX_W;
+    bool wide = insn_y(cpu, i) == 8;
     vec_check(cpu, i);
     union vec b = dbl ? vec_w(cpu, i, 8, false) : vec_w(cpu, i, 4, false);
     struct fp_env e = fp_env_sse(cpu->s.mxcsr);
@@ -165,15 +165,16 @@ SEM(cvtsd2si)  { to_int(cpu, i, true, false); }
 SEM(cvttsd2si) { to_int(cpu, i, true, true); }
 // clang-format on
 
-/* ---- MMX operands ---- */
+/* ---- MMX operands ----
+ * A source in memory leaves the x87 state alone (the SDM says so for CVTPI2PD only; AMD does it for
+ * both). The change to MMX state happens even if #XM follows, as on hardware. */
 static ALWAYS_INLINE void from_mmx(struct cpu *cpu, const struct insn *i, fp_op *fn, bool dbl)
 {
     union vec b, d;
     sse_check(cpu);
-    /* CVTPI2PD from memory leaves the x87 state alone (SDM 2A CVTPI2PD). */
-    bool enter = !dbl || i->mod3;
-    if (enter) {
+    if (i->mod3) {
         mmx_check(cpu);
+        mmx_enter(cpu);
     }
     b.q[0] = mmx_q(cpu, i, 8);
     d = vec_get(cpu, i->reg, 16);
@@ -181,9 +182,6 @@ static ALWAYS_INLINE void from_mmx(struct cpu *cpu, const struct insn *i, fp_op 
     fn(&e, &d, &b, &b, dbl ? 16 : 8);
     vecfp_commit(cpu, &e);
     vec_set(cpu, i->reg, &d, 16);
-    if (enter) {
-        mmx_enter(cpu);
-    }
 }
 
 static ALWAYS_INLINE void to_mmx(struct cpu *cpu, const struct insn *i, fp_op *fn, bool dbl)
@@ -194,6 +192,7 @@ static ALWAYS_INLINE void to_mmx(struct cpu *cpu, const struct insn *i, fp_op *f
     b = dbl ? vec_w(cpu, i, 16, true) : vec_w(cpu, i, 8, false);
     struct fp_env e = fp_env_sse(cpu->s.mxcsr);
     fn(&e, &d, &b, &b, dbl ? 16 : 8);
+    mmx_enter(cpu);
     vecfp_commit(cpu, &e);
     mmx_set(cpu, i->reg, d.q[0]);
 }

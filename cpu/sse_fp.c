@@ -100,46 +100,86 @@ FHORIZ(haddpd, horiz_pd, false)
 FHORIZ(hsubpd, horiz_pd, true)
 // clang-format on
 
-/* ---- dot products: imm[7:4] selects the products, imm[3:0] where the sum goes ---- */
-/* Intel sums (p0 + p1) + (p2 + p3); products not selected are +0 and raise nothing. An unmasked
- * exception of the products stops the instruction before the sums (SDM 2A DPPS). */
-static ALWAYS_INLINE void dpps_op(struct fp_env *e, union vec *d, const union vec *a,
-                                  const union vec *b, unsigned n, unsigned imm)
+/* ---- dot products: imm[7:4] selects the products, imm[3:0] where the sum goes ----
+ * Three steps, (p0 + p1) + (p2 + p3), each with its own exceptions: an unmasked one ends the
+ * instruction there, with the flags of the steps before it complete (hardware does; the SDM's DPPS
+ * speaks of the products only). A product not selected is +0 and raises nothing. */
+
+/* End of a step: true if the next may begin; its flags move to *done. */
+static bool dp_step(struct fp_env *e, uint32_t *done)
 {
-    uint32_t p[8], sum[2] = {0, 0};
+    if (fp_env_unmasked(e)) {
+        return false;
+    }
+    *done |= e->flags;
+    e->flags = 0;
+    return true;
+}
+
+static void dpps_sum(struct fp_env *e, union vec *d, const union vec *a, const union vec *b,
+                     unsigned n, unsigned imm, uint32_t *done)
+{
+    uint32_t p[8];
     for (unsigned k = 0; k < n / 4; k++) {
         p[k] = imm >> (4 + (k & 3)) & 1 ? f32_mul(e, a->d[VD(k)], b->d[VD(k)]) : 0;
     }
-    for (unsigned lane = 0; lane < n / 16 && !fp_env_unmasked(e); lane++) {
-        const uint32_t *q = p + 4 * lane;
-        uint32_t lo = f32_add(e, q[0], q[1]), hi = f32_add(e, q[2], q[3]);
-        if (!fp_env_unmasked(e)) {
-            sum[lane] = f32_add(e, lo, hi);
+    for (unsigned width = 2; width <= 4 && dp_step(e, done); width *= 2) {
+        for (unsigned k = 0; k < n / 4; k += width) {
+            p[k] = f32_add(e, p[k], p[k + width / 2]);
         }
     }
     for (unsigned k = 0; k < n / 4; k++) {
-        d->d[VD(k)] = imm >> (k & 3) & 1 ? sum[k / 4] : 0;
+        d->d[VD(k)] = imm >> (k & 3) & 1 ? p[k & ~3u] : 0;
     }
 }
 
-static ALWAYS_INLINE void dppd_op(struct fp_env *e, union vec *d, const union vec *a,
-                                  const union vec *b, unsigned n, unsigned imm)
+static void dppd_sum(struct fp_env *e, union vec *d, const union vec *a, const union vec *b,
+                     unsigned n, unsigned imm, uint32_t *done)
 {
-    uint64_t p[2], sum = 0;
+    uint64_t p[2];
     (void)n;
     for (unsigned k = 0; k < 2; k++) {
         p[k] = imm >> (4 + k) & 1 ? f64_mul(e, a->q[k], b->q[k]) : 0;
     }
-    if (!fp_env_unmasked(e)) {
-        sum = f64_add(e, p[0], p[1]);
+    if (dp_step(e, done)) {
+        p[0] = f64_add(e, p[0], p[1]);
     }
     for (unsigned k = 0; k < 2; k++) {
-        d->q[k] = imm >> k & 1 ? sum : 0;
+        d->q[k] = imm >> k & 1 ? p[0] : 0;
     }
 }
 
-FSEM_PACKED2_I(dpps)
-FSEM_PACKED2_I(dppd)
+typedef void dp_sum(struct fp_env *e, union vec *d, const union vec *a, const union vec *b,
+                    unsigned n, unsigned imm, uint32_t *done);
+
+static void dot_product(struct cpu *cpu, const struct insn *i, dp_sum *sum)
+{
+    unsigned n = insn_vl(i);
+    union vec d;
+    uint32_t done = 0;
+    vec_check(cpu, i);
+    union vec b = n == 32 ? vec_w(cpu, i, 32, false) : vec_w(cpu, i, 16, !(i->pfx & PFX_VEX));
+    union vec a = vec_get(cpu, vec_src1(i), 32);
+    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    sum(&e, &d, &a, &b, n, insn_imm8(i), &done);
+    cpu->s.mxcsr |= done;
+    vecfp_commit(cpu, &e);
+    if (n == 32) {
+        vec_set(cpu, i->reg, &d, 32);
+    } else {
+        vec_put(cpu, i, &d);
+    }
+}
+
+SEM(dpps)
+{
+    dot_product(cpu, i, dpps_sum);
+}
+
+SEM(dppd)
+{
+    dot_product(cpu, i, dppd_sum);
+}
 
 /* ---- COMISS and the like: flags, and nothing is written on an unmasked exception ---- */
 static ALWAYS_INLINE void comi(struct cpu *cpu, const struct insn *i, unsigned n, bool signal_qnan)

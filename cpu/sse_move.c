@@ -200,10 +200,6 @@ SEM(movhps_store)
 }
 
 /* ---- general registers ---- */
-static inline unsigned y_width(const struct insn *i)
-{
-    return i->pfx & PFX_W ? 8 : 4;
-}
 
 /* A general register or memory operand of n bytes. */
 static inline uint64_t read_e(struct cpu *cpu, const struct insn *i, unsigned n)
@@ -226,7 +222,7 @@ SEM(movd_load)
 {
     union vec v;
     vec_check(cpu, i);
-    v.q[0] = read_e(cpu, i, y_width(i));
+    v.q[0] = read_e(cpu, i, insn_y(cpu, i));
     v.q[1] = 0;
     vec_put(cpu, i, &v);
 }
@@ -234,14 +230,14 @@ SEM(movd_load)
 SEM(movd_store)
 {
     vec_check(cpu, i);
-    unsigned n = y_width(i);
+    unsigned n = insn_y(cpu, i);
     uint64_t val = vec_get(cpu, i->reg, 16).q[0];
     write_e(cpu, i, n, n, val & bits_mask(8 * n));
 }
 
 SEM(movnti)
 {
-    unsigned n = y_width(i);
+    unsigned n = insn_y(cpu, i);
     mem_wr(cpu, i->seg, insn_la(cpu, i, n, ACC_WRITE), n, gpr_get(cpu, i->reg, n));
 }
 
@@ -326,11 +322,11 @@ static inline void insert(struct cpu *cpu, const struct insn *i, unsigned size)
 // clang-format off
 SEM(pextrb)    { extract(cpu, i, 1); }
 SEM(pextrw_st) { extract(cpu, i, 2); }           /* 0F 3A 15 */
-SEM(pextrd)    { extract(cpu, i, y_width(i)); }  /* PEXTRQ with W */
+SEM(pextrd)    { extract(cpu, i, insn_y(cpu, i)); }  /* PEXTRQ with W */
 SEM(extractps) { extract(cpu, i, 4); }
 SEM(pinsrb)    { insert(cpu, i, 1); }
 SEM(pinsrw)    { insert(cpu, i, 2); }
-SEM(pinsrd)    { insert(cpu, i, y_width(i)); }
+SEM(pinsrd)    { insert(cpu, i, insn_y(cpu, i)); }
 // clang-format on
 
 SEM(pextrw) /* 0F C5: from modrm.rm to modrm.reg */

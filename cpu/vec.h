@@ -235,6 +235,12 @@ static inline unsigned insn_vl(const struct insn *i)
     return i->pfx & PFX_L ? 32 : 16;
 }
 
+/* Width of a `y` operand: outside 64-bit mode VEX.W does not make it 8. */
+static inline unsigned insn_y(const struct cpu *cpu, const struct insn *i)
+{
+    return (i->pfx & PFX_W) && cpu_code64(cpu) ? 8 : 4;
+}
+
 static inline uint8_t insn_imm8(const struct insn *i)
 {
     return (uint8_t)i->imm;
