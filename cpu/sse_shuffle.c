@@ -18,7 +18,7 @@
     static ALWAYS_INLINE void op##_op(union vec *d, const union vec *a, const union vec *b, \
                                       unsigned n)                                           \
     {                                                                                       \
-        const unsigned lane = (n < 16 ? n : 16) / (unsigned)sizeof(type);                            \
+        const unsigned lane = (n < 16 ? n : 16) / (unsigned)sizeof(type);                   \
         for (unsigned base = 0; base < n / sizeof(type); base += lane) {                    \
             for (unsigned k = 0; k < lane / 2; k++) {                                       \
                 unsigned from = V(base + k + (half) * lane / 2);                            \
@@ -43,7 +43,7 @@ UNPACK(punpckhqdq, uint64_t, q, VQ, 1)
     static ALWAYS_INLINE void op##_op(union vec *d, const union vec *a, const union vec *b, \
                                       unsigned n)                                           \
     {                                                                                       \
-        const unsigned lane = (n < 16 ? n : 16) / (unsigned)sizeof(narrow);                          \
+        const unsigned lane = (n < 16 ? n : 16) / (unsigned)sizeof(narrow);                 \
         for (unsigned base = 0; base < n / sizeof(narrow); base += lane) {                  \
             for (unsigned k = 0; k < lane / 2; k++) {                                       \
                 int x = a->wide[V(base / 2 + k)], y = b->wide[V(base / 2 + k)];             \
