@@ -355,7 +355,8 @@ AT  mov eax, [rbx]
     USER
     mov eax, [rbx]
     RUNS "smap_user"
-    ; The descriptor table in a user page.
+    ; The end of the descriptor table in a user page; what the handler needs in the supervisor's.
+    SET 3, PHYS(3) + 3
     mov esi, gdt
     mov edi, PAGE(4) - TEST1
     stac
@@ -368,6 +369,7 @@ AT  mov gs, [other_sel]
     FAULTS "smap_implicit_ignores_ac", X_PF, EP, PAGE(4)
     lgdt [gdt_ptr]
     clac
+    SET 3, PHYS(3) + 7
     mov rax, cr4
     and eax, ~0x200000
     mov cr4, rax
