@@ -30,6 +30,7 @@ struct piix3 {
     struct piix3_state s;
     struct pci_func pci;
     uint32_t slot;
+    bool routed;
     char bus[32];
 };
 
@@ -88,7 +89,7 @@ static bool piix3_init(struct dev *d, struct err *e)
     }
     for (unsigned i = 0; i < 4; i++) {
         f->writable[PIRQRC + i] = 0x8f;
-        f->initial[PIRQRC + i] = PIRQRC_OFF;
+        f->initial[PIRQRC + i] = p->routed ? (uint8_t)(i < 2 ? 10 : 11) : PIRQRC_OFF;
     }
     f->written = piix3_written;
     return true;
@@ -105,6 +106,8 @@ static void piix3_reset(struct dev *d, enum reset_kind kind)
 static const struct prop piix3_props[] = {
     {"bus", PROP_STR, offsetof(struct piix3, bus), "pci0", 0, 0, "name of the host bridge"},
     {"slot", PROP_U32, offsetof(struct piix3, slot), "1", 0, 31, "PCI device number"},
+    {"routed", PROP_BOOL, offsetof(struct piix3, routed), "off", 0, 0,
+     "PIRQs come out of reset as firmware leaves them: 10, 10, 11, 11"},
     {0},
 };
 static const char *const piix3_in[] = {"pirqa", "pirqb", "pirqc", "pirqd", NULL};
