@@ -17,6 +17,13 @@ struct f80 fp_gen_f80(struct t_rng *rng, struct f80 other);
 /* A 64-bit pattern with few transitions: runs of ones and zeros, single bits, small numbers. */
 uint64_t fp_gen_pattern(struct t_rng *rng);
 
+/* Two BCD digits. */
+static inline uint8_t fp_gen_bcd(struct t_rng *rng)
+{
+    uint64_t n = t_rand_below(rng, 100);
+    return (uint8_t)(n / 10 << 4 | n % 10);
+}
+
 /* Fold a value into a digest (FNV-1a by 64-bit words). */
 static inline uint64_t fp_digest(uint64_t digest, uint64_t value)
 {

@@ -234,7 +234,9 @@ static void check_accuracy(enum fn fn, struct t_rng *rng)
         a = f80_abs(operand(rng, -3, t_rand(rng) & 1 ? 3 : 1000));
         if (t_rand(rng) & 1) { /* next to 1 */
             a.se = 0x3ffe + (t_rand(rng) & 1);
-            a.m = (a.se & 1 ? 0 : UINT64_MAX) ^ t_rand(rng) >> (1 + t_rand_below(rng, 63));
+            a.m = t_rand(rng);
+            a.m >>= 1 + t_rand_below(rng, 63);
+            a.m ^= a.se & 1 ? 0 : UINT64_MAX;
             a.m |= UINT64_C(1) << 63;
         }
         b = operand(rng, -100, 100);
@@ -251,7 +253,7 @@ static void check_accuracy(enum fn fn, struct t_rng *rng)
         }
         break;
     default:
-        a = operand(rng, t_rand(rng) & 1 ? -70 : -3, t_rand(rng) & 1 ? 2 : 62);
+        a = t_rand(rng) & 1 ? operand(rng, -70, 2) : operand(rng, -3, 62);
         break;
     }
     struct fp_env e = fp_env_x87(0x33f);
@@ -302,7 +304,8 @@ static void special_operands(struct t_rng *rng, enum fn fn, struct f80 *a, struc
     *b = fp_gen_f80(rng, *a);
     if (t_rand(rng) & 1) {
         a->m = UINT64_C(1) << 63;
-        a->se = (uint16_t)(0x3fff + t_rand_below(rng, 3) - 1 + (t_rand(rng) & 1 ? 0x8000 : 0));
+        a->se = (uint16_t)(0x3fff + t_rand_below(rng, 3) - 1);
+        a->se |= t_rand(rng) & 1 ? 0x8000 : 0;
     }
     unsigned field = a->se & 0x7fff;
     bool finite = field != 0x7fff;
@@ -435,5 +438,5 @@ TEST(fp_transcendental_digest)
                                            (uint64_t)e.roundup << 25);
         }
     }
-    EXPECT_EQ(digest, UINT64_C(0x3f5bb76d60829c55));
+    EXPECT_EQ(digest, UINT64_C(0x3f9c96602862f5a5));
 }
