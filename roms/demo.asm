@@ -59,6 +59,10 @@ start:
         out dx, al
 .good:  mov si, bye
         call puts
+        mov dx, com1 + 5
+.sent:  in al, dx
+        test al, 0x40           ; TEMT: the last character has left
+        jz .sent
 stop:
         hlt
         jmp stop
