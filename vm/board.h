@@ -14,13 +14,17 @@ struct mon_out;
 enum part_when {
     PART_ALWAYS,
     PART_CPU,      /* once for each vCPU; % in any text is its number */
+    PART_APIC,     /* only if the CPU model has a local APIC; behind the vCPUs */
+    PART_CPU_APIC, /* both */
     PART_OPTIONAL, /* only if its class has been written (hw_class_find) */
     PART_DEBUGCON, /* only with -debugcon */
     PART_DEMO,     /* only when nothing is booted but the demo ROM */
 };
 
-/* props: "name=value,..."; a value chr:serialN or chr:debugcon names a back end of the machine's.
- * wires: "out>part.in ...", separated by spaces. */
+/* props: "name=value,..."; a value chr:serialN or chr:debugcon names a back end of the machine's,
+ * $name takes something from its options.
+ * wires: "out>part.in ...", separated by spaces. "out>part.in|part.in" drives the first of them
+ * whose part is there; a wire to a part that is not there is left out. */
 struct board_part {
     const char *name, *cls, *props, *wires;
     enum part_when when;

@@ -43,7 +43,8 @@ static const struct dev_class *class_find(const char *name)
 /* --- Properties --- */
 
 /* Values that a board takes from the machine's options: "$name". */
-static bool option_value(const struct doppel_vm *vm, const char *name, char *out, size_t size)
+static bool option_value(const struct doppel_vm *vm, const char *name, unsigned n, char *out,
+                         size_t size)
 {
     const struct doppel_options *o = &vm->opt;
     if (strcmp(name, "cpu") == 0) {
@@ -51,7 +52,9 @@ static bool option_value(const struct doppel_vm *vm, const char *name, char *out
         return true;
     }
     uint64_t v;
-    if (strcmp(name, "epoch") == 0) {
+    if (strcmp(name, "bsp") == 0) {
+        v = n == 0;
+    } else if (strcmp(name, "epoch") == 0) {
         v = vm->epoch;
     } else if (strcmp(name, "seed") == 0) {
         v = vm->seed;
@@ -81,14 +84,14 @@ static struct chr *backend_find(struct doppel_vm *vm, const char *name)
 }
 
 static bool set_one(struct doppel_vm *vm, struct dev *d, const char *prop, const char *value,
-                    bool trusted, struct err *e)
+                    const unsigned *trusted, struct err *e)
 {
     if (trusted && strncmp(value, "chr:", 4) == 0) {
         return dev_set_chr(d, prop, backend_find(vm, value + 4), e);
     }
     char text[64];
     if (trusted && *value == '$') {
-        bool known = option_value(vm, value + 1, text, sizeof text);
+        bool known = option_value(vm, value + 1, *trusted, text, sizeof text);
         assert(known);
         (void)known;
         value = text;
@@ -96,9 +99,10 @@ static bool set_one(struct doppel_vm *vm, struct dev *d, const char *prop, const
     return dev_set(d, prop, value, e);
 }
 
-/* "a=1,b=2". trusted: a row of ours, which may name back ends and options of the machine. */
-static bool set_props(struct doppel_vm *vm, struct dev *d, const char *props, bool trusted,
-                      struct err *e)
+/* "a=1,b=2". trusted: a row of ours, which may name back ends and options of the machine; the
+ * part's number. NULL: text of the user's. */
+static bool set_props(struct doppel_vm *vm, struct dev *d, const char *props,
+                      const unsigned *trusted, struct err *e)
 {
     while (*props) {
         char item[128];
@@ -140,21 +144,28 @@ static bool make_part(struct doppel_vm *vm, const struct board_part *p, unsigned
     number(name, sizeof name, p->name, n);
     number(props, sizeof props, p->props, n);
     struct dev *d = dev_new(&vm->env, cls, name, e);
-    if (!d || !set_props(vm, d, props, true, e) || !dev_init(d, e)) {
+    if (!d || !set_props(vm, d, props, &n, e) || !dev_init(d, e)) {
         return false;
     }
     return cls != &cpu_class || attach_cpu(vm, (struct cpu *)d, e);
 }
 
-/* One "out>part.in". An optional part at the far end may be absent. */
+/* One "out>part.in|part.in". */
 static bool make_wire(struct doppel_vm *vm, struct dev *from, const char *text, struct err *e)
 {
     char out[32], to[32], in[32];
-    int n = sscanf(text, "%31[^>]>%31[^.].%31s", out, to, in);
-    assert(n == 3);
-    (void)n;
-    struct dev *d = dev_find(&vm->env, to);
-    return !d || dev_connect(from, out, d, in, e);
+    int used = 0;
+    int n = sscanf(text, "%31[^>]%n", out, &used);
+    for (text += used; n == 1 && *text; text += used) {
+        n = sscanf(text + 1, "%31[^.].%31[^|]%n", to, in, &used) - 1;
+        assert(n == 1);
+        used++;
+        struct dev *d = dev_find(&vm->env, to);
+        if (d) {
+            return dev_connect(from, out, d, in, e);
+        }
+    }
+    return true;
 }
 
 static bool make_wires(struct doppel_vm *vm, const struct board_part *p, unsigned n, struct err *e)
@@ -181,6 +192,10 @@ static unsigned part_count(const struct doppel_vm *vm, const struct board_part *
     switch (p->when) {
     case PART_CPU:
         return vm->opt.cpus;
+    case PART_APIC:
+        return cpu_has(vm->cpu[0], FEAT_apic);
+    case PART_CPU_APIC:
+        return cpu_has(vm->cpu[0], FEAT_apic) ? vm->opt.cpus : 0;
     case PART_DEBUGCON:
         return vm->debugcon != NULL;
     case PART_DEMO:
@@ -224,7 +239,7 @@ static bool make_device(struct doppel_vm *vm, const char *text, struct err *e)
         }
     }
     struct dev *d = dev_new(&vm->env, cls, name, e);
-    return d && set_props(vm, d, text[n] ? text + n + 1 : "", false, e) && dev_init(d, e);
+    return d && set_props(vm, d, text[n] ? text + n + 1 : "", NULL, e) && dev_init(d, e);
 }
 
 /* --- Checks --- */
