@@ -19,8 +19,9 @@ PAGES   equ 0x200000
 STACK   equ 0x300000
 DATA    equ 0x400000
 
-%ifndef SCALE
-%define SCALE 1
+; How much of each kernel to run, in percent; tests use 1.
+%ifndef PERCENT
+%define PERCENT 100
 %endif
 
 image:
@@ -172,7 +173,7 @@ k_hash: mov edi, DATA
         mov ecx, 16384
         call fill
         mov eax, 0x811c9dc5
-        mov ebx, 150 * SCALE
+        mov ebx, 150 * PERCENT / 100 + 1
 .pass:  mov esi, DATA
         mov ecx, 65536
 .byte:  movzx edx, byte [esi]
@@ -186,7 +187,7 @@ k_hash: mov edi, DATA
         ret
 
 ; Quicksort of 64 Ki dwords, recursive.
-k_sort: mov ebx, 5 * SCALE
+k_sort: mov ebx, 5 * PERCENT / 100 + 1
         xor ebp, ebp
 .pass:  mov edi, DATA
         mov ecx, 65536
@@ -245,7 +246,7 @@ qsort:  cmp esi, edi
 
 ; Sieve of Eratosthenes to 2^20: the number of primes.
 k_sieve:
-        mov ebx, 5 * SCALE
+        mov ebx, 5 * PERCENT / 100 + 1
 .pass:  mov edi, DATA
         mov ecx, 0x100000 / 4
         mov eax, 0x01010101
@@ -277,7 +278,7 @@ k_sieve:
 k_copy: mov edi, DATA
         mov ecx, 0x40000
         call fill
-        mov ebx, 16 * SCALE
+        mov ebx, 16 * PERCENT / 100 + 1
 .pass:  xor ecx, ecx
 .loop:  mov eax, [DATA + ecx]
         mov edx, [DATA + 4 + ecx]
@@ -301,7 +302,7 @@ k_copy: mov edi, DATA
         ret
 
 ; Fibonacci, doubly recursive: call and ret, push and pop.
-k_call: mov ebx, 4 * SCALE
+k_call: mov ebx, 4 * PERCENT / 100 + 1
 .pass:  mov eax, 29
         call fib
         dec ebx
@@ -321,7 +322,7 @@ fib:    cmp eax, 2
 
 ; A bytecode machine: one indirect jump for each operation.
 k_bytecode:
-        mov ebx, 300000 * SCALE
+        mov ebx, 300000 * PERCENT / 100 + 1
         xor eax, eax
         xor edx, edx
 .run:   mov esi, program
@@ -343,7 +344,7 @@ op_end: dec ebx
         ret
 
 ; Wide arithmetic: add with carry, multiply and divide by turns.
-k_wide: mov ecx, 6000000 * SCALE
+k_wide: mov ecx, 6000000 * PERCENT / 100 + 1
         mov eax, 0x12345678
         mov ebp, 0x9abcdef0
         mov edi, 0x0fedcba9
@@ -366,7 +367,7 @@ k_wide: mov ecx, 6000000 * SCALE
 
 ; Mandelbrot set with x87: 64 x 64 points, at most 256 turns.
 k_x87:  mov dword [iters], 0
-        mov ebp, 20 * SCALE
+        mov ebp, 20 * PERCENT / 100 + 1
 .pass:  mov ebx, 64
 .row:   mov [row], ebx
         mov edi, 64
@@ -416,7 +417,7 @@ k_x87:  mov dword [iters], 0
 
 ; The same set with scalar SSE2, then packed single precision arithmetic.
 k_sse:  mov dword [iters], 0
-        mov ebp, 15 * SCALE
+        mov ebp, 15 * PERCENT / 100 + 1
 .pass:  mov ebx, 64
 .row:   mov edi, 64
 .col:   cvtsi2sd xmm0, ebx
@@ -451,7 +452,7 @@ k_sse:  mov dword [iters], 0
         jnz .row
         dec ebp
         jnz .pass
-        mov ecx, 2000000 * SCALE
+        mov ecx, 2000000 * PERCENT / 100 + 1
         movaps xmm0, [packed]
         movaps xmm1, [packed + 16]
         pxor xmm7, xmm7
@@ -469,7 +470,7 @@ k_sse:  mov dword [iters], 0
 
 ; Software interrupts and returns, port input, segment loads, CR3: the privileged side.
 k_system:
-        mov ecx, 2000000 * SCALE
+        mov ecx, 2000000 * PERCENT / 100 + 1
         mov dword [ticks], 0
 .loop:  int 0x40
         mov ax, 16
