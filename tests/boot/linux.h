@@ -1,0 +1,35 @@
+/*
+ * Boots of Debian's kernels, the way the boot tests want them: deterministic options, the serial
+ * text collected, the guests of tests/boot/guests.sh (GUESTS, default ../guests from the build).
+ */
+#ifndef DOPPEL_TESTS_BOOT_LINUX_H
+#define DOPPEL_TESTS_BOOT_LINUX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "doppel.h"
+
+/* A machine with what it has said on its first serial port. */
+struct guest {
+    struct doppel_vm *vm;
+    char *text; /* NUL-terminated */
+    size_t len;
+};
+
+/* Makes the machine for `kernel` ("amd64", "cloud", "686", "686-pae") with `cpus` vCPUs. False:
+ * reported as a test failure. End with guest_close. */
+bool guest_open(struct guest *g, const char *kernel, unsigned cpus);
+void guest_close(struct guest *g);
+/* True if the guests are there; otherwise the running test is skipped (or failed, under CI). */
+bool guests_present(const char *kernel);
+/* The path of a file among the guests; valid until the next call. */
+const char *guest_path(const char *prefix, const char *name);
+
+/* The whole test of one kernel: boots to its shell script, whose last line must be right, and
+ * powers off; then the same again with another machine running in the process, saved half way and
+ * loaded into a new machine: same instruction count, same text, same digest. */
+void boot_test(const char *kernel, unsigned cpus);
+
+#endif

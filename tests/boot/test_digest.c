@@ -1,0 +1,116 @@
+/*
+ * The same run on every host: bounded runs whose digests must be equal on x86-64, aarch64 and
+ * s390x. ./check runs this natively first (DIGESTS_OUT names the file to write), then in each cross
+ * build under qemu-user (DIGESTS_IN names it). By itself it compares two runs cut into different
+ * slices.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "doppel.h"
+#include "tests/boot/linux.h"
+#include "tests/t.h"
+
+/* The digest recorded under `name`; false: there is none. */
+static bool recorded(const char *name, uint64_t *digest)
+{
+    const char *path = getenv("DIGESTS_IN");
+    FILE *f = path != NULL ? fopen(path, "r") : NULL;
+    char word[64];
+    bool found = false;
+    while (f != NULL && !found && fscanf(f, "%63s %" SCNx64, word, digest) == 2) {
+        found = strcmp(word, name) == 0;
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return found;
+}
+
+static void compare(const char *name, uint64_t digest)
+{
+    uint64_t want;
+    const char *path = getenv("DIGESTS_OUT");
+    FILE *f = path != NULL ? fopen(path, "a") : NULL;
+    if (f != NULL) {
+        fprintf(f, "%s %016" PRIx64 "\n", name, digest);
+        fclose(f);
+    }
+    if (recorded(name, &want)) {
+        t_context("%s: left is this host's digest, right the native one", name);
+        EXPECT_EQ(digest, want);
+    } else if (getenv("DIGESTS_IN") != NULL) {
+        FAIL("%s: no digest recorded", name);
+    }
+}
+
+/* Runs a new machine to `limit` instructions, or its end, in slices of `slice`; its digest. */
+static uint64_t run(const struct doppel_options *o, uint64_t limit, uint64_t slice)
+{
+    struct doppel_error e;
+    struct doppel_vm *vm = doppel_create(o, &e);
+    if (vm == NULL) {
+        FAIL("%s", e.msg);
+        return 0;
+    }
+    enum doppel_stop stop = DOPPEL_LIMIT;
+    while (stop == DOPPEL_LIMIT && doppel_icount(vm) < limit) {
+        uint64_t next = doppel_icount(vm) + slice;
+        stop = doppel_run(vm, next < limit ? next : limit);
+    }
+    uint64_t digest = doppel_digest(vm);
+    doppel_destroy(vm);
+    return digest;
+}
+
+static void options(struct doppel_options *o)
+{
+    doppel_options_init(o, DOPPEL_ABI);
+    o->ram_bytes = 256u << 20;
+    o->serial[0] = "null";
+    o->rtc_epoch = 1700000000;
+    o->seed = 1;
+    o->no_reboot = true;
+}
+
+/* Integer, x87, SSE, paging, interrupts: the benchmark's kernels, to their end. */
+TEST(digest_compute)
+{
+    struct doppel_options o;
+    options(&o);
+    char *kernel = strdup(t_build_path("tests/boot/compute.bin"));
+    o.kernel = kernel;
+    o.device[o.ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=1";
+    uint64_t digest = run(&o, UINT64_C(2000000000), UINT64_C(1) << 40);
+    if (getenv("DIGESTS_IN") == NULL) {
+        EXPECT_EQ(run(&o, UINT64_C(2000000000), 777777), digest);
+    }
+    compare("compute", digest);
+    free(kernel);
+}
+
+/* The start of Debian's cloud kernel on two vCPUs. */
+TEST(digest_linux)
+{
+    if (!guests_present("cloud")) {
+        return;
+    }
+    struct doppel_options o;
+    options(&o);
+    char *kernel = strdup(guest_path("vmlinuz-", "cloud"));
+    char *initrd = strdup(guest_path("initrd-test-", "amd64"));
+    o.kernel = kernel;
+    o.initrd = initrd;
+    o.append = "console=ttyS0 panic=-1";
+    o.cpus = 2;
+    uint64_t limit = UINT64_C(60000000);
+    uint64_t digest = run(&o, limit, UINT64_C(1) << 40);
+    if (getenv("DIGESTS_IN") == NULL) {
+        EXPECT_EQ(run(&o, limit, 333333), digest);
+    }
+    compare("linux", digest);
+    free(kernel);
+    free(initrd);
+}
