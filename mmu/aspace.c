@@ -205,8 +205,8 @@ bool aspace_check(const struct aspace *as, struct err *e)
     return true;
 }
 
-/* The range of `addr`; or NULL, with *end the end of the hole (exclusive; 0: none, so that the
- * difference to an address is right). */
+/* The range of `addr`; or NULL, with *end the end of the hole (exclusive; all ones behind the last
+ * range). */
 static const struct flat_range *find_range(struct aspace *as, uint64_t addr, uint64_t *end)
 {
     if (LIKELY(as->last < as->nflat)) {
@@ -230,7 +230,7 @@ static const struct flat_range *find_range(struct aspace *as, uint64_t addr, uin
         *end = as->flat[lo].end;
         return &as->flat[lo];
     }
-    *end = lo < as->nflat ? as->flat[lo].base : 0;
+    *end = lo < as->nflat ? as->flat[lo].base : UINT64_MAX;
     return NULL;
 }
 
@@ -328,7 +328,7 @@ static void write_in(const struct region *r, uint64_t addr, unsigned size, uint6
 static uint64_t run_length(uint64_t addr, uint64_t end, uint64_t len)
 {
     uint64_t page = PAGE_SIZE - addr % PAGE_SIZE;
-    uint64_t n = end - addr < page ? end - addr : page;
+    uint64_t n = end > addr && end - addr < page ? end - addr : page; /* never 0 */
     return n < len ? n : len;
 }
 

@@ -343,3 +343,13 @@ TEST(aspace_many_regions_against_a_plain_search)
     }
     aspace_fini(&g.as);
 }
+
+/* Address 0 of a space without any region once made an access of no length, for ever. */
+TEST(an_empty_space_answers_with_ones)
+{
+    struct aspace as;
+    aspace_init(&as, 0x10000);
+    EXPECT_EQ(aspace_read(&as, 0, 4), 0xffffffff);
+    aspace_write(&as, 0, 4, 1);
+    aspace_fini(&as);
+}

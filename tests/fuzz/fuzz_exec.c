@@ -1,0 +1,166 @@
+/*
+ * Random code run in slices: where a slice ends, and how code was cut into blocks, must never show.
+ *
+ * The same random bytes run several times in equal bare machines, for the same number of units: in
+ * one slice, in slices of one, and in slices of random length. State and RAM must end equal. Random
+ * code faults, jumps into itself, writes over itself, repeats strings and sets TF, so this covers
+ * the decoder, the budget, refunds of faults, self-modifying code and REP accounting together. It
+ * also fuzzes the decoder alone: lengths and offsets stay in range for any bytes in any mode.
+ *
+ *     fuzz_exec [SECONDS [SEED]]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cpu/model.h"
+#include "cpu/sem.h"
+#include "tests/lib/bare.h"
+
+enum { RAM_BYTES = 1 << 18, CODE = 0x8000, CODE_LEN = 4096 + 64 };
+
+static uint64_t rng_next(uint64_t *s)
+{
+    *s += UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t z = *s;
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+/* A byte that makes sense more often than a random one does. */
+static uint8_t code_byte(uint64_t *s)
+{
+    static const uint8_t common[] = {
+        0x0f, 0x66, 0x67, 0xf2, 0xf3, 0x48, 0x89, 0x8b, 0x01, 0x29, 0x31, 0x39, 0x83, 0x81, 0xc7,
+        0x50, 0x58, 0x74, 0x75, 0xeb, 0xe8, 0xc3, 0xa4, 0xa5, 0xaa, 0xab, 0xa6, 0xae, 0x90, 0x40,
+        0x00, 0x01, 0x05, 0x10, 0xc0, 0xc1, 0xd8, 0xff, 0xfe, 0xf7, 0xd1, 0xd3, 0x9c, 0x9d, 0xe2};
+    uint64_t r = rng_next(s);
+    return r & 1 ? common[(r >> 8) % sizeof common] : (uint8_t)(r >> 16);
+}
+
+struct setup {
+    const char *model;
+    unsigned bits, cpl;
+    uint64_t seed;
+};
+
+static struct bare *build(const struct setup *u)
+{
+    struct bare *b = bare_new(u->model, RAM_BYTES);
+    uint64_t s = u->seed;
+    uint8_t code[CODE_LEN];
+    for (unsigned k = 0; k < CODE_LEN; k++) {
+        code[k] = code_byte(&s);
+    }
+    ram_write(&b->ram, CODE, code, CODE_LEN);
+    /* Real-mode vectors point into the code, so that faults go on there. */
+    for (unsigned v = 0; v < 256 && u->bits == 16; v++) {
+        uint8_t vec[4];
+        le32_put(vec, CODE + (uint32_t)(rng_next(&s) % CODE_LEN));
+        ram_write(&b->ram, 4 * v, vec, 4);
+    }
+    bare_mode(b, u->bits, u->cpl);
+    for (unsigned k = 0; k < 16; k++) {
+        uint64_t r = rng_next(&s);
+        b->cpu->s.gpr[k] = r & 3 ? CODE + (r >> 8) % CODE_LEN : r >> 8;
+    }
+    b->cpu->s.gpr[REG_RSP] = 0x7000;
+    b->cpu->s.gpr[REG_RCX] = rng_next(&s) % 300;
+    b->cpu->s.rip = CODE;
+    b->cpu->s.rflags = FL_1 | (rng_next(&s) & (FL_DF | FL_ARITH));
+    cpu_restored(b->cpu);
+    return b;
+}
+
+static bool same(const struct setup *u, uint64_t n)
+{
+    static const uint64_t slices[] = {0, 1, 7, 1000};
+    uint64_t want = 0, want_done = 0;
+    for (unsigned k = 0; k < ARRAY_LEN(slices); k++) {
+        struct bare *b = build(u);
+        uint64_t done = bare_run(b, n, slices[k]);
+        uint64_t got = bare_digest(b);
+        uint64_t rip = b->cpu->s.rip;
+        bare_free(b);
+        if (k == 0) {
+            want = got;
+            want_done = done;
+        } else if (got != want || done != want_done) {
+            printf(
+                "FAIL model '%s' %u-bit cpl %u seed 0x%llx n %llu: slices of %llu end after %llu "
+                "units at rip 0x%llx with digest %016llx; one slice after %llu with %016llx\n",
+                u->model, u->bits, u->cpl, (unsigned long long)u->seed, (unsigned long long)n,
+                (unsigned long long)slices[k], (unsigned long long)done, (unsigned long long)rip,
+                (unsigned long long)got, (unsigned long long)want_done, (unsigned long long)want);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Any bytes decode to something well-formed or ask for more. */
+static bool decode_ok(uint64_t *s)
+{
+    static const uint32_t modes[] = {0, MODE_C32, MODE_C64 | MODE_SS32 | MODE_FLAT | MODE_PROT,
+                                     MODE_C32 | MODE_PROT | MODE_FLAT, MODE_PROT};
+    uint8_t bytes[16];
+    unsigned nmodels = 0;
+    while (cpu_models[nmodels].name) {
+        nmodels++;
+    }
+    for (unsigned k = 0; k < sizeof bytes; k++) {
+        bytes[k] = code_byte(s);
+    }
+    const struct cpu_model *m = &cpu_models[rng_next(s) % nmodels];
+    uint64_t features[FEAT_WORDS];
+    cpu_model_features(m, features);
+    struct decode_in in = {bytes, (unsigned)(rng_next(s) % 17), 0, 0, features};
+    in.mode = modes[rng_next(s) % ARRAY_LEN(modes)];
+    struct insn i;
+    enum decode_status st = insn_decode(&in, &i);
+    if (st == DECODE_MORE) {
+        return in.avail < 15;
+    }
+    bool ok = i.len >= 1 && i.len <= 15 && i.len <= in.avail + (st != DECODE_OK) && i.fn;
+    ok = ok && i.base + 8u <= sizeof(struct cpu) && i.index + 8u <= sizeof(struct cpu);
+    ok = ok && i.ra + 8u <= sizeof(struct cpu) && i.rb + 8u <= sizeof(struct cpu);
+    ok = ok && (st != DECODE_OK || i.row < insn_row_count);
+    if (!ok) {
+        printf("FAIL decode: model %s mode %x avail %u status %d len %u:", m->name, in.mode,
+               in.avail, st, i.len);
+        for (unsigned k = 0; k < 16; k++) {
+            printf(" %02x", bytes[k]);
+        }
+        printf("\n");
+    }
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = argc > 1 ? atof(argv[1]) : 2.0;
+    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+    static const struct setup kinds[] = {
+        {"", 16, 0, 0},    {"", 32, 0, 0},    {"", 32, 3, 0},
+        {"", 64, 0, 0},    {"", 64, 3, 0},    {"8086", 16, 0, 0},
+        {"286", 16, 0, 0}, {"486", 16, 0, 0}, {"pentium", 32, 0, 0},
+    };
+    unsigned runs = 0, failed = 0, decodes = 0;
+    clock_t end = clock() + (clock_t)(seconds * CLOCKS_PER_SEC);
+    while (clock() < end && failed < 5) {
+        struct setup u = kinds[runs % ARRAY_LEN(kinds)];
+        u.seed = seed + runs;
+        failed += !same(&u, 200 + runs % 1800);
+        uint64_t s = seed * 77 + runs;
+        for (unsigned k = 0; k < 2000; k++, decodes++) {
+            failed += !decode_ok(&s);
+        }
+        runs++;
+    }
+    printf("fuzz_exec: %u runs, %u decodes, first seed 0x%llx\n", runs, decodes,
+           (unsigned long long)seed);
+    printf("%u passed, %u failed, 0 skipped\n", runs - failed, failed);
+    return failed != 0;
+}
