@@ -13,6 +13,18 @@
  * (Intel SDM vol. 1, 8.5.4 and 8.5.5). */
 #define F80_BIAS_ADJUST 24576
 
+/* Neither zero, denormal, infinity, NaN nor unsupported. */
+static inline bool f80_is_normal(struct f80 a)
+{
+    return (a.se & 0x7fffu) - 1 < 0x7ffe && a.m >> 63;
+}
+
+static inline struct fp_exact f80_exact(struct f80 a)
+{
+    return (struct fp_exact){fp_u128(a.m, 0), (int32_t)(a.se & 0x7fff) - F80_EMAX,
+                             (a.se & 0x8000) != 0};
+}
+
 /* A supported encoding; see f80_is_unsupported(). Pseudo-denormals are denormals. */
 static inline struct fp_num f80_unpack(struct f80 a)
 {

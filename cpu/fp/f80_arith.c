@@ -83,16 +83,27 @@ struct f80 f80_round_pack(struct fp_env *e, unsigned precision, bool sign, int32
     return f80_pack(sign, (uint32_t)(c.sig >> 63), c.sig);
 }
 
-static struct f80 round_exact(struct fp_env *e, struct fp_exact r)
+static inline struct f80 round_exact(struct fp_env *e, struct fp_exact r)
 {
     if (r.sig == 0) { /* exact cancellation */
         return f80_pack_zero(e->rounding == FP_DOWN);
     }
-    return f80_round_pack(e, e->precision, r.sign, r.exp, r.sig);
+    if (r.exp < F80_EMIN || r.exp >= F80_EMAX) {
+        return f80_round_pack(e, e->precision, r.sign, r.exp, r.sig);
+    }
+    struct fp_cut c = fp_cut(r.sig, e->precision, e->rounding, r.sign);
+    e->flags |= c.inexact ? FP_PE : 0;
+    e->roundup = c.up;
+    return f80_pack(r.sign, (uint32_t)(r.exp + c.carry + F80_EMAX), c.sig);
 }
 
-static struct f80 add(struct fp_env *e, struct f80 abits, struct f80 bbits, bool subtract)
+static inline struct f80 add(struct fp_env *e, struct f80 abits, struct f80 bbits, bool subtract)
 {
+    if (f80_is_normal(abits) && f80_is_normal(bbits) && !e->denormal) {
+        struct fp_exact x = f80_exact(abits), y = f80_exact(bbits);
+        y.sign ^= subtract;
+        return round_exact(e, fp_exact_add(x, y));
+    }
     if (f80_is_unsupported(abits) || f80_is_unsupported(bbits)) {
         return f80_invalid(e);
     }
@@ -132,6 +143,9 @@ struct f80 f80_sub(struct fp_env *e, struct f80 a, struct f80 b)
 
 struct f80 f80_mul(struct fp_env *e, struct f80 abits, struct f80 bbits)
 {
+    if (f80_is_normal(abits) && f80_is_normal(bbits) && !e->denormal) {
+        return round_exact(e, fp_exact_mul(f80_unpack(abits), f80_unpack(bbits)));
+    }
     if (f80_is_unsupported(abits) || f80_is_unsupported(bbits)) {
         return f80_invalid(e);
     }

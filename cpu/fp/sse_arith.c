@@ -19,9 +19,95 @@ static inline uint64_t sse_pack_exact(struct fp_env *e, const struct fp_format *
     return fp_round_pack(e, f, r.sign, r.exp, r.sig);
 }
 
+/* ---- the common case: normal operands, normal result ----
+ *
+ * Everything fits 64 bits: significands with their top bit in bit 62, guard bits below, and bit 0
+ * jammed. Whatever is not so plain goes through the general functions, which also define it. */
+
+static inline uint64_t exp_field(const struct fp_format *f, uint64_t a)
+{
+    return a >> (f->bits - 1) & ((UINT64_C(1) << f->exp_bits) - 1);
+}
+
+static inline bool is_normal(const struct fp_format *f, uint64_t a)
+{
+    return exp_field(f, a) - 1 < (UINT64_C(1) << f->exp_bits) - 2;
+}
+
+/* The significand with its top bit in bit 62. */
+static inline uint64_t significand62(const struct fp_format *f, uint64_t a)
+{
+    return (a << (64 - f->bits) | FP_TOP) >> 1;
+}
+
+/* Round sig (bit 63 set, jammed) with this exponent field, which may be out of range. */
+static inline uint64_t pack_plain(struct fp_env *e, const struct fp_format *f, bool sign,
+                                  int64_t field, uint64_t sig)
+{
+    uint64_t kept = sig >> (64 - f->bits), rest = sig << f->bits;
+    bool up = e->rounding == FP_NEAREST ? rest > FP_TOP || (rest == FP_TOP && (kept & 1))
+              : e->rounding == FP_DOWN  ? sign && rest
+              : e->rounding == FP_UP    ? !sign && rest
+                                        : false;
+    int64_t max = (INT64_C(1) << f->exp_bits) - 1;
+
+    if (field < 1 || field >= max - 1) {
+        return fp_round_pack(e, f, sign, (int32_t)field - f->emax, fp_u128(sig, 0));
+    }
+    e->flags |= rest ? FP_PE : 0;
+    /* The hidden bit, and a carry out of the fraction, add to the exponent field. */
+    return ((uint64_t)sign << (f->bits - 1 + f->exp_bits)) +
+           ((uint64_t)(field - 1) << (f->bits - 1)) + kept + up;
+}
+
+static inline uint64_t add_normal(struct fp_env *e, const struct fp_format *f, uint64_t a,
+                                  uint64_t b)
+{
+    const uint64_t top = UINT64_C(1) << (f->bits - 1 + f->exp_bits);
+
+    if ((a & (top - 1)) < (b & (top - 1))) {
+        uint64_t t = a;
+        a = b;
+        b = t;
+    }
+    bool sign = (a & top) != 0;
+    uint64_t apart = exp_field(f, a) - exp_field(f, b), sig = significand62(f, a);
+    uint64_t small = significand62(f, b);
+    if (apart >= 63) {
+        small = 1;
+    } else {
+        small = small >> apart | ((small & ((UINT64_C(1) << apart) - 1)) != 0);
+    }
+    sig = (a ^ b) & top ? sig - small : sig + small;
+    if (sig == 0) {
+        return fp_pack_zero(f, e->rounding == FP_DOWN);
+    }
+    unsigned shift = fp_clz64(sig);
+    return pack_plain(e, f, sign, (int64_t)exp_field(f, a) + 1 - (int64_t)shift, sig << shift);
+}
+
+static inline uint64_t mul_normal(struct fp_env *e, const struct fp_format *f, uint64_t a,
+                                  uint64_t b)
+{
+    bool sign = (a ^ b) >> (f->bits - 1 + f->exp_bits) & 1;
+    u128 product = (u128)(significand62(f, a) << 1) * (significand62(f, b) << 1);
+    bool top = product >> 127;
+    uint64_t sig;
+
+    product = top ? product : product << 1;
+    sig = fp_hi(product) | (fp_lo(product) != 0);
+    return pack_plain(e, f, sign, (int64_t)(exp_field(f, a) + exp_field(f, b)) - f->emax + top,
+                      sig);
+}
+
+/* ---- the general functions ---- */
+
 static inline uint64_t sse_add(struct fp_env *e, const struct fp_format *f, uint64_t abits,
                                uint64_t bbits, bool subtract)
 {
+    if (is_normal(f, abits) && is_normal(f, bbits)) {
+        return add_normal(e, f, abits, bbits ^ (uint64_t)subtract << (f->bits - 1 + f->exp_bits));
+    }
     struct fp_num a = sse_unpack(e, f, abits), b = sse_unpack(e, f, bbits);
 
     if (fp_is_nan(a) || fp_is_nan(b)) {
@@ -49,6 +135,9 @@ static inline uint64_t sse_add(struct fp_env *e, const struct fp_format *f, uint
 static inline uint64_t sse_mul(struct fp_env *e, const struct fp_format *f, uint64_t abits,
                                uint64_t bbits)
 {
+    if (is_normal(f, abits) && is_normal(f, bbits)) {
+        return mul_normal(e, f, abits, bbits);
+    }
     struct fp_num a = sse_unpack(e, f, abits), b = sse_unpack(e, f, bbits);
     bool sign = a.sign != b.sign;
 
