@@ -5,6 +5,7 @@
 #define DOPPEL_VM_BOARD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct doppel_vm;
 struct err;
@@ -37,8 +38,9 @@ struct board {
     const char *const *mandatory;
     /* What is not a wire: interrupt acknowledge, start-up vectors. After all parts are made. */
     bool (*bind)(struct doppel_vm *vm, struct err *e);
-    /* Press the power button; NULL: there is none. */
-    void (*power_button)(struct doppel_vm *vm);
+    const char *power_source; /* gate source of the power button; NULL: there is none */
+    /* Put ACPI tables below 1 MiB, for direct boot; the address of the RSDP. NULL: no ACPI. */
+    uint64_t (*acpi)(struct doppel_vm *vm);
     /* `info pci`; NULL: there is no PCI bus. */
     void (*info_pci)(struct doppel_vm *vm, struct mon_out *o);
 };

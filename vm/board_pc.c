@@ -2,12 +2,22 @@
  * The `pc` board: an i440FX/PIIX PC as direct boot needs it. Parts and wires only; what each part
  * is stands in hw/.
  */
+#include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
+#include "hw/acpi/tables.h"
 #include "hw/hw.h"
 #include "hw/intc/apic.h"
 #include "hw/intc/i8259.h"
+#include "hw/pci/pci.h"
+#include "vm/monitor_info.h"
 #include "vm/vm.h"
+
+/* Without firmware: ACPI tables where it would put them, PCI memory above RAM. */
+#define ACPI_BASE 0xe0000u
+#define ACPI_MAX  0x10000u
+#define PCI_HOLE  UINT64_C(0x80000000)
 
 // clang-format off
 static const struct board_part parts[] = {
@@ -20,6 +30,13 @@ static const struct board_part parts[] = {
     {"ioapic", "ioapic", "base=0xfec00000,id=0", "", PART_APIC},
     {"pic1", "i8259", "master=off,iobase=0xa0,elcr=0x4d1", "intr>pic0.ir2", PART_ALWAYS},
     {"pic0", "i8259", "master=on,iobase=0x20,elcr=0x4d0,slave=pic1", "intr>lapic0.lint0|cpu0.intr",
+     PART_ALWAYS},
+
+    {"pci0", "i440fx", "", "", PART_ALWAYS},
+    {"isa", "piix3", "bus=pci0,slot=1,routed=on",
+     "irq3>pic0.ir3 irq4>pic0.ir4 irq5>pic0.ir5 irq6>pic0.ir6 irq7>pic0.ir7 irq9>pic1.ir1 "
+     "irq10>pic1.ir2 irq11>pic1.ir3 irq12>pic1.ir4 irq14>pic1.ir6 irq15>pic1.ir7", PART_ALWAYS},
+    {"pm", "piix4-pm", "bus=pci0,slot=1,pmbase=0x600", "sci>pic1.ir1 sci>ioapic.pin9",
      PART_ALWAYS},
 
     {"pit", "i8254", "iobase=0x40", "out0>pic0.ir0 out0>ioapic.pin2", PART_ALWAYS},
@@ -66,12 +83,60 @@ static bool bind(struct doppel_vm *vm, struct err *e)
     return true;
 }
 
+static void info_pci(struct doppel_vm *vm, struct mon_out *o)
+{
+    struct dev *bus = dev_find(&vm->env, "pci0");
+    for (unsigned devfn = 0; devfn < 256; devfn++) {
+        const struct pci_func *f = pci_bus_func(bus, (uint8_t)devfn);
+        if (!f) {
+            continue;
+        }
+        mon_printf(o, "00:%02x.%x %04" PRIx32 ":%04" PRIx32 " class %06" PRIx32 "  %s\n",
+                   devfn >> 3, devfn & 7, pci_cfg_read(f, PCI_VENDOR, 2),
+                   pci_cfg_read(f, PCI_DEVICE, 2), pci_cfg_read(f, PCI_REVISION, 4) >> 8,
+                   f->dev->cls->help);
+        for (unsigned i = 0; i < PCI_BARS; i++) {
+            if (f->bar[i].size) {
+                mon_printf(o, "    BAR%u: %s %#" PRIx32 ", %" PRIu64 " bytes\n", i,
+                           f->bar[i].io ? "ports" : "memory",
+                           pci_cfg_read(f, PCI_BAR0 + 4 * i, 4) & ~UINT32_C(15), f->bar[i].size);
+            }
+        }
+    }
+}
+
+static uint64_t make_acpi(struct doppel_vm *vm)
+{
+    static const struct acpi_desc fixed = {
+        .base = ACPI_BASE,
+        .lapic_addr = 0xfee00000,
+        .ioapic_addr = 0xfec00000,
+        .pmbase = 0x600,
+        .pci = true,
+        .ncom = 4,
+    };
+    struct acpi_desc d = fixed;
+    d.ncpus = vm->ncpus;
+    d.apic = cpu_has(vm->cpu[0], FEAT_apic);
+    d.pci_hole = vm->low_bytes > PCI_HOLE ? vm->low_bytes : PCI_HOLE;
+    d.i8042 = dev_find(&vm->env, "i8042") != NULL;
+    d.hpet_addr = dev_find(&vm->env, "hpet") ? 0xfed00000 : 0;
+    uint8_t tables[ACPI_MAX];
+    size_t n = acpi_build(&d, tables, sizeof tables);
+    assert(n);
+    aspace_write_buf(&vm->mem, ACPI_BASE, tables, n);
+    return ACPI_BASE;
+}
+
 const struct board board_pc = {
     .name = "pc",
     .help = "i440FX/PIIX PC",
     .parts = parts,
     .mandatory = mandatory,
     .bind = bind,
+    .power_source = "pm.power",
+    .info_pci = info_pci,
+    .acpi = make_acpi,
 };
 
 const struct board *const boards[] = {&board_pc, NULL};

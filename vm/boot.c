@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "util/bits.h"
-#include "vm/acpi.h"
 #include "vm/vm.h"
 
 extern const unsigned char rom_boot[];
@@ -173,7 +172,7 @@ bool boot_load(struct doppel_vm *vm, struct err *e)
     if (vm->opt.kernel) {
         b.cmdline = vm->opt.append ? vm->opt.append : "";
         make_map(&b);
-        b.rsdp = vm_acpi_tables(vm);
+        b.rsdp = vm->board->acpi ? vm->board->acpi(vm) : 0;
         ok = load_images(&b, e);
         image_free(&b.kernel);
         image_free(&b.initrd);

@@ -349,11 +349,6 @@ static void operate(void *ctx, const uint8_t *payload, uint32_t len)
     case VM_OP_RESET:
         vm_request(vm, VM_REQ_RESET);
         break;
-    case VM_OP_POWERDOWN:
-        if (vm->board->power_button) {
-            vm->board->power_button(vm);
-        }
-        break;
     case VM_OP_FLUSH_TLB:
         vm_flush_tlbs(vm);
         break;

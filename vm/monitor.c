@@ -65,11 +65,11 @@ static void cmd_reset(struct doppel_vm *vm, const char *args, struct mon_out *o)
 static void cmd_powerdown(struct doppel_vm *vm, const char *args, struct mon_out *o)
 {
     (void)args;
-    if (!vm->board->power_button) {
+    uint8_t pressed = 1;
+    const char *button = vm->board->power_source;
+    if (!button || !gate_post(&vm->gate, gate_source_find(&vm->gate, button), &pressed, 1)) {
         mon_printf(o, "this board has no power button\n");
-        return;
     }
-    vm_operate(vm, VM_OP_POWERDOWN);
 }
 
 static void cmd_quit(struct doppel_vm *vm, const char *args, struct mon_out *o)

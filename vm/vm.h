@@ -101,7 +101,7 @@ void vm_request(struct doppel_vm *vm, uint32_t req);
 bool vm_build(struct doppel_vm *vm, struct err *e);
 
 /* Operator commands that a guest can notice: through the gate, so that they are logged. */
-enum vm_op { VM_OP_RESET = 1, VM_OP_POWERDOWN = 2, VM_OP_FLUSH_TLB = 3 };
+enum vm_op { VM_OP_RESET = 1, VM_OP_FLUSH_TLB = 2 };
 void vm_operate(struct doppel_vm *vm, enum vm_op op);
 
 #endif
