@@ -7,7 +7,7 @@
  */
 #include "cpu/vec.h"
 
-noreturn void mmx_denied(struct cpu *cpu)
+void mmx_denied(struct cpu *cpu)
 {
     if (cpu->s.cr0 & CR0_EM) {
         cpu_ud(cpu);
@@ -15,7 +15,7 @@ noreturn void mmx_denied(struct cpu *cpu)
     if (cpu->s.cr0 & CR0_TS) {
         cpu_raise(cpu, EXC_NM);
     }
-    cpu_raise(cpu, EXC_MF);
+    x87_pending(cpu);
 }
 
 noreturn void sse_denied(struct cpu *cpu)

@@ -19,6 +19,7 @@
 #define DOPPEL_CPU_VEC_H
 
 #include "cpu/mem.h"
+#include "cpu/x87.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
@@ -47,8 +48,8 @@ union vec {
 #define MXCSR_VALID 0xffffu
 #define MXCSR_RESET 0x1f80u
 
-/* ---- may the instruction run? (cpu/vec.c has the cold halves; none returns) ---- */
-noreturn void mmx_denied(struct cpu *cpu);
+/* ---- may the instruction run? (cpu/vec.c has the cold halves) ---- */
+void mmx_denied(struct cpu *cpu); /* returns if it may, with a pending x87 exception ignored */
 noreturn void sse_denied(struct cpu *cpu);
 noreturn void avx_denied(struct cpu *cpu);
 
@@ -67,10 +68,9 @@ static inline void avx_check(struct cpu *cpu)
     }
 }
 
-#define X87_SW_ES 0x80u
 static inline void mmx_check(struct cpu *cpu)
 {
-    if (UNLIKELY((cpu->s.cr0 & (CR0_EM | CR0_TS)) | (cpu->s.fpu[0].sw & X87_SW_ES))) {
+    if (UNLIKELY((cpu->s.cr0 & (CR0_EM | CR0_TS)) | (cpu->s.fpu[0].sw & X87_ES))) {
         mmx_denied(cpu);
     }
 }
@@ -107,7 +107,7 @@ static inline uint64_t mmx_get(const struct cpu *cpu, unsigned r)
 /* Enter MMX state: last, once nothing can fault any more. */
 static inline void mmx_enter(struct cpu *cpu)
 {
-    cpu->s.fpu[0].sw &= (uint16_t)~0x3800u;
+    cpu->s.fpu[0].sw &= (uint16_t)~X87_TOP;
     cpu->s.fpu[0].empty = 0;
 }
 

@@ -22,13 +22,14 @@
 #define X_COMPACT (UINT64_C(1) << 63)
 
 #define FCW_RESET 0x37fu
+#define FCW_BITS  0x1f3fu
+#define FCW_FIXED 0x40u
 
 /* ---- x87 and XMM parts of the legacy region ---- */
 static void put_x87(const struct cpu *cpu, uint8_t *p, bool wide)
 {
     const struct x87 *f = &cpu->s.fpu[0];
     bool zero_sel = cpu_has(cpu, FEAT_zero_fcs_fds);
-    unsigned top = f->sw >> 11 & 7;
     memset(p, 0, 24);
     memset(p + 32, 0, 128);
     le16_put(p, f->cw);
@@ -45,7 +46,7 @@ static void put_x87(const struct cpu *cpu, uint8_t *p, bool wide)
         le16_put(p + 20, zero_sel ? 0 : f->ds);
     }
     for (unsigned k = 0; k < 8; k++) {
-        unsigned r = (top + k) & 7;
+        unsigned r = x87_reg(f, k);
         le64_put(p + 32 + 16 * k, f->m[r]);
         le16_put(p + 40 + 16 * k, f->se[r]);
     }
@@ -54,37 +55,32 @@ static void put_x87(const struct cpu *cpu, uint8_t *p, bool wide)
 static void get_x87(struct cpu *cpu, const uint8_t *p, bool wide)
 {
     struct x87 *f = &cpu->s.fpu[0];
-    f->cw = (uint16_t)((le16_get(p) & 0x1f7f) | 0x40); /* as FLDCW: reserved bits read back so */
+    bool zero_sel = wide || cpu_has(cpu, FEAT_zero_fcs_fds);
+    f->cw = (uint16_t)((le16_get(p) & FCW_BITS) | FCW_FIXED);
     f->sw = le16_get(p + 2);
-    f->sw &= 0x7f7f;
-    if (f->sw & ~f->cw & 0x3f) {
-        f->sw |= 0x8080; /* ES and B follow from the flags and masks */
-    }
     f->empty = (uint8_t)~p[4];
     f->op = le16_get(p + 6) & 0x7ff;
-    if (wide) {
-        f->ip = le64_get(p + 8);
-        f->dp = le64_get(p + 16);
-        f->cs = f->ds = 0;
-    } else {
-        f->ip = le32_get(p + 8);
-        f->cs = le16_get(p + 12);
-        f->dp = le32_get(p + 16);
-        f->ds = le16_get(p + 20);
-    }
+    f->ip = wide ? le64_get(p + 8) : le32_get(p + 8);
+    f->dp = wide ? le64_get(p + 16) : le32_get(p + 16);
+    f->cs = zero_sel ? 0 : le16_get(p + 12);
+    f->ds = zero_sel ? 0 : le16_get(p + 20);
     for (unsigned k = 0; k < 8; k++) {
-        unsigned r = ((f->sw >> 11 & 7u) + k) & 7;
+        unsigned r = x87_reg(f, k);
         f->m[r] = le64_get(p + 32 + 16 * k);
         f->se[r] = le16_get(p + 40 + 16 * k);
     }
+    x87_update_es(cpu); /* ES and B follow from the flags and masks */
 }
 
 static void init_x87(struct cpu *cpu)
 {
     struct x87 *f = &cpu->s.fpu[0];
+    bool pending = f->sw & X87_ES;
     memset(f, 0, sizeof *f);
     f->cw = FCW_RESET;
     f->empty = 0xff;
+    f->sw = pending ? X87_ES : 0; /* so that FERR# falls */
+    x87_update_es(cpu);
 }
 
 static bool x87_in_use(const struct cpu *cpu)
