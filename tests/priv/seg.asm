@@ -1,15 +1,9 @@
 ; Segments: limits to the byte for every access size, expand-down, types and rights of accesses,
 ; checks when a selector is loaded, code limits. SDM 3A 3.4, 5.2 to 5.7.
 %include "lib.inc"
+%include "desc.inc"
 
 BASE    equ 0x300000
-
-; Descriptor %1 (TESTn): base, limit (20 bits), access byte, flags (G 8, D/B 4, L 2).
-%macro DESC 5
-    mov dword [gdt + (%1 & ~7)], ((%3) & 0xffff) | ((%2) & 0xffff) << 16
-    mov dword [gdt + (%1 & ~7) + 4], ((%2) >> 16 & 0xff) | (%4) << 8 | \
-        ((%3) >> 16 & 15) << 16 | (%5) << 20 | ((%2) >> 24) << 24
-%endmacro
 
 main:
     mov eax, cr4
