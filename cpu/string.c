@@ -250,6 +250,8 @@ static void string_rep(struct string *s)
         bool hurry = cpu->attn || cpu->exit_req || (cpu->s.rflags & FL_TF);
         if (!first && (hurry || cpu->budget <= 0)) {
             cpu->s.rip = insn_ip(cpu, s->i);
+            cpu->s.rflags |= FL_RF; /* an instruction half done: SDM 3B 17.3.1.1 */
+            cpu->attn = 1;
             break;
         }
         uint64_t fit = (uint64_t)(cpu->budget > 0 ? cpu->budget : 0) + first, k = 0;
