@@ -1,5 +1,5 @@
-; Debug exceptions, in detail: single-step, breakpoints on instructions, data and ports, general detect, DR6,
-; RF, the shadow of MOV SS, INT1. SDM 3B 17.2, 17.3.
+; Debug exceptions, in detail: single-step, breakpoints on instructions, data and ports, general
+; detect, DR6, RF, the shadow of MOV SS, INT1. SDM 3B 17.2, 17.3.
 %include "lib.inc"
 
 main:
