@@ -21,7 +21,8 @@
 
 // clang-format off
 static const struct board_part parts[] = {
-    {"cpu%", "cpu", "model=$cpu,index=%,seed=$seed", "", PART_CPU},
+    /* FERR#: an x87 exception without CR0.NE is IRQ 13. */
+    {"cpu%", "cpu", "model=$cpu,index=%,seed=$seed", "ferr>pic1.ir5 ferr>ioapic.pin13", PART_CPU},
 
     /* Interrupts. Without local APICs the 8259 drives the CPU itself. */
     {"apicbus", "apicbus", "", "", PART_APIC},
