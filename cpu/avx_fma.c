@@ -37,7 +37,8 @@ static void fma_elements(struct cpu *cpu, const struct insn *i, unsigned n)
                      : vec_w(cpu, i, n, false);
     const union vec *a = &v[order[0]], *b = &v[order[1]], *c = &v[order[2]];
     union vec d = v[0];
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     for (unsigned k = 0; k < count; k++) {
         if (i->pfx & PFX_W) {
             d.q[k] = f64_fma(&e, a->q[k], b->q[k], c->q[k], fma_signs(kind, k));

@@ -89,14 +89,23 @@ EACH(por,     uint64_t, q,   x | y)
 EACH(pxor,    uint64_t, q,   x ^ y)
 // clang-format on
 
+/* The signed word of w at bit `lo`. */
+static inline int word_at(uint64_t w, unsigned lo)
+{
+    return (int16_t)(w >> lo);
+}
+
 static ALWAYS_INLINE void pmaddwd_op(union vec *d, const union vec *a, const union vec *b,
                                      unsigned n)
 {
-    for (unsigned k = 0; k < n / 4; k++) {
+    for (unsigned k = 0; k < n / 8; k++) {
+        uint64_t x = a->q[k], y = b->q[k];
         /* Two products of -32768 * -32768 wrap, as documented. */
-        uint32_t p0 = (uint32_t)(a->sw[2 * k] * b->sw[2 * k]);
-        uint32_t p1 = (uint32_t)(a->sw[2 * k + 1] * b->sw[2 * k + 1]);
-        d->d[k] = p0 + p1;
+        uint32_t lo =
+            (uint32_t)(word_at(x, 0) * word_at(y, 0)) + (uint32_t)(word_at(x, 16) * word_at(y, 16));
+        uint32_t hi = (uint32_t)(word_at(x, 32) * word_at(y, 32)) +
+                      (uint32_t)(word_at(x, 48) * word_at(y, 48));
+        d->q[k] = lo | (uint64_t)hi << 32;
     }
 }
 

@@ -20,14 +20,14 @@
     }
 #define VQ(k) (k)
 /* n: bytes of the wide side */
-CONVERT(cvtdq2ps,  4, d,  VD, d,  VD, f32_from_i32(e, b->sd[VD(k)]))
+CONVERT(cvtdq2ps,  4, d,  VD, d,  VD, quick32_from_i32(e, b->sd[VD(k)]))
 CONVERT(cvtps2dq,  4, sd, VD, d,  VD, f32_to_i32(e, b->d[VD(k)], false))
-CONVERT(cvttps2dq, 4, sd, VD, d,  VD, f32_to_i32(e, b->d[VD(k)], true))
-CONVERT(cvtdq2pd,  8, q,  VQ, sd, VD, f64_from_i32(e, b->sd[VD(k)]))
+CONVERT(cvttps2dq, 4, sd, VD, d,  VD, quick32_trunc_i32(e, b->d[VD(k)]))
+CONVERT(cvtdq2pd,  8, q,  VQ, sd, VD, ((void)e, quick64_from_i32(b->sd[VD(k)])))
 CONVERT(cvtpd2dq,  8, sd, VD, q,  VQ, f64_to_i32(e, b->q[k], false))
-CONVERT(cvttpd2dq, 8, sd, VD, q,  VQ, f64_to_i32(e, b->q[k], true))
-CONVERT(cvtps2pd,  8, q,  VQ, d,  VD, f32_to_f64(e, b->d[VD(k)]))
-CONVERT(cvtpd2ps,  8, d,  VD, q,  VQ, f64_to_f32(e, b->q[k]))
+CONVERT(cvttpd2dq, 8, sd, VD, q,  VQ, quick64_trunc_i32(e, b->q[k]))
+CONVERT(cvtps2pd,  8, q,  VQ, d,  VD, quick32_to_f64(e, b->d[VD(k)]))
+CONVERT(cvtpd2ps,  8, d,  VD, q,  VQ, quick64_to_f32(e, b->q[k]))
 CONVERT(cvtph2ps,  4, d,  VD, w,  VW, f16_to_f32(e, b->w[VW(k)]))
 // clang-format on
 
@@ -38,7 +38,8 @@ static ALWAYS_INLINE void widen(struct cpu *cpu, const struct insn *i, fp_op *fn
     union vec b, d;
     vec_check(cpu, i);
     b = n == 32 ? vec_w(cpu, i, 16, false) : vec_w(cpu, i, 8, false);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &b, &b, n);
     vecfp_commit(cpu, &e);
     if (n == 32) {
@@ -55,7 +56,8 @@ static ALWAYS_INLINE void narrow(struct cpu *cpu, const struct insn *i, fp_op *f
     union vec b, d;
     vec_check(cpu, i);
     b = n == 32 ? vec_w(cpu, i, 32, false) : vec_w(cpu, i, 16, !(i->pfx & PFX_VEX));
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     d.q[1] = 0;
     fn(&e, &d, &b, &b, n);
     vecfp_commit(cpu, &e);
@@ -79,7 +81,8 @@ SEM(vcvtps2ph)
     union vec d;
     avx_check(cpu);
     union vec b = vec_get(cpu, i->reg, 32);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     d.q[0] = d.q[1] = 0;
     for (unsigned k = 0; k < n / 4; k++) {
         d.w[VW(k)] = f32_to_f16(&e, b.d[VD(k)], insn_imm8(i));
@@ -88,7 +91,7 @@ SEM(vcvtps2ph)
         if (!i->mod3) { /* a fault of the destination comes first */
             mem_probe(cpu, i->seg, insn_la(cpu, i, n / 2, ACC_WRITE), n / 2, ACC_WRITE, cpu->view);
         }
-        vecfp_fault(cpu, &e);
+        vecfp_flags(cpu, &e);
     }
     if (i->mod3) {
         vec_set_zx(cpu, i->rm, &d, 16);
@@ -104,53 +107,58 @@ SEM(vcvtps2ph)
 SEM(cvtss2sd)
 {
     vec_check(cpu, i);
-    union vec b = vec_w(cpu, i, 4, false), d = vec_get(cpu, vec_src1(i), 16);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
-    d.q[0] = f32_to_f64(&e, b.d[VD(0)]);
+    uint32_t v = (uint32_t)vec_w_scalar(cpu, i, 4);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
+    uint64_t r = quick32_to_f64(&e, v);
     vecfp_commit(cpu, &e);
-    vec_put(cpu, i, &d);
+    vec_put_scalar(cpu, i, r, 8);
 }
 
 SEM(cvtsd2ss)
 {
     vec_check(cpu, i);
-    union vec b = vec_w(cpu, i, 8, false), d = vec_get(cpu, vec_src1(i), 16);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
-    d.d[VD(0)] = f64_to_f32(&e, b.q[0]);
+    uint64_t v = vec_w_scalar(cpu, i, 8);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
+    uint32_t r = quick64_to_f32(&e, v);
     vecfp_commit(cpu, &e);
-    vec_put(cpu, i, &d);
+    vec_put_scalar(cpu, i, r, 4);
 }
 
 static ALWAYS_INLINE void from_int(struct cpu *cpu, const struct insn *i, bool dbl)
 {
     unsigned n = insn_y(cpu, i);
-    bool wide = n == 8;
     vec_check(cpu, i);
-    uint64_t v = i->mod3 ? gpr_get(cpu, i->rm, n) : vec_rd64(cpu, i, n);
-    union vec d = vec_get(cpu, vec_src1(i), 16);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    uint64_t v = i->mod3 ? gpr_get(cpu, i->rm, n) : vec_rd64(cpu, i, n), r;
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     if (dbl) {
-        d.q[0] = wide ? f64_from_i64(&e, (int64_t)v) : f64_from_i32(&e, (int32_t)v);
+        r = n == 8 ? quick64_from_i64(&e, (int64_t)v) : quick64_from_i32((int32_t)v);
     } else {
-        d.d[VD(0)] = wide ? f32_from_i64(&e, (int64_t)v) : f32_from_i32(&e, (int32_t)v);
+        r = n == 8 ? f32_from_i64(&e, (int64_t)v) : quick32_from_i32(&e, (int32_t)v);
     }
     vecfp_commit(cpu, &e);
-    vec_put(cpu, i, &d);
+    vec_put_scalar(cpu, i, r, dbl ? 8 : 4);
 }
 
 static ALWAYS_INLINE void to_int(struct cpu *cpu, const struct insn *i, bool dbl, bool truncate)
 {
     bool wide = insn_y(cpu, i) == 8;
     vec_check(cpu, i);
-    union vec b = dbl ? vec_w(cpu, i, 8, false) : vec_w(cpu, i, 4, false);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    uint64_t v = vec_w_scalar(cpu, i, dbl ? 8 : 4);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     uint64_t r;
-    if (dbl) {
-        r = wide ? (uint64_t)f64_to_i64(&e, b.q[0], truncate)
-                 : (uint32_t)f64_to_i32(&e, b.q[0], truncate);
+    if (dbl && truncate) {
+        r = wide ? (uint64_t)quick64_trunc_i64(&e, v) : (uint32_t)quick64_trunc_i32(&e, v);
+    } else if (dbl) {
+        r = wide ? (uint64_t)f64_to_i64(&e, v, false) : (uint32_t)f64_to_i32(&e, v, false);
+    } else if (truncate && !wide) {
+        r = (uint32_t)quick32_trunc_i32(&e, (uint32_t)v);
     } else {
-        r = wide ? (uint64_t)f32_to_i64(&e, b.d[VD(0)], truncate)
-                 : (uint32_t)f32_to_i32(&e, b.d[VD(0)], truncate);
+        r = wide ? (uint64_t)f32_to_i64(&e, (uint32_t)v, truncate)
+                 : (uint32_t)f32_to_i32(&e, (uint32_t)v, false);
     }
     vecfp_commit(cpu, &e);
     cpu->s.gpr[i->reg] = r;
@@ -178,7 +186,8 @@ static ALWAYS_INLINE void from_mmx(struct cpu *cpu, const struct insn *i, fp_op 
     }
     b.q[0] = mmx_q(cpu, i, 8);
     d = vec_get(cpu, i->reg, 16);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &b, &b, dbl ? 16 : 8);
     vecfp_commit(cpu, &e);
     vec_set(cpu, i->reg, &d, 16);
@@ -190,7 +199,8 @@ static ALWAYS_INLINE void to_mmx(struct cpu *cpu, const struct insn *i, fp_op *f
     sse_check(cpu);
     mmx_check(cpu);
     b = dbl ? vec_w(cpu, i, 16, true) : vec_w(cpu, i, 8, false);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &b, &b, dbl ? 16 : 8);
     mmx_enter(cpu);
     vecfp_commit(cpu, &e);

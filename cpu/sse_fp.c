@@ -8,38 +8,40 @@
  */
 #include "cpu/vecfp.h"
 
-noreturn void vecfp_fault(struct cpu *cpu, const struct fp_env *e)
+void vecfp_flags(struct cpu *cpu, const struct fp_env *e)
 {
     cpu->s.mxcsr |= fp_sse_flags(e);
-    cpu_raise(cpu, cpu->s.cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
+    if (fp_env_unmasked(e)) {
+        cpu_raise(cpu, cpu->s.cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
+    }
 }
 
 // clang-format off
-FEACH(addps,  uint32_t, d, f32_add(e, x, y))
-FEACH(addpd,  uint64_t, q, f64_add(e, x, y))
-FEACH(subps,  uint32_t, d, f32_sub(e, x, y))
-FEACH(subpd,  uint64_t, q, f64_sub(e, x, y))
-FEACH(mulps,  uint32_t, d, f32_mul(e, x, y))
-FEACH(mulpd,  uint64_t, q, f64_mul(e, x, y))
-FEACH(divps,  uint32_t, d, f32_div(e, x, y))
-FEACH(divpd,  uint64_t, q, f64_div(e, x, y))
-FEACH(minps,  uint32_t, d, f32_min(e, x, y))
-FEACH(minpd,  uint64_t, q, f64_min(e, x, y))
-FEACH(maxps,  uint32_t, d, f32_max(e, x, y))
-FEACH(maxpd,  uint64_t, q, f64_max(e, x, y))
-FEACH(sqrtps, uint32_t, d, f32_sqrt(e, y))
-FEACH(sqrtpd, uint64_t, q, f64_sqrt(e, y))
-FEACH(rcpps,   uint32_t, d, ((void)e, f32_rcp(y)))
-FEACH(rsqrtps, uint32_t, d, ((void)e, f32_rsqrt(y)))
-FEACH(addsubps, uint32_t, d, k & 1 ? f32_add(e, x, y) : f32_sub(e, x, y))
-FEACH(addsubpd, uint64_t, q, k & 1 ? f64_add(e, x, y) : f64_sub(e, x, y))
-FEACH_I(roundps, uint32_t, d, f32_round(e, y, imm))
-FEACH_I(roundpd, uint64_t, q, f64_round(e, y, imm))
+FEACH(addps,  32, quick32_add(e, x, y))
+FEACH(addpd,  64, quick64_add(e, x, y))
+FEACH(subps,  32, quick32_sub(e, x, y))
+FEACH(subpd,  64, quick64_sub(e, x, y))
+FEACH(mulps,  32, quick32_mul(e, x, y))
+FEACH(mulpd,  64, quick64_mul(e, x, y))
+FEACH(divps,  32, quick32_div(e, x, y))
+FEACH(divpd,  64, quick64_div(e, x, y))
+FEACH(minps,  32, quick32_min(e, x, y))
+FEACH(minpd,  64, quick64_min(e, x, y))
+FEACH(maxps,  32, quick32_max(e, x, y))
+FEACH(maxpd,  64, quick64_max(e, x, y))
+FEACH(sqrtps, 32, f32_sqrt(e, y))
+FEACH(sqrtpd, 64, f64_sqrt(e, y))
+FEACH(rcpps,   32, f32_rcp(y))
+FEACH(rsqrtps, 32, f32_rsqrt(y))
+FEACH(addsubps, 32, k & 1 ? quick32_add(e, x, y) : quick32_sub(e, x, y))
+FEACH(addsubpd, 64, k & 1 ? quick64_add(e, x, y) : quick64_sub(e, x, y))
+FEACH_I(roundps, 32, f32_round(e, y, imm))
+FEACH_I(roundpd, 64, f64_round(e, y, imm))
 /* imm: the predicate; the legacy forms have three bits of it. */
-FEACH_I(vcmpps, uint32_t, d, f32_cmp_pred(e, x, y, imm & 31) ? -1 : 0)
-FEACH_I(vcmppd, uint64_t, q, f64_cmp_pred(e, x, y, imm & 31) ? -1 : 0)
-FEACH_I(cmpps,  uint32_t, d, f32_cmp_pred(e, x, y, imm & 7) ? -1 : 0)
-FEACH_I(cmppd,  uint64_t, q, f64_cmp_pred(e, x, y, imm & 7) ? -1 : 0)
+FEACH_I(vcmpps, 32, quick32_cmp_pred(e, x, y, imm & 31) ? -1 : 0)
+FEACH_I(vcmppd, 64, quick64_cmp_pred(e, x, y, imm & 31) ? -1 : 0)
+FEACH_I(cmpps,  32, quick32_cmp_pred(e, x, y, imm & 7) ? -1 : 0)
+FEACH_I(cmppd,  64, quick64_cmp_pred(e, x, y, imm & 7) ? -1 : 0)
 
 #define FSEM_FOUR(ps, ss, pd, sd)                            \
     FSEM_PACKED2(ps) FSEM_SCALAR(ss, ps, 4)                  \
@@ -72,7 +74,7 @@ FSEM_SCALAR_I(vcmpss, vcmpps, 4) FSEM_SCALAR_I(vcmpsd, vcmppd, 8)
         const union vec *s = k & 2 ? b : a;
         unsigned from = (k & ~3u) + 2 * (k & 1);
         uint32_t x = s->d[VD(from)], y = s->d[VD(from + 1)];
-        d->d[VD(k)] = subtract ? f32_sub(e, x, y) : f32_add(e, x, y);
+        d->d[VD(k)] = subtract ? quick32_sub(e, x, y) : quick32_add(e, x, y);
     }
 }
 
@@ -82,7 +84,7 @@ static ALWAYS_INLINE void horiz_pd(struct fp_env *e, union vec *d, const union v
     for (unsigned k = 0; k < n / 8; k++) {
         const union vec *s = k & 1 ? b : a;
         uint64_t x = s->q[k & ~1u], y = s->q[k | 1u];
-        d->q[k] = subtract ? f64_sub(e, x, y) : f64_add(e, x, y);
+        d->q[k] = subtract ? quick64_sub(e, x, y) : quick64_add(e, x, y);
     }
 }
 
@@ -121,11 +123,11 @@ static void dpps_sum(struct fp_env *e, union vec *d, const union vec *a, const u
 {
     uint32_t p[8];
     for (unsigned k = 0; k < n / 4; k++) {
-        p[k] = imm >> (4 + (k & 3)) & 1 ? f32_mul(e, a->d[VD(k)], b->d[VD(k)]) : 0;
+        p[k] = imm >> (4 + (k & 3)) & 1 ? quick32_mul(e, a->d[VD(k)], b->d[VD(k)]) : 0;
     }
     for (unsigned width = 2; width <= 4 && dp_step(e, done); width *= 2) {
         for (unsigned k = 0; k < n / 4; k += width) {
-            p[k] = f32_add(e, p[k], p[k + width / 2]);
+            p[k] = quick32_add(e, p[k], p[k + width / 2]);
         }
     }
     for (unsigned k = 0; k < n / 4; k++) {
@@ -139,10 +141,10 @@ static void dppd_sum(struct fp_env *e, union vec *d, const union vec *a, const u
     uint64_t p[2];
     (void)n;
     for (unsigned k = 0; k < 2; k++) {
-        p[k] = imm >> (4 + k) & 1 ? f64_mul(e, a->q[k], b->q[k]) : 0;
+        p[k] = imm >> (4 + k) & 1 ? quick64_mul(e, a->q[k], b->q[k]) : 0;
     }
     if (dp_step(e, done)) {
-        p[0] = f64_add(e, p[0], p[1]);
+        p[0] = quick64_add(e, p[0], p[1]);
     }
     for (unsigned k = 0; k < 2; k++) {
         d->q[k] = imm >> k & 1 ? p[0] : 0;
@@ -160,7 +162,8 @@ static void dot_product(struct cpu *cpu, const struct insn *i, dp_sum *sum)
     vec_check(cpu, i);
     union vec b = n == 32 ? vec_w(cpu, i, 32, false) : vec_w(cpu, i, 16, !(i->pfx & PFX_VEX));
     union vec a = vec_get(cpu, vec_src1(i), 32);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     sum(&e, &d, &a, &b, n, insn_imm8(i), &done);
     cpu->s.mxcsr |= done;
     vecfp_commit(cpu, &e);
@@ -185,10 +188,11 @@ SEM(dppd)
 static ALWAYS_INLINE void comi(struct cpu *cpu, const struct insn *i, unsigned n, bool signal_qnan)
 {
     vec_check(cpu, i);
-    union vec b = vec_w(cpu, i, n, false), a = vec_get(cpu, i->reg, 16);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
-    enum fp_rel r = n == 4 ? f32_compare(&e, a.d[VD(0)], b.d[VD(0)], signal_qnan)
-                           : f64_compare(&e, a.q[0], b.q[0], signal_qnan);
+    uint64_t b = vec_w_scalar(cpu, i, n), a = cpu->s.ymm[4 * i->reg];
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
+    enum fp_rel r = n == 4 ? quick32_compare(&e, (uint32_t)a, (uint32_t)b, signal_qnan)
+                           : quick64_compare(&e, a, b, signal_qnan);
     vecfp_commit(cpu, &e);
     flags_set_arith(cpu, r == FP_UNORDERED ? FL_ZF | FL_PF | FL_CF
                          : r == FP_LESS    ? FL_CF

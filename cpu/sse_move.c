@@ -93,36 +93,33 @@ SEM(vmov_store_a)  { store_vl(cpu, i, true); }
 /* ---- scalars: a load from memory clears the rest, a move between registers merges ---- */
 static ALWAYS_INLINE void load_scalar(struct cpu *cpu, const struct insn *i, unsigned n, bool merge)
 {
-    union vec v;
     vec_check(cpu, i);
-    if (i->mod3) {
-        union vec b = vec_get(cpu, i->rm, 16);
-        v = vec_get(cpu, vec_src1(i), 16);
-        v.q[0] = (v.q[0] & ~bits_mask(8 * n)) | (b.q[0] & bits_mask(8 * n));
-        v.q[1] = merge ? v.q[1] : 0;
+    if (i->mod3 && merge) {
+        vec_put_scalar(cpu, i, cpu->s.ymm[4 * i->rm], n);
+    } else if (i->mod3) {
+        vec_put_words(cpu, i, cpu->s.ymm[4 * i->rm], 0);
     } else {
-        vec_rd(cpu, i, &v, n, false);
-        v.q[1] = 0;
+        uint64_t val = mem_rd(cpu, i->seg, insn_la(cpu, i, n, ACC_READ), n);
+        vec_put_words(cpu, i, val, 0);
     }
-    vec_put(cpu, i, &v);
 }
 
 /* In the register form of the VEX encoding the destination is modrm.rm, merged into vvvv. */
 static ALWAYS_INLINE void store_scalar(struct cpu *cpu, const struct insn *i, unsigned n)
 {
-    union vec b;
     vec_check(cpu, i);
-    b = vec_get(cpu, i->reg, 16);
+    uint64_t val = cpu->s.ymm[4 * i->reg] & bits_mask(8 * n);
     if (!i->mod3) {
-        vec_wr(cpu, i, &b, n, false);
+        mem_wr(cpu, i->seg, insn_la(cpu, i, n, ACC_WRITE), n, val);
         return;
     }
-    union vec v = vec_get(cpu, i->pfx & PFX_VEX ? i->vvvv : i->rm, 16);
-    v.q[0] = (v.q[0] & ~bits_mask(8 * n)) | (b.q[0] & bits_mask(8 * n));
-    if (i->pfx & PFX_VEX) {
-        vec_set_zx(cpu, i->rm, &v, 16);
-    } else {
-        vec_set(cpu, i->rm, &v, 16);
+    bool vex = i->pfx & PFX_VEX;
+    const uint64_t *a = &cpu->s.ymm[4 * (vex ? i->vvvv : i->rm)];
+    uint64_t *r = &cpu->s.ymm[4 * i->rm];
+    r[0] = (a[0] & ~bits_mask(8 * n)) | val;
+    r[1] = a[1];
+    if (vex) {
+        r[2] = r[3] = 0;
     }
 }
 
@@ -156,47 +153,29 @@ SEM(movq_store)
 /* MOVLPS/MOVLPD from memory; MOVHLPS between registers. */
 SEM(movlps_load)
 {
-    union vec v, b;
     vec_check(cpu, i);
-    if (i->mod3) {
-        b = vec_get(cpu, i->rm, 16);
-        b.q[0] = b.q[1];
-    } else {
-        vec_rd(cpu, i, &b, 8, false);
-    }
-    v = vec_get(cpu, vec_src1(i), 16);
-    v.q[0] = b.q[0];
-    vec_put(cpu, i, &v);
+    uint64_t val = i->mod3 ? cpu->s.ymm[4 * i->rm + 1] : vec_rd64(cpu, i, 8);
+    vec_put_words(cpu, i, val, cpu->s.ymm[4 * vec_src1(i) + 1]);
 }
 
 /* MOVHPS/MOVHPD from memory; MOVLHPS between registers. */
 SEM(movhps_load)
 {
-    union vec v, b;
     vec_check(cpu, i);
-    if (i->mod3) {
-        b = vec_get(cpu, i->rm, 16);
-    } else {
-        vec_rd(cpu, i, &b, 8, false);
-    }
-    v = vec_get(cpu, vec_src1(i), 16);
-    v.q[1] = b.q[0];
-    vec_put(cpu, i, &v);
+    uint64_t val = i->mod3 ? cpu->s.ymm[4 * i->rm] : vec_rd64(cpu, i, 8);
+    vec_put_words(cpu, i, cpu->s.ymm[4 * vec_src1(i)], val);
 }
 
 SEM(movlps_store)
 {
     vec_check(cpu, i);
-    union vec v = vec_get(cpu, i->reg, 16);
-    vec_wr(cpu, i, &v, 8, false);
+    mem_wr(cpu, i->seg, insn_la(cpu, i, 8, ACC_WRITE), 8, cpu->s.ymm[4 * i->reg]);
 }
 
 SEM(movhps_store)
 {
     vec_check(cpu, i);
-    union vec v = vec_get(cpu, i->reg, 16);
-    v.q[0] = v.q[1];
-    vec_wr(cpu, i, &v, 8, false);
+    mem_wr(cpu, i->seg, insn_la(cpu, i, 8, ACC_WRITE), 8, cpu->s.ymm[4 * i->reg + 1]);
 }
 
 /* ---- general registers ---- */
@@ -220,18 +199,15 @@ static inline void write_e(struct cpu *cpu, const struct insn *i, unsigned n, un
 
 SEM(movd_load)
 {
-    union vec v;
     vec_check(cpu, i);
-    v.q[0] = read_e(cpu, i, insn_y(cpu, i));
-    v.q[1] = 0;
-    vec_put(cpu, i, &v);
+    vec_put_words(cpu, i, read_e(cpu, i, insn_y(cpu, i)), 0);
 }
 
 SEM(movd_store)
 {
     vec_check(cpu, i);
     unsigned n = insn_y(cpu, i);
-    uint64_t val = vec_get(cpu, i->reg, 16).q[0];
+    uint64_t val = cpu->s.ymm[4 * i->reg];
     write_e(cpu, i, n, n, val & bits_mask(8 * n));
 }
 

@@ -100,11 +100,19 @@ OP(pshufb)
     }
 }
 
+/* Elements 2k and 2k + 1 of a doubleword result as one word: narrow stores before the wide load of
+ * the result would stall the host. */
+static ALWAYS_INLINE uint64_t pair(uint32_t lo, uint32_t hi)
+{
+    return lo | (uint64_t)hi << 32;
+}
+
 OP_I(pshufd)
 {
     (void)a;
-    for (unsigned k = 0; k < n / 4; k++) {
-        d->d[VD(k)] = b->d[VD((k & ~3u) + (imm >> 2 * (k & 3) & 3))];
+    for (unsigned k = 0; k < n / 8; k++) {
+        unsigned base = 2 * k & ~3u, sel = imm >> 4 * (k & 1);
+        d->q[k] = pair(b->d[VD(base + (sel & 3))], b->d[VD(base + (sel >> 2 & 3))]);
     }
 }
 
@@ -136,9 +144,10 @@ OP_I(pshufhw)
 
 OP_I(shufps)
 {
-    for (unsigned k = 0; k < n / 4; k++) {
-        const union vec *s = k & 2 ? b : a;
-        d->d[VD(k)] = s->d[VD((k & ~3u) + (imm >> 2 * (k & 3) & 3))];
+    for (unsigned k = 0; k < n / 8; k++) {
+        const union vec *s = k & 1 ? b : a;
+        unsigned base = 2 * k & ~3u, sel = imm >> 4 * (k & 1);
+        d->q[k] = pair(s->d[VD(base + (sel & 3))], s->d[VD(base + (sel >> 2 & 3))]);
     }
 }
 

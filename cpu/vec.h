@@ -272,4 +272,35 @@ static inline void vec_put(struct cpu *cpu, const struct insn *i, const union ve
     }
 }
 
+/* ---- scalars: words by value, since a narrow store before a wide load would stall the host ----
+ */
+static ALWAYS_INLINE void vec_put_words(struct cpu *cpu, const struct insn *i, uint64_t lo,
+                                        uint64_t hi)
+{
+    uint64_t *r = &cpu->s.ymm[4 * i->reg];
+    r[0] = lo;
+    r[1] = hi;
+    if (i->pfx & PFX_VEX) {
+        r[2] = r[3] = 0;
+    }
+}
+
+/* The low n bytes (4, 8) become val, the rest of 16 bytes is the first source's. */
+static ALWAYS_INLINE void vec_put_scalar(struct cpu *cpu, const struct insn *i, uint64_t val,
+                                         unsigned n)
+{
+    const uint64_t *a = &cpu->s.ymm[4 * vec_src1(i)];
+    uint64_t lo = n == 8 ? val : (a[0] & ~bits_mask(32)) | (uint32_t)val;
+    vec_put_words(cpu, i, lo, a[1]);
+}
+
+/* Scalar operand W of n bytes (4, 8), zero-extended. */
+static ALWAYS_INLINE uint64_t vec_w_scalar(struct cpu *cpu, const struct insn *i, unsigned n)
+{
+    if (i->mod3) {
+        return cpu->s.ymm[4 * i->rm] & bits_mask(8 * n);
+    }
+    return vec_rd64(cpu, i, n);
+}
+
 #endif

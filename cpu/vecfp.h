@@ -16,7 +16,7 @@
 #ifndef DOPPEL_CPU_VECFP_H
 #define DOPPEL_CPU_VECFP_H
 
-#include "cpu/fp/fp.h"
+#include "cpu/fp/quick.h"
 #include "cpu/packed.h"
 
 typedef void fp_op(struct fp_env *e, union vec *d, const union vec *a, const union vec *b,
@@ -24,16 +24,29 @@ typedef void fp_op(struct fp_env *e, union vec *d, const union vec *a, const uni
 typedef void fp_imm_op(struct fp_env *e, union vec *d, const union vec *a, const union vec *b,
                        unsigned n, unsigned imm);
 
-/* Raises the SIMD floating-point exception that `e` holds; does not return. (cpu/sse_fp.c) */
-noreturn void vecfp_fault(struct cpu *cpu, const struct fp_env *e);
+/* fp_env_sse() in place, field by field: a copy of the struct would stall the host. */
+static ALWAYS_INLINE void vecfp_env(struct fp_env *e, uint32_t mxcsr)
+{
+    const struct fp_env t = fp_env_sse(mxcsr);
+    e->rounding = t.rounding;
+    e->precision = t.precision;
+    e->masks = t.masks;
+    e->flags = 0;
+    e->ftz = t.ftz;
+    e->daz = t.daz;
+    e->roundup = false;
+    e->quick = t.quick;
+}
+
+/* Stores the flags that `e` holds, or raises their exception. (cpu/sse_fp.c) */
+void vecfp_flags(struct cpu *cpu, const struct fp_env *e);
 
 /* Before anything is written: faults on an unmasked exception, else stores the flags. */
 static ALWAYS_INLINE void vecfp_commit(struct cpu *cpu, const struct fp_env *e)
 {
-    if (UNLIKELY(fp_env_unmasked(e))) {
-        vecfp_fault(cpu, e);
+    if (UNLIKELY(e->flags)) { /* not stored for nothing: the next instruction loads MXCSR */
+        vecfp_flags(cpu, e);
     }
-    cpu->s.mxcsr |= e->flags;
 }
 
 static ALWAYS_INLINE void fp_sse(struct cpu *cpu, const struct insn *i, fp_op *fn)
@@ -42,10 +55,11 @@ static ALWAYS_INLINE void fp_sse(struct cpu *cpu, const struct insn *i, fp_op *f
     sse_check(cpu);
     b = vec_w(cpu, i, 16, true);
     a = vec_get(cpu, i->reg, 16);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &a, &b, 16);
     vecfp_commit(cpu, &e);
-    vec_set(cpu, i->reg, &d, 16);
+    vec_put_words(cpu, i, d.q[0], d.q[1]);
 }
 
 static ALWAYS_INLINE void fp_avx(struct cpu *cpu, const struct insn *i, fp_op *fn)
@@ -55,7 +69,8 @@ static ALWAYS_INLINE void fp_avx(struct cpu *cpu, const struct insn *i, fp_op *f
     avx_check(cpu);
     b = n == 32 ? vec_w(cpu, i, 32, false) : vec_w(cpu, i, 16, false);
     a = vec_get(cpu, i->vvvv, 32);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &a, &b, n);
     vecfp_commit(cpu, &e);
     vec_set_zx(cpu, i->reg, &d, n);
@@ -66,13 +81,13 @@ static ALWAYS_INLINE void fp_scalar(struct cpu *cpu, const struct insn *i, fp_op
 {
     union vec a, b, d;
     vec_check(cpu, i);
-    b = vec_w(cpu, i, n, false);
-    a = vec_get(cpu, vec_src1(i), 16);
-    d = a;
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    b.q[0] = vec_w_scalar(cpu, i, n);
+    a.q[0] = cpu->s.ymm[4 * vec_src1(i)];
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &a, &b, n);
     vecfp_commit(cpu, &e);
-    vec_put(cpu, i, &d);
+    vec_put_scalar(cpu, i, d.q[0], n);
 }
 
 static ALWAYS_INLINE void fp_sse_imm(struct cpu *cpu, const struct insn *i, fp_imm_op *fn)
@@ -81,10 +96,11 @@ static ALWAYS_INLINE void fp_sse_imm(struct cpu *cpu, const struct insn *i, fp_i
     sse_check(cpu);
     b = vec_w(cpu, i, 16, true);
     a = vec_get(cpu, i->reg, 16);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &a, &b, 16, insn_imm8(i));
     vecfp_commit(cpu, &e);
-    vec_set(cpu, i->reg, &d, 16);
+    vec_put_words(cpu, i, d.q[0], d.q[1]);
 }
 
 static ALWAYS_INLINE void fp_avx_imm(struct cpu *cpu, const struct insn *i, fp_imm_op *fn)
@@ -94,7 +110,8 @@ static ALWAYS_INLINE void fp_avx_imm(struct cpu *cpu, const struct insn *i, fp_i
     avx_check(cpu);
     b = n == 32 ? vec_w(cpu, i, 32, false) : vec_w(cpu, i, 16, false);
     a = vec_get(cpu, i->vvvv, 32);
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &a, &b, n, insn_imm8(i));
     vecfp_commit(cpu, &e);
     vec_set_zx(cpu, i->reg, &d, n);
@@ -105,13 +122,13 @@ static ALWAYS_INLINE void fp_scalar_imm(struct cpu *cpu, const struct insn *i, f
 {
     union vec a, b, d;
     vec_check(cpu, i);
-    b = vec_w(cpu, i, n, false);
-    a = vec_get(cpu, vec_src1(i), 16);
-    d = a;
-    struct fp_env e = fp_env_sse(cpu->s.mxcsr);
+    b.q[0] = vec_w_scalar(cpu, i, n);
+    a.q[0] = cpu->s.ymm[4 * vec_src1(i)];
+    struct fp_env e;
+    vecfp_env(&e, cpu->s.mxcsr);
     fn(&e, &d, &a, &b, n, insn_imm8(i));
     vecfp_commit(cpu, &e);
-    vec_put(cpu, i, &d);
+    vec_put_scalar(cpu, i, d.q[0], n);
 }
 
 // clang-format off
@@ -122,29 +139,48 @@ static ALWAYS_INLINE void fp_scalar_imm(struct cpu *cpu, const struct insn *i, f
 #define FSEM_SCALAR(name, op, n)    SEM(name) { fp_scalar(cpu, i, op##_op, n); }
 #define FSEM_SCALAR_I(name, op, n)  SEM(name) { fp_scalar_imm(cpu, i, op##_op, n); }
 
-/* Elementwise: x from a, y from b. */
-#define FEACH(op, type, el, expr)                                                           \
+/* Elementwise: x from a, y from b, k the element's number. Results are put together in 64-bit words
+ * (a single's upper half is zero for n = 4), which the drivers then store as such. */
+#define FEACH_BODY64(op, ...)                                                               \
+    {                                                                                       \
+        for (unsigned k = 0; k < n / 8; k++) {                                              \
+            d->q[k] = op##_el(e, a->q[k], b->q[k], k __VA_ARGS__);                          \
+        }                                                                                   \
+    }
+#define FEACH_BODY32(op, ...)                                                               \
+    {                                                                                       \
+        for (unsigned k = 0; k < (n + 7) / 8; k++) {                                        \
+            uint64_t x = a->q[k], y = b->q[k];                                              \
+            uint64_t r = op##_el(e, (uint32_t)x, (uint32_t)y, 2 * k __VA_ARGS__);           \
+            if (n > 4) {                                                                    \
+                uint32_t hi = op##_el(e, x >> 32, y >> 32, 2 * k + 1 __VA_ARGS__);          \
+                r |= (uint64_t)hi << 32;                                                    \
+            }                                                                               \
+            d->q[k] = r;                                                                    \
+        }                                                                                   \
+    }
+#define FEACH(op, bits, expr)                                                               \
+    static ALWAYS_INLINE uint##bits##_t op##_el(struct fp_env *e, uint64_t xw, uint64_t yw, \
+                                                unsigned k)                                 \
+    {                                                                                       \
+        const uint##bits##_t x = (uint##bits##_t)xw, y = (uint##bits##_t)yw;                \
+        (void)e, (void)x, (void)y, (void)k;                                                 \
+        return (uint##bits##_t)(expr);                                                      \
+    }                                                                                       \
     static ALWAYS_INLINE void op##_op(struct fp_env *e, union vec *d, const union vec *a,   \
                                       const union vec *b, unsigned n)                       \
+    FEACH_BODY##bits(op, )
+#define FEACH_I(op, bits, expr)                                                             \
+    static ALWAYS_INLINE uint##bits##_t op##_el(struct fp_env *e, uint64_t xw, uint64_t yw, \
+                                                unsigned k, unsigned imm)                   \
     {                                                                                       \
-        for (unsigned k = 0; k < n / sizeof(type); k++) {                                   \
-            const unsigned at = sizeof(type) == 4 ? VD(k) : k;                              \
-            const type x = a->el[at], y = b->el[at];                                        \
-            (void)x;                                                                        \
-            d->el[at] = (type)(expr);                                                       \
-        }                                                                                   \
-    }
-#define FEACH_I(op, type, el, expr)                                                         \
+        const uint##bits##_t x = (uint##bits##_t)xw, y = (uint##bits##_t)yw;                \
+        (void)e, (void)x, (void)y, (void)k;                                                 \
+        return (uint##bits##_t)(expr);                                                      \
+    }                                                                                       \
     static ALWAYS_INLINE void op##_op(struct fp_env *e, union vec *d, const union vec *a,   \
                                       const union vec *b, unsigned n, unsigned imm)         \
-    {                                                                                       \
-        for (unsigned k = 0; k < n / sizeof(type); k++) {                                   \
-            const unsigned at = sizeof(type) == 4 ? VD(k) : k;                              \
-            const type x = a->el[at], y = b->el[at];                                        \
-            (void)x;                                                                        \
-            d->el[at] = (type)(expr);                                                       \
-        }                                                                                   \
-    }
+    FEACH_BODY##bits(op, , imm)
 // clang-format on
 
 #endif

@@ -48,6 +48,7 @@ struct fp_env {
     uint8_t flags;     /* enum fp_flag bits raised so far */
     bool ftz, daz;     /* SSE: flush results, treat denormal operands as zero */
     bool roundup;      /* x87 C1: the last result was rounded away from zero */
+    bool quick;        /* SSE: rounding to nearest, PE masked and set; for cpu/fp/quick.h only */
     bool denormal;     /* x87: a memory operand given by f80_widen_*() was a denormal */
 };
 
@@ -79,6 +80,7 @@ static inline struct fp_env fp_env_sse(uint32_t mxcsr)
         .masks = (uint8_t)(mxcsr >> 7 & FP_ALL_FLAGS),
         .ftz = (mxcsr & 0x8000) != 0,
         .daz = (mxcsr & 0x0040) != 0,
+        .quick = (mxcsr & 0x7020) == 0x1020,
     };
 }
 
