@@ -1,0 +1,393 @@
+// Every device class against random registers, pins, inputs, properties and time.
+//
+// A round builds a small machine around one class and works it at random. Every so often it is
+// saved, and then
+//   - the stream loads into a second machine, and both go on under the same random work: what they
+//     read and their digests must stay equal, so nothing that matters is outside the state;
+//   - a damaged stream is loaded into a third: refused without a trace, or accepted, and then
+//   worked
+//     too: a snapshot is hostile input.
+// Sanitizers and the runner's time limit find the rest. T_SEED and T_LEVEL as in tests/t.h; a
+// failure prints the class and the seed of its round; "fuzz_dev NAME" does not apply, one test has
+// all.
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/hw.h"
+#include "hw/intc/apic.h"
+#include "hw/intc/i8259.h"
+#include "hw/pci/pci.h"
+#include "tests/lib/rig.h"
+
+enum { LAPICS = 2, MAX_RANGES = 64 };
+
+struct machine {
+    struct rig r;
+    struct dev *dut, *bridge, *pic;
+    struct dev *lapic[LAPICS];
+    struct probe *probe;
+    uint64_t seen; // a hash of all that was read
+};
+
+static void no_sipi(void *ctx, uint8_t vector)
+{
+    struct machine *m = ctx;
+    m->seen = st_digest_bytes(m->seen, &vector, 1);
+}
+
+static const struct cpu_ops cpu_ops = {no_sipi};
+
+static void see(struct machine *m, uint64_t v)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        uint8_t b = (uint8_t)(v >> (8 * i));
+        m->seen = st_digest_bytes(m->seen, &b, 1);
+    }
+}
+
+// --- Building ---
+
+// A valid value of a property now and then, and an invalid one.
+static void random_property(struct dev *d, const struct prop *p, struct t_rng *rng)
+{
+    char text[40];
+    struct err e;
+    uint64_t max = p->max ? p->max : p->kind == PROP_U32 ? UINT32_MAX : UINT64_MAX;
+    uint64_t v = t_rand(rng);
+    switch (p->kind) {
+    case PROP_BOOL:
+        dev_set(d, p->name, v & 1 ? "on" : "off", &e);
+        break;
+    case PROP_U32:
+    case PROP_U64:
+        v = max - p->min == UINT64_MAX ? v : p->min + v % (max - p->min + 1);
+        snprintf(text, sizeof text, "%" PRIu64, v);
+        EXPECT(dev_set(d, p->name, text, &e));
+        EXPECT(!dev_set(d, p->name, "nonsense", &e));
+        break;
+    default:
+        break; // strings name other devices
+    }
+}
+
+static const char *wire_name(char *buf, const char *dev, const char *pin)
+{
+    snprintf(buf, 80, "%s.%s", dev, pin);
+    return buf;
+}
+
+// False: the properties made no device.
+static bool build(struct machine *m, const struct dev_class *cls, uint64_t seed)
+{
+    struct t_rng rng = {seed};
+    struct err e = {""};
+    char a[80], b[80];
+    memset(m, 0, sizeof *m);
+    rig_init(&m->r);
+    m->pic = rig_add(&m->r, &i8259_class, "pic0", "");
+    rig_add(&m->r, &apicbus_class, "apicbus", "");
+    m->bridge = rig_add(&m->r, &i440fx_class, "pci0", "");
+    m->probe = (struct probe *)rig_add(&m->r, &probe_class, "probe", "");
+    for (unsigned i = 0; i < LAPICS; i++) {
+        char name[16], props[64];
+        snprintf(name, sizeof name, "lapic%u", i);
+        snprintf(props, sizeof props, "id=%u,index=%u,pic=pic0", i, i);
+        m->lapic[i] = rig_add(&m->r, &lapic_class, name, props);
+        lapic_set_cpu(m->lapic[i], &cpu_ops, m);
+    }
+    m->dut = dev_new(&m->r.env, cls, "dut", &e);
+    for (const struct prop *p = cls->props; p && p->name; p++) {
+        if (t_rand_below(&rng, 4) == 0) {
+            random_property(m->dut, p, &rng);
+        } else if (strcmp(p->name, "index") == 0 || strcmp(p->name, "id") == 0) {
+            dev_set(m->dut, p->name, "2", &e);
+        }
+    }
+    if (!dev_init(m->dut, &e)) {
+        EXPECT(e.msg[0] != '\0');
+        return false;
+    }
+    for (unsigned i = 0; i < m->dut->nin && i < 8; i++) {
+        char out[16];
+        snprintf(out, sizeof out, "out%u", i);
+        rig_wire(&m->r, wire_name(a, "probe", out), wire_name(b, "dut", cls->pins_in[i]));
+    }
+    for (unsigned i = 0; i < m->dut->nout && i < 16; i++) {
+        char in[16];
+        snprintf(in, sizeof in, "in%u", i);
+        rig_wire(&m->r, wire_name(a, "dut", cls->pins_out[i]), wire_name(b, "probe", in));
+    }
+    rig_wire(&m->r, "probe.out8", "pic0.ir1");
+    rig_wire(&m->r, "pic0.intr", "lapic0.lint0");
+    rig_wire(&m->r, "probe.out9", "lapic1.lint1");
+    rig_reset(&m->r, RESET_COLD);
+    return true;
+}
+
+// --- Work ---
+
+struct ranges {
+    uint64_t base[MAX_RANGES], len[MAX_RANGES];
+    unsigned n;
+};
+
+static void on_range(void *ctx, uint64_t base, uint64_t len, const char *name, bool is_ram,
+                     bool readonly)
+{
+    struct ranges *r = ctx;
+    (void)name;
+    (void)is_ram;
+    (void)readonly;
+    if (r->n < MAX_RANGES) {
+        r->base[r->n] = base;
+        r->len[r->n++] = len;
+    }
+}
+
+// Values biased to what registers care about.
+static uint64_t value(struct t_rng *rng)
+{
+    uint64_t v = t_rand(rng);
+    switch (t_rand_below(rng, 6)) {
+    case 0:
+        return v & 0xff;
+    case 1:
+        return UINT64_C(1) << (v & 63);
+    case 2:
+        return ~(UINT64_C(1) << (v & 31));
+    case 3:
+        return v & 0xffff;
+    case 4:
+        return v & 3 ? 0 : UINT64_MAX;
+    default:
+        return v;
+    }
+}
+
+static void access_bus(struct machine *m, struct aspace *as, struct t_rng *rng)
+{
+    struct ranges r = {.n = 0};
+    aspace_each(as, on_range, &r);
+    if (!r.n) {
+        return;
+    }
+    unsigned k = (unsigned)t_rand_below(rng, r.n);
+    uint64_t addr = r.base[k] + t_rand_below(rng, r.len[k]);
+    unsigned size = 1u << t_rand_below(rng, as == &m->r.io ? 3 : 4);
+    if (t_rand_below(rng, 4)) {
+        addr &= ~(uint64_t)(size - 1);
+    }
+    if (r.len[k] >= 0x400 && t_rand_below(rng, 2)) {
+        addr = (addr & ~UINT64_C(0xfff)) | (t_rand(rng) & 0x3f0); // where registers are
+    }
+    if (t_rand_below(rng, 3) == 0) {
+        see(m, aspace_read(as, addr, size));
+    } else {
+        aspace_write(as, addr, size, value(rng));
+    }
+}
+
+static void access_config(struct machine *m, struct t_rng *rng)
+{
+    static const uint8_t favorites[] = {0x04, 0x10, 0x40, 0x41, 0x58, 0x5b, 0x60, 0x72, 0x80};
+    uint8_t devfn = (uint8_t)t_rand_below(rng, 16);
+    unsigned reg = t_rand_below(rng, 2) ? favorites[t_rand_below(rng, sizeof favorites)]
+                                        : (unsigned)t_rand_below(rng, 256);
+    rig_outl(&m->r, 0xcf8, 0x80000000 | (uint32_t)devfn << 8 | (reg & 0xfc));
+    if (t_rand_below(rng, 3) == 0) {
+        see(m, rig_inl(&m->r, 0xcfc));
+    } else {
+        rig_outb(&m->r, (uint16_t)(0xcfc + (reg & 3)), (uint8_t)value(rng));
+    }
+}
+
+static void access_cpu_side(struct machine *m, struct t_rng *rng)
+{
+    bool own = m->dut->cls == &lapic_class && t_rand_below(rng, 2);
+    struct dev *l = own ? m->dut : m->lapic[t_rand_below(rng, LAPICS)];
+    uint32_t msr = (uint32_t)(0x800 + t_rand_below(rng, 0x40));
+    uint64_t v = 0, choice = t_rand_below(rng, 8);
+    msr = choice == 0 ? 0x1b : choice == 1 ? 0x6e0 : msr;
+    switch (t_rand_below(rng, 5)) {
+    case 0:
+        see(m, lapic_intc_ops.ack(l));
+        break;
+    case 1:
+        see(m, lapic_intc_ops.cr8_read(l));
+        lapic_intc_ops.cr8_write(l, (uint8_t)(t_rand(rng) & 15));
+        break;
+    case 2:
+        see(m, lapic_intc_ops.msr_read(l, msr, &v));
+        see(m, v);
+        break;
+    case 3:
+        v = value(rng);
+        if (msr == 0x1b && t_rand_below(rng, 2)) {
+            v = 0xfee00000 | (v & 0xc00);
+        }
+        see(m, lapic_intc_ops.msr_write(l, msr, v));
+        break;
+    default:
+        see(m, i8259_ack(m->dut->cls == &i8259_class ? m->dut : m->pic));
+        break;
+    }
+}
+
+static void post_input(struct machine *m, struct t_rng *rng)
+{
+    uint8_t data[64];
+    if (!m->r.gate.nsources) {
+        return;
+    }
+    uint32_t len = (uint32_t)t_rand_below(rng, sizeof data + 1);
+    for (uint32_t i = 0; i < len; i++) {
+        data[i] = (uint8_t)t_rand(rng);
+    }
+    gate_post(&m->r.gate, (int)t_rand_below(rng, m->r.gate.nsources), data, len);
+    gate_deliver(&m->r.gate, m->r.clock.s.now);
+}
+
+static void pass_time(struct machine *m, struct t_rng *rng)
+{
+    static const uint64_t steps[] = {1, 100, 1000, 20000, 200000, 3000000};
+    uint64_t n = steps[t_rand_below(rng, 6)];
+    if (t_rand_below(rng, 400) == 0) {
+        n = 300 * VTIME_MS;
+    }
+    rig_run(&m->r, t_rand_below(rng, n) + 1);
+}
+
+static void step(struct machine *m, struct t_rng *rng)
+{
+    m->r.env.cur_cpu = (unsigned)t_rand_below(rng, LAPICS + 1);
+    switch (t_rand_below(rng, 16)) {
+    case 0:
+        dev_pin_set(&m->probe->dev, (unsigned)t_rand_below(rng, 10), t_rand(rng) & 1);
+        break;
+    case 1:
+    case 2:
+        pass_time(m, rng);
+        break;
+    case 3:
+        post_input(m, rng);
+        break;
+    case 4:
+        access_cpu_side(m, rng);
+        break;
+    case 5:
+        access_config(m, rng);
+        break;
+    case 6:
+    case 7:
+        access_bus(m, &m->r.mem, rng);
+        break;
+    case 8:
+        if (t_rand_below(rng, 64) == 0) {
+            rig_reset(&m->r, t_rand(rng) & 1 ? RESET_COLD : RESET_WARM);
+        }
+        break;
+    default:
+        access_bus(m, &m->r.io, rng);
+        break;
+    }
+}
+
+static void work(struct machine *m, uint64_t seed, unsigned steps)
+{
+    struct t_rng rng = {seed};
+    for (unsigned i = 0; i < steps; i++) {
+        step(m, &rng);
+    }
+}
+
+// --- Snapshots ---
+
+static bool load(struct machine *m, const struct machine *from, const struct st_buf *b,
+                 struct err *e)
+{
+    struct st_src src = {b->data, b->len, 0};
+    m->r.clock.s = from->r.clock.s;
+    return dev_load_all(&m->r.env, &src, e);
+}
+
+static uint64_t digest(const struct machine *m)
+{
+    return dev_digest_all(&m->r.env, ST_DIGEST_INIT);
+}
+
+// A second machine, loaded from the first, does as the first does.
+static void check_twin(struct machine *m, uint64_t seed, uint64_t work_seed)
+{
+    struct machine twin;
+    struct st_buf b = {0};
+    struct err e = {""};
+    dev_save_all(&m->r.env, &b);
+    EXPECT(build(&twin, m->dut->cls, seed));
+    if (!EXPECT(load(&twin, m, &b, &e))) {
+        FAIL("%s", e.msg);
+    } else {
+        EXPECT_EQ(digest(&twin), digest(m));
+        m->seen = twin.seen = 0;
+        work(m, work_seed, 200);
+        work(&twin, work_seed, 200);
+        EXPECT_EQ(twin.seen, m->seen);
+        EXPECT_EQ(digest(&twin), digest(m));
+    }
+    st_buf_free(&b);
+    rig_fini(&twin.r);
+}
+
+static void check_damaged(const struct machine *m, uint64_t seed, struct t_rng *rng)
+{
+    struct machine victim;
+    struct st_buf b = {0};
+    struct err e = {""};
+    dev_save_all(&m->r.env, &b);
+    EXPECT(build(&victim, m->dut->cls, seed));
+    uint64_t before = digest(&victim);
+    for (uint64_t n = 1 + t_rand_below(rng, 8); n; n--) {
+        b.data[t_rand_below(rng, b.len)] = (uint8_t)t_rand(rng);
+    }
+    if (load(&victim, m, &b, &e)) {
+        work(&victim, t_rand(rng), 200);
+    } else {
+        EXPECT(e.msg[0] != '\0');
+        EXPECT_EQ(digest(&victim), before);
+    }
+    st_buf_free(&b);
+    rig_fini(&victim.r);
+}
+
+static void round_of(const struct dev_class *cls, uint64_t seed)
+{
+    struct machine m;
+    struct t_rng rng = {seed ^ UINT64_C(0x5bd1e995)};
+    t_context("class %s, seed of the round %" PRIu64, cls->name, seed);
+    if (build(&m, cls, seed)) {
+        for (unsigned i = 0; i < 4; i++) {
+            work(&m, t_rand(&rng), 300);
+            check_twin(&m, seed, t_rand(&rng));
+            for (unsigned k = 0; k < 3; k++) {
+                check_damaged(&m, seed, &rng);
+            }
+        }
+    }
+    rig_fini(&m.r);
+}
+
+TEST(fuzz_every_device_class)
+{
+    struct t_rng rng = {t_seed()};
+    uint64_t rounds = t_amount(20, 200, 20000), n = 0;
+    printf("fuzz_dev: seed %" PRIu64 ", %" PRIu64 " rounds for each class\n", t_seed(), rounds);
+    for (uint64_t i = 0; i < rounds; i++) {
+        for (unsigned k = 0; hw_classes[k]; k++) {
+            round_of(hw_classes[k], t_rand(&rng));
+            n++;
+        }
+    }
+    t_cases((unsigned long)n, 0, 0);
+}
