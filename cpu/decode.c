@@ -609,6 +609,19 @@ static enum decode_status give_up(struct dec *d, enum decode_status st)
     return st;
 }
 
+/* Outside 64-bit mode VEX.W does not size general registers (SDM 2A 2.3.6.1). */
+static bool has_y_operand(const struct insn_row *r)
+{
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned k = r->opd[n];
+        if (k == OPD_Ey || k == OPD_Ry || k == OPD_My || k == OPD_RyMb || k == OPD_RyMw ||
+            k == OPD_Gy || k == OPD_By) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum decode_status insn_decode(const struct decode_in *in, struct insn *out)
 {
     struct dec dec = {.in = in, .o = out}, *d = &dec;
@@ -631,6 +644,9 @@ enum decode_status insn_decode(const struct decode_in *in, struct insn *out)
         return give_up(d, DECODE_UD);
     }
     out->row = (uint16_t)(r - insn_rows);
+    if (d->vex && !d->code64 && has_y_operand(r)) {
+        d->rex = 0;
+    }
     out->pfx |= (uint8_t)((d->p66 ? PFX_OSZ : 0) | (d->rex & 8 ? PFX_W : 0) |
                           (d->rex && !d->vex ? PFX_REX : 0));
     sizes(d, r->attr);

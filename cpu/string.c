@@ -78,28 +78,25 @@ static bool string_one(struct string *s)
     struct cpu *cpu = s->cpu;
     unsigned w = s->w;
     uint64_t si = gpr_get(cpu, REG_RSI, s->i->asz), di = gpr_get(cpu, REG_RDI, s->i->asz);
-    uint64_t src = gpr_get(cpu, REG_RAX, w), dst = 0;
-    gva dst_la = 0;
+    uint64_t src = gpr_get(cpu, REG_RAX, w);
+    bool end = false;
+    if (s->op == STR_CMPS || s->op == STR_SCAS) { /* the destination is read first */
+        s->b = mem_rd(cpu, SEG_ES, mem_la(cpu, SEG_ES, di, w, ACC_READ), w);
+    }
     if (string_has_src(s->op)) {
         src = mem_rd(cpu, s->seg, mem_la(cpu, s->seg, si, w, ACC_READ), w);
     }
-    if (string_has_dst(s->op)) {
-        dst_la = mem_la(cpu, SEG_ES, di, w, string_dst_access(s->op));
-    }
-    bool end = false;
     switch (s->op) {
     case STR_MOVS:
     case STR_STOS:
-        mem_wr(cpu, SEG_ES, dst_la, w, src);
+        mem_wr(cpu, SEG_ES, mem_la(cpu, SEG_ES, di, w, ACC_WRITE), w, src);
         break;
     case STR_LODS:
         gpr_set(cpu, REG_RAX, w, src);
         break;
     default:
-        dst = mem_rd(cpu, SEG_ES, dst_la, w);
         s->flags = true;
         s->a = src;
-        s->b = dst;
         end = string_ends(s);
         break;
     }

@@ -485,6 +485,12 @@ static void emit_modrm(struct gen *g)
     }
 }
 
+/* Not into the instruction itself: that would not end. */
+static uint64_t jump_distance(uint64_t d)
+{
+    return (int64_t)d < 0 && (int64_t)d >= -16 ? 0 - d : d;
+}
+
 static void emit_immediates(struct gen *g)
 {
     for (unsigned k = 0; k < 4; k++) {
@@ -506,11 +512,14 @@ static void emit_immediates(struct gen *g)
             emit(g, value64(g), g->osz);
             break;
         case OPD_Jb:
-            emit(g, rnd(g, 256), 1);
+            emit(g, jump_distance(bits_sext(rnd(g, 256), 8)), 1);
             break;
-        case OPD_Jz:
-            emit(g, chance(g, 4) ? value64(g) : bits_sext(rnd(g, 0x800), 11), g->osz == 2 ? 2 : 4);
+        case OPD_Jz: {
+            unsigned size = g->osz == 2 ? 2 : 4;
+            uint64_t d = chance(g, 4) ? bits_sext(value64(g), 8 * size) : rnd(g, 0x800) - 0x400;
+            emit(g, jump_distance(d), size);
             break;
+        }
         case OPD_Ob:
         case OPD_Ov:
             emit(g, (g->mode == OR_MODE16 ? 0 : OR_DATA) + g->c->patch_at, g->asz);
@@ -691,7 +700,7 @@ bool or_generate(struct or_case *c, uint64_t seed, uint64_t number, unsigned row
     tame_popf(g);
     tame_gather(g);
     bool rip_rel = g->row->modrm && mode == OR_MODE64 && (c->code[modrm_at] & 0xc7) == 5;
-    if (rip_rel && g->row->reg < 0xc0) {
+    if (rip_rel && (g->row->reg < 8 || g->row->reg == NOREG)) {
         le32_put(c->code + modrm_at + 1, (uint32_t)(OR_DATA + c->patch_at - (c->in.rip + c->len)));
     }
     return true;

@@ -141,7 +141,6 @@ static void leave(greg_t *g, uint8_t *fp)
     r->err = (uint32_t)g[REG_ERR];
     r->cr2 = (uint64_t)g[REG_CR2];
     /* INT3 outside the instruction, or nothing to fetch there: the instruction was complete. */
-    uint64_t base = native.c->mode == OR_MODE16 ? OR_CODE : 0;
     if (trap == 3) {
         r->fault = false;
         rip--;
@@ -150,7 +149,6 @@ static void leave(greg_t *g, uint8_t *fp)
     } else {
         r->fault = true;
     }
-    (void)base;
     r->out.rip = rip;
     r->out.flags = (uint32_t)g[REG_EFL];
     for (unsigned k = 0; k < 16; k++) {
@@ -194,7 +192,7 @@ const char *or_native_init(void)
         return "no memfd";
     }
     uint8_t *view = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    int how = MAP_SHARED | MAP_FIXED_NOREPLACE;
+    int how = MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE; /* present: error codes */
     void *code = mmap((void *)OR_CODE, 4096, PROT_READ | PROT_EXEC, how, fd, 0);
     void *data = mmap((void *)OR_DATA, OR_PAGES * 4096u, PROT_READ | PROT_WRITE, how, fd, 4096);
     void *ro = mmap((void *)(OR_DATA + OR_PAGES * 4096u), 4096, PROT_READ, how, fd,
