@@ -154,8 +154,8 @@ SHIFT(rcl, shift_rcl)
 SHIFT(rcr, shift_rcr)
 
 /* ---- double shifts ---- */
-/* A count above a 16-bit operand's width leaves it undefined: doppel shifts the 48-bit string
- * dst:src:dst, as processors do. */
+/* A count above a 16-bit operand's width leaves it undefined: doppel goes on with the source, as
+ * AMD's processors do. */
 static void shift_double(struct cpu *cpu, const struct insn *i, bool right)
 {
     unsigned bits = 8u * i->w;
@@ -167,7 +167,7 @@ static void shift_double(struct cpu *cpu, const struct insn *i, bool right)
         return;
     }
     if (n > bits) { /* 16-bit operands only */
-        uint64_t string = a << 32 | b << 16 | a;
+        uint64_t string = (right ? b : a) << 32 | b << 16 | (right ? a : b);
         r = right ? string >> n : string << n >> 32;
         cf = string >> (right ? n - 1 : 48 - n) & 1;
     } else if (right) {

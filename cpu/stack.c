@@ -213,22 +213,16 @@ SEM(enter)
 {
     unsigned w = i->osz, level = i->imm2 & 31;
     uint64_t size = (uint16_t)i->imm, sp = stk_sp(cpu), bp = cpu->s.gpr[REG_RBP];
-    uint64_t val[32];
-    unsigned n = 0;
-    val[n++] = bp;
     uint64_t frame = (sp - w) & cpu->sp_mask;
-    if (level > 0) {
-        for (unsigned k = 1; k < level; k++) {
-            uint64_t at = (bp - k * w) & cpu->sp_mask;
-            val[n++] = mem_rd(cpu, SEG_SS, mem_la(cpu, SEG_SS, at, w, ACC_READ), w);
-        }
-        val[n++] = frame;
-    }
-    gva la[32 + 1];
+    unsigned n = level + 1; /* words pushed */
+    gva from[32], to[33];
     for (unsigned k = 0; k < n; k++) {
-        uint64_t at = (sp - (k + 1) * w) & cpu->sp_mask;
-        la[k] = mem_la(cpu, SEG_SS, at, w, ACC_WRITE);
-        mem_probe(cpu, SEG_SS, la[k], w, ACC_WRITE, cpu->view);
+        if (k >= 1 && k < level) { /* the k-th outer frame pointer */
+            from[k] = mem_la(cpu, SEG_SS, (bp - k * w) & cpu->sp_mask, w, ACC_READ);
+            mem_probe(cpu, SEG_SS, from[k], w, ACC_READ, cpu->view);
+        }
+        to[k] = mem_la(cpu, SEG_SS, (sp - (k + 1) * w) & cpu->sp_mask, w, ACC_WRITE);
+        mem_probe(cpu, SEG_SS, to[k], w, ACC_WRITE, cpu->view);
     }
     uint64_t end = (sp - n * w - size) & cpu->sp_mask;
     /* The new top of stack must be writable (SDM: #SS or #PF before anything is committed). */
@@ -236,8 +230,10 @@ SEM(enter)
         gva top = mem_la(cpu, SEG_SS, end, w, ACC_WRITE);
         mem_probe(cpu, SEG_SS, top, w, ACC_WRITE, cpu->view);
     }
+    /* In order: a frame pointer may lie where an earlier one was just pushed. */
     for (unsigned k = 0; k < n; k++) {
-        mem_wr(cpu, SEG_SS, la[k], w, val[k]);
+        uint64_t val = k == 0 ? bp : k == level ? frame : mem_rd(cpu, SEG_SS, from[k], w);
+        mem_wr(cpu, SEG_SS, to[k], w, val);
     }
     gpr_set(cpu, REG_RBP, w, frame);
     stk_set_sp(cpu, end);

@@ -44,6 +44,7 @@ void or_doppel_init(void)
     table_put(2, 0, (TABLES + 3 * 4096) | 7);
     table_put(2, 1, (TABLES + 4 * 4096) | 7);
     map_page(OR_CODE, 0);
+    memset(ram_write_ptr(&doppel.b->ram, OR_CODE >> 12), 0xcc, 4096);
     for (unsigned k = 0; k <= OR_PAGES; k++) {
         map_page(OR_DATA + 4096u * k, k < OR_PAGES ? 2 : 0);
         ram_write_ptr(&doppel.b->ram, (OR_DATA >> 12) + k);
@@ -95,6 +96,14 @@ static void set_mode(unsigned mode)
     doppel.mode = mode;
 }
 
+/* Code is data too, through CS. */
+static void put_code(const struct or_case *c)
+{
+    uint8_t *at = ram_write_ptr(&doppel.b->ram, OR_CODE >> 12) + OR_ENTRY;
+    memset(at, 0xcc, sizeof c->code);
+    memcpy(at, c->code, c->len);
+}
+
 static void load(const struct or_case *c)
 {
     struct cpu *cpu = doppel.b->cpu;
@@ -141,6 +150,11 @@ static void store(struct or_state *out)
     }
 }
 
+const struct insn *or_doppel_insn(void)
+{
+    return doppel.insn;
+}
+
 void or_doppel_run(const struct or_case *c, struct or_result *r)
 {
     struct cpu *cpu = doppel.b->cpu;
@@ -149,6 +163,7 @@ void or_doppel_run(const struct or_case *c, struct or_result *r)
         set_mode(c->mode);
     }
     load(c);
+    put_code(c);
     struct decode_in in = {
         .bytes = c->code, .avail = c->len, .mode = cpu->mode, .features = cpu->features};
     memset(r, 0, sizeof *r);

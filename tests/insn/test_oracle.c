@@ -51,13 +51,13 @@ static const struct policy {
     const char *name, *flags;
 } policies[] = {
     {"or", "...0.."},   {"and", "...0.."}, {"xor", "...0.."},   {"test", "...0.."},
-    {"andn", "...00."}, {"bls", "...00."}, {"bextr", ".0.00."}, {"bzhi", "...00."},
+    {"andn", "...0.."}, {"bls", "...0.."}, {"bextr", "...0.."}, {"bzhi", "...0.."},
 };
 
 static const char flag_order[] = "OSZAPC";
 static const uint32_t flag_bits[] = {0x800, 0x80, 0x40, 0x10, 0x4, 0x1};
 
-static bool policy_holds(const struct insn_row *row, const struct or_case *c,
+static bool policy_holds(const struct insn_row *row, uint32_t undef, const struct or_case *c,
                          const struct or_result *d, char *why, size_t size)
 {
     for (size_t p = 0; p < ARRAY_LEN(policies); p++) {
@@ -67,8 +67,7 @@ static bool policy_holds(const struct insn_row *row, const struct or_case *c,
         for (unsigned k = 0; k < 6; k++) {
             char want = policies[p].flags[k];
             bool got = d->out.flags & flag_bits[k], old = c->in.flags & flag_bits[k];
-            if ((row->undef & flag_bits[k]) &&
-                ((want == '0' && got) || (want == '=' && got != old))) {
+            if ((undef & flag_bits[k]) && ((want == '0' && got) || (want == '=' && got != old))) {
                 snprintf(why, size, "undefined %cF is %d, the policy has %s", flag_order[k], got,
                          want == '0' ? "0" : "the old value");
                 return false;
@@ -76,6 +75,29 @@ static bool policy_holds(const struct insn_row *row, const struct or_case *c,
         }
     }
     return true;
+}
+
+/* The flags that this case leaves undefined: of a shift it depends on the count. */
+static uint32_t undefined_flags(const struct or_case *c, const struct insn_row *row)
+{
+    const struct insn *i = or_doppel_insn();
+    bool is_double = !strcmp(row->name, "shld") || !strcmp(row->name, "shrd");
+    bool is_shift = is_double || !strcmp(row->name, "shl") || !strcmp(row->name, "shr") ||
+                    !strcmp(row->name, "sar");
+    bool is_rotate = !strncmp(row->name, "ro", 2) || !strncmp(row->name, "rc", 2);
+    if ((!is_shift && !is_rotate) || row->map >= MAP_V0F || !(row->undef & 0x800)) {
+        return row->undef;
+    }
+    bool by_cl = row->opd[1] == OPD_CL || row->opd[2] == OPD_CL;
+    unsigned n = (unsigned)(by_cl ? c->in.gpr[1] : (uint64_t)i->imm) & (i->w == 8 ? 63 : 31);
+    if (n == 0) {
+        return 0;
+    }
+    uint32_t undef = row->undef & ~(n == 1 ? 0x801u : 1u);
+    if (n > 8u * i->w) {
+        undef |= is_double ? 0x8d5 : is_shift ? 1 : 0;
+    }
+    return n == 8u * i->w && is_shift ? undef | 1 : undef;
 }
 
 /* ---- comparison ---- */
@@ -191,11 +213,41 @@ static bool same_registers(const struct or_case *c, const struct or_state *h,
     return true;
 }
 
-static bool same_fault(const struct or_result *h, const struct or_result *d, char *why, size_t size)
+/* Where two faults are due, hosts differ in which comes first: CMPS's two operands, a call's stack
+ * and target. */
+static bool order_differs(const struct insn_row *row, const struct or_result *h,
+                          const struct or_result *d)
+{
+    if (!strcmp(row->name, "cmps")) {
+        return h->vector == d->vector;
+    }
+    if (!strcmp(row->name, "call")) {
+        return d->vector == 13 && (h->vector == 14 || h->vector == 12);
+    }
+    if (h->fault && d->fault && row->attr & A_SSE) { /* misaligned and beyond the limit of SS */
+        return d->vector == 12 && h->vector == 13;
+    }
+    return false;
+}
+
+/* Some hosts commit a part of these before they fault; MASKMOV may fault for bytes it does not
+ * write (SDM 2B). Then only the fault itself can be compared. */
+static bool faults_loosely(const struct insn_row *row)
+{
+    static const char *const names[] = {"pusha",      "popa",        "enter", "maskmovq",
+                                        "maskmovdqu", "vmaskmovdqu", NULL};
+    return row_is(row, names);
+}
+
+static bool same_fault(const struct insn_row *row, struct or_result *h, const struct or_result *d,
+                       char *why, size_t size)
 {
     bool same = h->fault == d->fault;
     if (same && h->fault) {
+        /* The host's kernel reports faults in its own half as rights violations. */
+        h->err &= h->vector == 14 && h->cr2 >= UINT64_C(0x7ffffffff000) ? ~1u : ~0u;
         same = h->vector == d->vector && h->err == d->err && (h->vector != 14 || h->cr2 == d->cr2);
+        same = same || order_differs(row, h, d);
     }
     if (!same) {
         snprintf(why, size, "%s %u err %x cr2 %llx, host %s %u err %x cr2 %llx",
@@ -312,18 +364,33 @@ static void one_case(struct oracle *o, uint64_t number)
     or_doppel_run(&c, &d);
     const struct insn_row *r = &insn_rows[row];
     uint32_t fl = 0xcd5;
+    uint32_t undef = undefined_flags(&c, r);
     if (!o->undef_too && !d.fault) {
-        fl &= ~(uint32_t)r->undef;
+        fl &= ~undef;
     }
     if (d.fault && r->attr & A_REP) {
         fl = 0; /* of CMPS and SCAS: AMD keeps those of the last iteration, the SDM has none */
     }
     copy_x87_pointers(&c, r);
-    bool ok = same_fault(&h, &d, why, sizeof why) &&
+    if (undef == 0x8d5 && strncmp(r->name, "sh", 2) == 0) {
+        o->t->skipped++; /* SHLD, SHRD beyond 16 bits: the result is undefined too */
+        return;
+    }
+    if ((h.fault || d.fault) && faults_loosely(r)) {
+        bool mask = strstr(r->name, "maskmov");
+        bool both = h.fault == d.fault && same_fault(r, &h, &d, why, sizeof why);
+        o->t->passed += both || mask;
+        o->t->failed += !both && !mask;
+        if (!both && !mask) {
+            report(o, &c, why);
+        }
+        return;
+    }
+    bool ok = same_fault(r, &h, &d, why, sizeof why) &&
               same_registers(&c, &h.out, &d.out, fl, why, sizeof why) &&
               same_x87(r, &h.out, &d.out, why, sizeof why) &&
               same_vectors(r, &h.out, &d.out, why, sizeof why) && same_memory(why, sizeof why) &&
-              (d.fault || policy_holds(r, &c, &d, why, sizeof why));
+              (d.fault || policy_holds(r, undef, &c, &d, why, sizeof why));
     if (ok) {
         o->t->passed++;
     } else {

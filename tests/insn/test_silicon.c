@@ -96,7 +96,7 @@ struct run {
     const char *file;   /* "F7.6" */
     uint16_t file_mask; /* of the 8086's metadata */
     uint8_t *expect;    /* RAM_BYTES */
-    unsigned long passed, failed, skipped;
+    unsigned long passed, failed, skipped, file_failed;
 };
 
 static void poke(struct run *r, const struct moo_byte *m)
@@ -318,8 +318,10 @@ static void one_test(struct run *r, const struct moo_test *t)
         hex[2 * k] = digits[t->bytes[k] >> 4];
         hex[2 * k + 1] = digits[t->bytes[k] & 15];
     }
-    FAIL("%s/%s test %u: %s [%s]: %s; repeat: T_SILICON=%s/%s tests/insn/test_silicon",
-         chip_dir[r->chip], r->file, t->index, t->name, hex, why, chip_dir[r->chip], r->file);
+    if (r->file_failed++ < 3) {
+        printf("%s/%s test %u: %s [%s]: %s; repeat: T_SILICON=%s/%s tests/insn/test_silicon\n",
+               chip_dir[r->chip], r->file, t->index, t->name, hex, why, chip_dir[r->chip], r->file);
+    }
 }
 
 static void one_file(struct run *r, const char *path, const char *revoked)
@@ -384,7 +386,11 @@ static void all_files(enum chip chip)
         fclose(fp);
         r.file = file;
         r.file_mask = metadata_mask(json, op, reg == 8 ? -1 : (int)reg);
+        r.file_failed = 0;
         one_file(&r, path, chip == CHIP_286 ? revoked : NULL);
+        if (r.file_failed) {
+            FAIL("%s/%s: %lu tests differ from the chip", chip_dir[chip], file, r.file_failed);
+        }
     }
     bare_free(r.b);
     free(r.expect);
