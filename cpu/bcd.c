@@ -7,6 +7,7 @@
  * the 386 changed it to AX + 0x106). Sources: SDM 2A.
  */
 #include "cpu/sem.h"
+#include "cpu/sys.h"
 
 static void bcd_flags(struct cpu *cpu, uint64_t res, bool cf, bool af)
 {
@@ -74,14 +75,30 @@ SEM(aas)
     bcd_unpacked(cpu, true);
 }
 
-SEM(aam)
+static bool bcd_aam(struct cpu *cpu, const struct insn *i)
 {
     unsigned base = (unsigned)i->imm & 0xff, al = (unsigned)gpr_get(cpu, REG_RAX, 1);
     if (base == 0) {
-        cpu_raise(cpu, EXC_DE);
+        return false;
     }
     gpr_set(cpu, REG_RAX, 2, al / base << 8 | al % base);
     bcd_flags(cpu, al % base, false, false);
+    return true;
+}
+
+SEM(aam)
+{
+    if (!bcd_aam(cpu, i)) {
+        cpu_raise(cpu, EXC_DE);
+    }
+}
+
+/* As DIV there: no fault, the next instruction's address is pushed. */
+SEM_END(aam86)
+{
+    if (!bcd_aam(cpu, i)) {
+        event_deliver(cpu, EV_EXCEPTION, EXC_DE, false, 0, cpu->s.rip);
+    }
 }
 
 SEM(aad)

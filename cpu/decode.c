@@ -21,9 +21,10 @@ extern const struct sem sem_decode_ud, sem_decode_gp;
 struct dec {
     const struct decode_in *in;
     struct insn *o;
+    unsigned max_len;          /* bytes of the longest instruction */
     unsigned pos;              /* next byte */
     bool more;                 /* ran out of bytes */
-    bool toolong;              /* passed 15 bytes */
+    bool toolong;              /* passed max_len */
     bool code64, legacy_sizes; /* legacy_sizes: a 386 or later (66, 67, FS, GS exist) */
     bool p66, p67;
     uint8_t rex;      /* 0 or the REX byte; VEX bits are translated to it */
@@ -39,7 +40,7 @@ static bool has(const struct dec *d, enum feature f)
 
 static uint8_t fetch8(struct dec *d)
 {
-    if (d->pos >= 15) {
+    if (d->pos >= d->max_len) {
         d->toolong = true;
         return 0;
     }
@@ -283,7 +284,7 @@ static const struct insn_row *find_row(struct dec *d)
             continue;
         }
         if (r->modrm) {
-            if (d->modrm_pos >= 15) {
+            if (d->modrm_pos >= d->max_len) {
                 d->toolong = true;
                 return NULL;
             }
@@ -628,6 +629,7 @@ enum decode_status insn_decode(const struct decode_in *in, struct insn *out)
     memset(out, 0, sizeof *out);
     d->code64 = in->mode & MODE_C64;
     d->legacy_sizes = feature_in(in->features, FEAT_i386);
+    d->max_len = !d->legacy_sizes && feature_in(in->features, FEAT_i286) ? 10 : 15;
     out->segovr = SEG_NONE;
     out->seg = SEG_DS;
     out->base = out->index = offsetof(struct cpu, zero);

@@ -9,7 +9,7 @@
  * INS.
  */
 #include "cpu/desc.h"
-#include "cpu/sem.h"
+#include "cpu/string.h"
 
 /* #GP(0) unless the program may use ports [port, port+size): by IOPL, else by the TSS's bitmap. */
 static void check_port(struct cpu *cpu, unsigned port, unsigned size)
@@ -89,26 +89,20 @@ SEM_END(out)
     port_out(cpu, port, size, gpr_get(cpu, REG_RAX, size));
 }
 
-static void advance(struct cpu *cpu, const struct insn *i, unsigned reg, unsigned size)
-{
-    uint64_t v = cpu->s.gpr[reg];
-    gpr_set(cpu, reg, i->asz, cpu->s.rflags & FL_DF ? v - size : v + size);
-}
-
 static void ins_one(struct cpu *cpu, const struct insn *i, unsigned port, unsigned size)
 {
-    gva la = mem_la(cpu, SEG_ES, gpr_get(cpu, REG_RDI, i->asz), size, ACC_WRITE);
+    gva la = string_la(cpu, i, REG_RDI, SEG_ES, size, ACC_WRITE);
     mem_probe(cpu, SEG_ES, la, size, ACC_WRITE, cpu->view);
     mem_wr(cpu, SEG_ES, la, size, port_in(cpu, port, size));
-    advance(cpu, i, REG_RDI, size);
+    string_step(cpu, i, REG_RDI, 1, size);
 }
 
 static void outs_one(struct cpu *cpu, const struct insn *i, unsigned port, unsigned size)
 {
     unsigned seg = i->segovr == SEG_NONE ? SEG_DS : i->segovr;
-    gva la = mem_la(cpu, seg, gpr_get(cpu, REG_RSI, i->asz), size, ACC_READ);
+    gva la = string_la(cpu, i, REG_RSI, seg, size, ACC_READ);
     port_out(cpu, port, size, mem_rd(cpu, seg, la, size));
-    advance(cpu, i, REG_RSI, size);
+    string_step(cpu, i, REG_RSI, 1, size);
 }
 
 static void io_string(struct cpu *cpu, const struct insn *i,

@@ -24,7 +24,9 @@
 /* #SS(0) for the stack segment, #GP(0) for the others. */
 gva seg_fault(struct cpu *cpu, unsigned seg)
 {
-    cpu_raise_err(cpu, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
+    /* The 80286 in real mode has one vector, 13, for every segment. */
+    bool stack = seg == SEG_SS && (cpu_prot(cpu) || cpu_has(cpu, FEAT_i386));
+    cpu_raise_err(cpu, stack ? EXC_SS : EXC_GP, 0);
 }
 
 static bool canonical(gva la)

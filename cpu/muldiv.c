@@ -7,6 +7,7 @@
  * Undefined flags: docs/undefined-flags.md. Sources: SDM 2A-2B.
  */
 #include "cpu/forms.h"
+#include "cpu/sys.h"
 
 struct u128 {
     uint64_t lo, hi;
@@ -122,21 +123,22 @@ static struct u128 div_dividend(const struct cpu *cpu, unsigned w)
     return (struct u128){gpr_get(cpu, REG_RDX, w) << (8 * w) | gpr_get(cpu, REG_RAX, w), 0};
 }
 
-/* All six flags are undefined after a division: doppel leaves them. */
-SEM(div)
+/* All six flags are undefined after a division: doppel leaves them. False: #DE is due. */
+static bool div_unsigned(struct cpu *cpu, const struct insn *i)
 {
     unsigned w = i->w;
     uint64_t d = op_get(cpu, i, 0), rem;
     struct u128 n = div_dividend(cpu, w);
     uint64_t top = w == 8 ? n.hi : n.lo >> (8 * w);
     if (top >= d) { /* d == 0 too */
-        cpu_raise(cpu, EXC_DE);
+        return false;
     }
     uint64_t q = div_128(n, d, &rem);
     mul_store(cpu, w, q, rem);
+    return true;
 }
 
-SEM(idiv)
+static bool div_signed(struct cpu *cpu, const struct insn *i)
 {
     unsigned w = i->w, bits = 8 * w;
     uint64_t d = bits_sext(op_get(cpu, i, 0), bits), rem;
@@ -151,19 +153,48 @@ SEM(idiv)
     }
     d = neg_d ? 0 - d : d;
     if (n.hi >= d) {
-        cpu_raise(cpu, EXC_DE);
+        return false;
     }
     uint64_t q = div_128(n, d, &rem);
     uint64_t most = (UINT64_C(1) << (bits - 1)) - 1;
-    /* The 8086's REP prefix on IDIV negates the quotient: its microcode's sign flag is the same. */
+    /* A REP prefix on the 8086's IDIV negates the quotient: its microcode's sign flag is the same.
+     */
     if (!cpu_has(cpu, FEAT_i186)) {
         if (q > most) {
-            cpu_raise(cpu, EXC_DE);
+            return false;
         }
         neg_q ^= (i->pfx & (PFX_REP | PFX_REPNE)) != 0;
     }
     if (q > most + neg_q) {
-        cpu_raise(cpu, EXC_DE);
+        return false;
     }
     mul_store(cpu, w, neg_q ? 0 - q : q, neg_n ? 0 - rem : rem);
+    return true;
+}
+
+SEM(div)
+{
+    if (!div_unsigned(cpu, i)) {
+        cpu_raise(cpu, EXC_DE);
+    }
+}
+SEM(idiv)
+{
+    if (!div_signed(cpu, i)) {
+        cpu_raise(cpu, EXC_DE);
+    }
+}
+
+/* On the 8086 type 0 is no fault: the return address is that of the next instruction. */
+SEM_END(div86)
+{
+    if (!div_unsigned(cpu, i)) {
+        event_deliver(cpu, EV_EXCEPTION, EXC_DE, false, 0, cpu->s.rip);
+    }
+}
+SEM_END(idiv86)
+{
+    if (!div_signed(cpu, i)) {
+        event_deliver(cpu, EV_EXCEPTION, EXC_DE, false, 0, cpu->s.rip);
+    }
 }

@@ -18,7 +18,7 @@
  * they were before it (SDM 2B, REP). The 8086 forgets all prefixes but the last when it is
  * interrupted in a REP; doppel does not. Sources: SDM 2A-2B, each instruction's page and REP.
  */
-#include "cpu/sem.h"
+#include "cpu/string.h"
 
 enum string_op { STR_MOVS, STR_CMPS, STR_STOS, STR_LODS, STR_SCAS };
 
@@ -29,6 +29,7 @@ struct string {
     unsigned w;   /* bytes of an element */
     unsigned seg; /* of the source */
     bool down;    /* DF */
+    bool old;     /* an 80286: see string_la */
     bool flags;   /* a and b were compared last */
     uint64_t a, b;
 };
@@ -48,20 +49,13 @@ static enum mem_access string_dst_access(enum string_op op)
     return op == STR_MOVS || op == STR_STOS ? ACC_WRITE : ACC_READ;
 }
 
-static void string_advance(const struct string *s, unsigned reg, uint64_t n)
-{
-    uint64_t step = n * s->w;
-    gpr_set(s->cpu, reg, s->i->asz,
-            s->down ? s->cpu->s.gpr[reg] - step : s->cpu->s.gpr[reg] + step);
-}
-
 static void string_advance_both(const struct string *s, uint64_t n)
 {
     if (string_has_src(s->op)) {
-        string_advance(s, REG_RSI, n);
+        string_step(s->cpu, s->i, REG_RSI, n, s->w);
     }
     if (string_has_dst(s->op)) {
-        string_advance(s, REG_RDI, n);
+        string_step(s->cpu, s->i, REG_RDI, n, s->w);
     }
 }
 
@@ -77,19 +71,24 @@ static bool string_one(struct string *s)
 {
     struct cpu *cpu = s->cpu;
     unsigned w = s->w;
-    uint64_t si = gpr_get(cpu, REG_RSI, s->i->asz), di = gpr_get(cpu, REG_RDI, s->i->asz);
     uint64_t src = gpr_get(cpu, REG_RAX, w);
     bool end = false;
     if (s->op == STR_CMPS || s->op == STR_SCAS) { /* the destination is read first */
-        s->b = mem_rd(cpu, SEG_ES, mem_la(cpu, SEG_ES, di, w, ACC_READ), w);
+        s->b = mem_rd(cpu, SEG_ES, string_la(cpu, s->i, REG_RDI, SEG_ES, w, ACC_READ), w);
     }
     if (string_has_src(s->op)) {
-        src = mem_rd(cpu, s->seg, mem_la(cpu, s->seg, si, w, ACC_READ), w);
+        if (UNLIKELY(s->old && s->op == STR_CMPS) && gpr_get(cpu, REG_RSI, 2) == 0xffff && w == 2) {
+            string_step(cpu, s->i, REG_RDI, 1, w);
+        }
+        src = mem_rd(cpu, s->seg, string_la(cpu, s->i, REG_RSI, s->seg, w, ACC_READ), w);
     }
     switch (s->op) {
     case STR_MOVS:
     case STR_STOS:
-        mem_wr(cpu, SEG_ES, mem_la(cpu, SEG_ES, di, w, ACC_WRITE), w, src);
+        if (UNLIKELY(s->old && s->op == STR_MOVS) && gpr_get(cpu, REG_RDI, 2) == 0xffff && w == 2) {
+            string_step(cpu, s->i, REG_RSI, 1, w);
+        }
+        mem_wr(cpu, SEG_ES, string_la(cpu, s->i, REG_RDI, SEG_ES, w, ACC_WRITE), w, src);
         break;
     case STR_LODS:
         gpr_set(cpu, REG_RAX, w, src);
@@ -273,6 +272,7 @@ static void string_run(struct cpu *cpu, const struct insn *i, enum string_op op)
     struct string s = {.cpu = cpu, .i = i, .op = op, .w = i->w};
     s.seg = i->segovr == SEG_NONE ? SEG_DS : i->segovr;
     s.down = cpu->s.rflags & FL_DF;
+    s.old = cpu_has(cpu, FEAT_i286) && !cpu_has(cpu, FEAT_i386);
     if (i->pfx & (PFX_REP | PFX_REPNE)) {
         string_rep(&s);
     } else {

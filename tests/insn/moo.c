@@ -152,6 +152,7 @@ bool moo_next(struct moo_file *f, struct moo_test *t, bool *bad)
         f->pos = (uint64_t)(p - f->data);
         if (is(&c, "TEST")) {
             *bad = c.len < 4 || !read_test(&c, t);
+            t->place = f->count++;
             return !*bad;
         }
     }

@@ -41,7 +41,8 @@ struct moo_state {
 };
 
 struct moo_test {
-    uint32_t index;
+    uint32_t index; /* as the file has it; not unique there */
+    uint32_t place; /* 0 for the file's first test */
     char name[64];
     char hash[41]; /* hexadecimal, "" if absent */
     uint8_t bytes[32];
@@ -55,6 +56,7 @@ struct moo_test {
 struct moo_file {
     uint8_t *data;
     uint64_t len, pos;
+    uint32_t count; /* tests read so far */
 };
 
 /* Read a gzip-compressed file; false: unreadable, not one of these, or no zlib in this build. */

@@ -83,6 +83,6 @@ uint8_t *or_native_mem(void);
 void or_doppel_init(void);
 void or_doppel_run(const struct or_case *c, struct or_result *r);
 const struct insn *or_doppel_insn(void); /* as decoded by the last run */
-uint8_t *or_doppel_page(unsigned n); /* page n of the data pages, 4096 bytes */
+uint8_t *or_doppel_page(unsigned n);     /* page n of the data pages, 4096 bytes */
 
 #endif

@@ -29,10 +29,10 @@
 enum chip { CHIP_8086, CHIP_286 };
 static const char *const chip_dir[] = {"8086", "80286"};
 
-/* Known differences: file, index or ~0 for the whole file, why. */
+/* Known differences: file, place in it or ~0 for the whole file, why. */
 struct exception {
     const char *file;
-    uint32_t index;
+    uint32_t place;
     const char *why;
 };
 static const struct exception exceptions[] = {
@@ -233,14 +233,12 @@ static bool compare_regs(const struct run *r, const struct moo_test *t, uint16_t
 /* Where the instruction's exception pushed its flags image; ~0: there was none. */
 static uint32_t pushed_flags(const struct run *r, const struct moo_test *t)
 {
-    if (t->has_exc) {
-        return t->exc_flags_addr;
-    }
     bool may_divide =
         !strncmp(r->file, "F6", 2) || !strncmp(r->file, "F7", 2) || !strncmp(r->file, "D4", 2);
-    if (r->chip == CHIP_8086 && may_divide && t->fina.has >> MOO_CS & 1) {
+    if (t->has_exc || (r->chip == CHIP_8086 && may_divide && t->fina.has >> MOO_CS & 1)) {
         uint16_t sp = (uint16_t)(final_reg(t, MOO_SP) + 4);
-        return ((uint32_t)final_reg(t, MOO_SS) * 16 + sp) & 0xfffff;
+        uint32_t at = (uint32_t)final_reg(t, MOO_SS) * 16 + sp; /* EXCP has it rounded down */
+        return r->chip == CHIP_8086 ? at & 0xfffff : at;
     }
     return ~0u;
 }
@@ -286,7 +284,7 @@ static const char *excepted(const struct run *r, const struct moo_test *t)
     snprintf(full, sizeof full, "%s/%s", chip_dir[r->chip], r->file);
     for (size_t k = 0; k < ARRAY_LEN(exceptions); k++) {
         const struct exception *e = &exceptions[k];
-        if (!strcmp(e->file, full) && (e->index == ~0u || e->index == t->index)) {
+        if (!strcmp(e->file, full) && (e->place == ~0u || e->place == t->place)) {
             return e->why;
         }
     }
@@ -320,7 +318,7 @@ static void one_test(struct run *r, const struct moo_test *t)
     }
     if (r->file_failed++ < 3) {
         printf("%s/%s test %u: %s [%s]: %s; repeat: T_SILICON=%s/%s tests/insn/test_silicon\n",
-               chip_dir[r->chip], r->file, t->index, t->name, hex, why, chip_dir[r->chip], r->file);
+               chip_dir[r->chip], r->file, t->place, t->name, hex, why, chip_dir[r->chip], r->file);
     }
 }
 
