@@ -79,7 +79,8 @@ const char *or_row_excluded(const struct insn_row *row)
         {"monitor", "privileged"},
         {"mwait", "privileged"},
     };
-    if (!(row->attr & A_USER)) {
+    bool x87 = row->map == MAP_1B && row->op >= 0xd8 && row->op <= 0xdf;
+    if (!(row->attr & A_USER) && !x87) {
         return "not a user-mode row";
     }
     for (unsigned k = 0; k < ARRAY_LEN(names); k++) {

@@ -183,6 +183,13 @@ static bool set_ldt(unsigned entry, uint64_t base, unsigned contents, unsigned l
     return syscall(SYS_modify_ldt, 0x11, &d, sizeof d) == 0;
 }
 
+/* AVX, and the kernel keeps its state (OSXSAVE). */
+static bool host_avx(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c >> 28 & 1) && (c >> 27 & 1);
+}
+
 const char *or_native_init(void)
 {
     static const int signals[] = {SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS};
@@ -215,8 +222,7 @@ const char *or_native_init(void)
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
         sigaction(signals[k], &sa, NULL);
     }
-    unsigned a, b, c, d;
-    native.avx = __get_cpuid(1, &a, &b, &c, &d) && (c >> 28 & 1) && (c >> 27 & 1);
+    native.avx = host_avx();
     native.mode16 = set_ldt(0, OR_CODE, 2, 0xfff) && set_ldt(1, OR_DATA, 0, 0xffff);
     return NULL;
 }
@@ -242,7 +248,7 @@ bool or_native_has(const struct insn_row *row)
         return false;
     }
     return (out[feature_bits[row->feature].reg] >> feature_bits[row->feature].bit & 1) &&
-           (native.avx || !(row->attr & A_AVX));
+           (host_avx() || !(row->attr & A_AVX));
 }
 
 bool or_native_mode(unsigned mode)
