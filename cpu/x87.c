@@ -189,8 +189,10 @@ static bool store_blocked(const struct fp_env *e)
 static void finish_store(struct cpu *cpu, const struct insn *i, const struct fp_env *e,
                          const uint8_t *p, unsigned size, bool pop)
 {
-    if (!store_blocked(e)) {
-        gva la = insn_la(cpu, i, size, ACC_WRITE);
+    gva la = insn_la(cpu, i, size, ACC_WRITE);
+    if (store_blocked(e)) {
+        mem_probe(cpu, i->seg, la, size, ACC_WRITE, cpu->view); /* faults all the same */
+    } else {
         if (size == 10) {
             mem_wr_buf(cpu, i->seg, la, p, 10, cpu->view);
         } else {

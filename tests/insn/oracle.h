@@ -21,7 +21,7 @@
 #include "tests/t.h"
 
 #define OR_CODE  UINT64_C(0x100000) /* one page, filled with INT3 around the instruction */
-#define OR_ENTRY UINT64_C(0x800)    /* where in it the instruction is */
+#define OR_ENTRY UINT64_C(0x7b3)    /* where in it the instruction is: no likely operand */
 #define OR_DATA  UINT64_C(0x200000) /* OR_PAGES writable pages, then one read-only */
 #define OR_PAGES 2
 #define OR_BYTES ((OR_PAGES + 1) * 4096u)

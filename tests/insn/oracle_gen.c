@@ -325,6 +325,11 @@ static void choose_rex(struct gen *g)
 {
     const struct insn_row *r = g->row;
     bool w = r->attr & A_W1 || (!(r->attr & A_W0) && chance(g, 3));
+    if (g->mode != OR_MODE64 && r->attr & A_AVX && !(r->attr & A_W1) &&
+        (has_operand(r, OPD_Ey) || has_operand(r, OPD_Ed) || has_operand(r, OPD_RdMb) ||
+         has_operand(r, OPD_RdMw))) {
+        w = false; /* W1 is ignored by Intel's processors, #UD on AMD's */
+    }
     g->rex = 0;
     if (g->mode == OR_MODE64 && (g->vex || w || chance(g, 2))) {
         g->rex = (uint8_t)(rnd(g, 8) | (w ? 8 : 0));
@@ -649,6 +654,23 @@ static void tame_popf(struct gen *g)
     le64_put(c->patch, (t_rand(&g->rng) & 0x200cd5) | 0x202);
 }
 
+/* An indirect jump to itself would not end; in 16 bits the entry is not too unlikely a value. */
+static void tame_jump(struct gen *g)
+{
+    struct or_case *c = g->c;
+    if (!is_branch_row(g->row) || g->mode != OR_MODE16) {
+        return;
+    }
+    for (unsigned k = 0; k < 8; k++) {
+        uint64_t away = (c->in.gpr[k] & 0xffff) - OR_ENTRY;
+        c->in.gpr[k] -= away < 16 ? 16 : 0;
+    }
+    uint64_t word = le16_get(c->patch);
+    if (word - OR_ENTRY < 16) {
+        le16_put(c->patch, 0);
+    }
+}
+
 /* Gathers: indices near zero in the index register. */
 static void tame_gather(struct gen *g)
 {
@@ -700,6 +722,7 @@ bool or_generate(struct or_case *c, uint64_t seed, uint64_t number, unsigned row
     c->len = g->pos;
     tame_popf(g);
     tame_gather(g);
+    tame_jump(g);
     bool rip_rel = g->row->modrm && mode == OR_MODE64 && (c->code[modrm_at] & 0xc7) == 5;
     if (rip_rel && (g->row->reg < 8 || g->row->reg == NOREG)) {
         le32_put(c->code + modrm_at + 1, (uint32_t)(OR_DATA + c->patch_at - (c->in.rip + c->len)));

@@ -150,7 +150,8 @@ static bool same_x87(const struct insn_row *row, const struct or_state *h, const
                      char *why, size_t size)
 {
     bool loose = is_transcendental(row);
-    uint16_t sw = loose ? 0xfddf : 0xffff; /* C1 and PE follow the last bit */
+    /* C1 and PE follow the last bit; FCOMI clears C1 on Intel's, keeps it on AMD's processors. */
+    uint16_t sw = loose ? 0xfddf : strstr(row->name, "comi") ? 0xfdff : 0xffff;
     if (h->fcw != d->fcw || ((h->fsw ^ d->fsw) & sw) || h->ftw != d->ftw) {
         snprintf(why, size, "fcw/fsw/ftw %04x %04x %02x, host %04x %04x %02x", d->fcw, d->fsw,
                  d->ftw, h->fcw, h->fsw, h->ftw);
@@ -213,6 +214,17 @@ static bool same_registers(const struct or_case *c, const struct or_state *h,
     return true;
 }
 
+/* Some hosts commit a part of these before they fault; MASKMOV may fault for bytes it does not
+ * write (SDM 2B). Then only the fault itself can be compared. */
+static bool faults_loosely(const struct insn_row *row)
+{
+    static const char *const names[] = {
+        "pusha",   "popa",   "enter",  "maskmovq", "maskmovdqu", "vmaskmovdqu",
+        "fnstenv", "fnsave", "fldenv", "frstor",   NULL,
+    };
+    return row_is(row, names);
+}
+
 /* Where two faults are due, hosts differ in which comes first: CMPS's two operands, a call's stack
  * and target. */
 static bool order_differs(const struct insn_row *row, const struct or_result *h,
@@ -224,19 +236,13 @@ static bool order_differs(const struct insn_row *row, const struct or_result *h,
     if (!strcmp(row->name, "call")) {
         return d->vector == 13 && (h->vector == 14 || h->vector == 12);
     }
+    if (h->vector == 14 && d->vector == 14 && faults_loosely(row)) { /* which byte first */
+        return h->err == d->err && (h->cr2 ^ d->cr2) < 256;
+    }
     if (h->fault && d->fault && row->attr & A_SSE) { /* misaligned and beyond the limit of SS */
         return d->vector == 12 && h->vector == 13;
     }
     return false;
-}
-
-/* Some hosts commit a part of these before they fault; MASKMOV may fault for bytes it does not
- * write (SDM 2B). Then only the fault itself can be compared. */
-static bool faults_loosely(const struct insn_row *row)
-{
-    static const char *const names[] = {"pusha",      "popa",        "enter", "maskmovq",
-                                        "maskmovdqu", "vmaskmovdqu", NULL};
-    return row_is(row, names);
 }
 
 static bool same_fault(const struct insn_row *row, struct or_result *h, const struct or_result *d,
@@ -362,7 +368,9 @@ static void one_case(struct oracle *o, uint64_t number)
     patch_memory(&c);
     or_native_run(&c, &h);
     or_doppel_run(&c, &d);
-    const struct insn_row *r = &insn_rows[row];
+    /* The row that it decodes to, where prefixes made another instruction of it. */
+    unsigned decoded = or_doppel_insn()->row;
+    const struct insn_row *r = &insn_rows[decoded < insn_row_count ? decoded : row];
     uint32_t fl = 0xcd5;
     uint32_t undef = undefined_flags(&c, r);
     if (!o->undef_too && !d.fault) {
@@ -371,13 +379,20 @@ static void one_case(struct oracle *o, uint64_t number)
     if (d.fault && r->attr & A_REP) {
         fl = 0; /* of CMPS and SCAS: AMD keeps those of the last iteration, the SDM has none */
     }
+    if (strstr(r->name, "comi") && (d.out.fsw & ~d.out.fcw & 1)) {
+        fl = 0x400; /* FCOMI, IE not masked: the SDM leaves the flags, AMD's processors set them */
+    }
     copy_x87_pointers(&c, r);
     if (undef == 0x8d5 && strncmp(r->name, "sh", 2) == 0) {
         o->t->skipped++; /* SHLD, SHRD beyond 16 bits: the result is undefined too */
         return;
     }
-    if (d.fault && d.vector == 13 && !strncmp(r->name, "sha", 3)) {
-        o->t->skipped++; /* misaligned: AMD's take it, the SDM has #GP(0) */
+    bool small = (c.in.st_se[0] & 0x7fff) < 16383 - 2;
+    if ((d.fault && d.vector == 13 && !strncmp(r->name, "sha", 3)) ||
+        (!strcmp(r->name, "fyl2xp1") && !small) || (h.out.mxcsr & 0x20000)) {
+        /* SHA, misaligned: AMD's processors take it, the SDM has #GP(0). FYL2XP1 out of range.
+         * MXCSR.MM, which AMD's processors have. */
+        o->t->skipped++;
         return;
     }
     if ((h.fault || d.fault) && faults_loosely(r)) {
@@ -452,7 +467,7 @@ TEST(host_cpu)
     static struct oracle o;
     o.seed = t_seed();
     o.undef_too = getenv("T_UNDEF") != NULL;
-    uint64_t cases = t_amount(200000, 2000000, 50000000);
+    uint64_t cases = t_amount(100000, 1500000, 50000000);
     if (getenv("T_CASES")) {
         cases = strtoull(getenv("T_CASES"), NULL, 0);
     }
