@@ -1,4 +1,4 @@
-; Virtual-8086 mode: entry and exit, IOPL-sensitive instructions, what is not allowed, the I/O bitmap,
+; Virtual-8086 mode: entry and exit, IOPL-sensitive instructions, what is not allowed, the I/O map,
 ; the mode extensions (VIF, VIP, interrupt redirection), protected-mode virtual interrupts.
 ; SDM 3A 20.2 to 20.4; SDM 1 18.5.2; SDM 2 CLI, STI, PUSHF, POPF, INT n, IRET.
 %include "lib.inc"
