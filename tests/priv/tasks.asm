@@ -1,6 +1,6 @@
 ; Hardware task switches: JMP, CALL, interrupts and exceptions through task gates, IRET with NT;
-; busy bits, back link, what is saved and loaded, CR0.TS; faults before the switch and in the new task;
-; the debug trap bit; 16-bit TSSs. SDM 3A 7.2 to 7.4, table 7-1.
+; busy bits, back link, what is saved and loaded, CR0.TS; faults before the switch and in the new
+; task; the debug trap bit; 16-bit TSSs. SDM 3A 7.2 to 7.4, table 7-1.
 %include "lib.inc"
 
 T2      equ 0x210000            ; the second task's TSS
