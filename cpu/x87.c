@@ -119,7 +119,7 @@ SEM(fld_m80)
 {
     struct x87 *f = x87_begin(cpu);
     uint8_t b[10];
-    mem_rd_buf(cpu, i->seg, insn_la(cpu, i, 10, ACC_READ), b, 10, cpu->view);
+    mem_rd_buf(cpu, i->seg, x87_la(cpu, i, 10, 8, ACC_READ), b, 10, cpu->view);
     struct fp_env e = x87_env(f);
     struct f80 v = {le_get(b, 8), (uint16_t)le_get(b + 8, 2)};
     x87_finish_push(cpu, i, &e, v);
@@ -153,7 +153,7 @@ SEM(fbld)
 {
     struct x87 *f = x87_begin(cpu);
     uint8_t b[10];
-    mem_rd_buf(cpu, i->seg, insn_la(cpu, i, 10, ACC_READ), b, 10, cpu->view);
+    mem_rd_buf(cpu, i->seg, x87_la(cpu, i, 10, 8, ACC_READ), b, 10, cpu->view);
     struct fp_env e = x87_env(f);
     x87_finish_push(cpu, i, &e, f80_from_bcd(b));
 }
@@ -189,7 +189,7 @@ static bool store_blocked(const struct fp_env *e)
 static void finish_store(struct cpu *cpu, const struct insn *i, const struct fp_env *e,
                          const uint8_t *p, unsigned size, bool pop)
 {
-    gva la = insn_la(cpu, i, size, ACC_WRITE);
+    gva la = size == 10 ? x87_la(cpu, i, 10, 8, ACC_WRITE) : insn_la(cpu, i, size, ACC_WRITE);
     if (store_blocked(e)) {
         mem_probe(cpu, i->seg, la, size, ACC_WRITE, cpu->view); /* faults all the same */
     } else {

@@ -149,6 +149,19 @@ static inline uint64_t x87_load(struct cpu *cpu, const struct insn *i, unsigned 
     return mem_rd(cpu, i->seg, insn_la(cpu, i, size, ACC_READ), size);
 }
 
+/* Linear address of an operand longer than 8 bytes, checked for `size`. With alignment checks on it
+ * must be a multiple of `align`: 8 for 80-bit numbers and BCD, 4 or 2 for environments (SDM 3A
+ * table 6-7). */
+static inline gva x87_la(struct cpu *cpu, const struct insn *i, unsigned size, unsigned align,
+                         enum mem_access acc)
+{
+    gva la = insn_la(cpu, i, size, acc);
+    if (UNLIKELY(cpu->s.rflags & FL_AC)) {
+        mem_probe(cpu, i->seg, la, align, acc, cpu->view);
+    }
+    return la;
+}
+
 static inline void x87_store(struct cpu *cpu, const struct insn *i, unsigned size, uint64_t v)
 {
     mem_wr(cpu, i->seg, insn_la(cpu, i, size, ACC_WRITE), size, v);

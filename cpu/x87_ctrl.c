@@ -198,7 +198,7 @@ SEM(fnstenv)
 {
     x87_begin_nowait(cpu);
     uint8_t b[28];
-    gva la = insn_la(cpu, i, env_size(i), ACC_WRITE);
+    gva la = x87_la(cpu, i, env_size(i), env_size(i) / 7, ACC_WRITE);
     put_env(cpu, i, b);
     mem_wr_buf(cpu, i->seg, la, b, env_size(i), cpu->view);
     load_cw(cpu, x87_of(cpu)->cw | FP_ALL_FLAGS);
@@ -208,7 +208,8 @@ SEM(fldenv)
 {
     x87_begin(cpu);
     uint8_t b[28];
-    mem_rd_buf(cpu, i->seg, insn_la(cpu, i, env_size(i), ACC_READ), b, env_size(i), cpu->view);
+    mem_rd_buf(cpu, i->seg, x87_la(cpu, i, env_size(i), env_size(i) / 7, ACC_READ), b, env_size(i),
+               cpu->view);
     get_env(cpu, i, b);
 }
 
@@ -219,7 +220,7 @@ SEM(fnsave)
     const struct x87 *f = x87_of(cpu);
     uint8_t b[108];
     unsigned env = env_size(i);
-    gva la = insn_la(cpu, i, env + 80, ACC_WRITE);
+    gva la = x87_la(cpu, i, env + 80, env / 7, ACC_WRITE);
     put_env(cpu, i, b);
     for (unsigned n = 0; n < 8; n++) {
         struct f80 v = x87_get(f, n);
@@ -235,7 +236,7 @@ SEM(frstor)
     struct x87 *f = x87_begin(cpu);
     uint8_t b[108];
     unsigned env = env_size(i);
-    mem_rd_buf(cpu, i->seg, insn_la(cpu, i, env + 80, ACC_READ), b, env + 80, cpu->view);
+    mem_rd_buf(cpu, i->seg, x87_la(cpu, i, env + 80, env / 7, ACC_READ), b, env + 80, cpu->view);
     get_env(cpu, i, b);
     for (unsigned n = 0; n < 8; n++) {
         unsigned r = x87_reg(f, n);

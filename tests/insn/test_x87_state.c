@@ -305,3 +305,42 @@ TEST(x87_store_fault_leaves_state)
         bare_free(b);
     }
 }
+
+/* #AC: 80-bit operands at 8 bytes, environments at 4 or 2 (SDM 3A table 6-7, seen on a Zen). */
+TEST(x87_alignment_checks)
+{
+    static const struct {
+        uint8_t code[4];
+        unsigned len, align;
+    } cases[] = {
+        {{0xdb, 0x2e}, 2, 8},       /* fld m80 */
+        {{0xdb, 0x3e}, 2, 8},       /* fstp m80 */
+        {{0xdf, 0x36}, 2, 8},       /* fbstp */
+        {{0xd9, 0x36}, 2, 4},       /* fnstenv */
+        {{0xd9, 0x26}, 2, 4},       /* fldenv */
+        {{0xdd, 0x26}, 2, 4},       /* frstor */
+        {{0x66, 0xdd, 0x36}, 3, 2}, /* fnsave, 16-bit */
+    };
+    struct bare *b = bare_new("", 0x20000);
+
+    bare_mode(b, 64, 3);
+    b->cpu->s.cr0 |= CR0_AM;
+    for (unsigned k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        for (unsigned off = 1; off <= 8; off *= 2) {
+            uint8_t *text = ram_write_ptr(&b->ram, CODE >> 12);
+            memcpy(text, cases[k].code, cases[k].len);
+            b->cpu->s.rflags = 2 | FL_AC;
+            b->cpu->s.rip = CODE;
+            b->cpu->s.gpr[REG_RSI] = DATA + off;
+            b->cpu->s.fpu[0] = (struct x87){.cw = 0x37f};
+            b->cpu->s.activity = CPU_RUNNING;
+            b->cpu->exc.vector = 0;
+            cpu_restored(b->cpu);
+            block_cache_remapped(b->blocks);
+            bare_run(b, 1, 0); /* no IDT: what follows the exception does not matter */
+            t_context("case %u, offset %u", k, off);
+            EXPECT_EQ(b->cpu->s.rip == CODE + cases[k].len, off >= cases[k].align);
+        }
+    }
+    bare_free(b);
+}
