@@ -40,6 +40,11 @@ static const struct board_part parts[] = {
     {"pm", "piix4-pm", "bus=pci0,slot=1,pmbase=0x600", "sci>pic1.ir1 sci>ioapic.pin9",
      PART_ALWAYS},
 
+    {"kbc", "i8042", "", "irq1>pic0.ir1 irq1>ioapic.pin1 irq12>pic1.ir4 irq12>ioapic.pin12 "
+     "a20>port92.kbc_a20", PART_ALWAYS},
+    {"port92", "port92", "", "a20m>cpu0.a20m a20m>cpu1.a20m a20m>cpu2.a20m a20m>cpu3.a20m "
+     "a20m>cpu4.a20m a20m>cpu5.a20m a20m>cpu6.a20m a20m>cpu7.a20m", PART_ALWAYS},
+
     {"pit", "i8254", "iobase=0x40", "out0>pic0.ir0 out0>ioapic.pin2", PART_ALWAYS},
     {"rtc", "mc146818", "iobase=0x70,epoch=$epoch,ram=$low_ram,high_ram=$high_ram",
      "irq>pic1.ir0 irq>ioapic.pin8", PART_ALWAYS},
@@ -120,7 +125,7 @@ static uint64_t make_acpi(struct doppel_vm *vm)
     d.ncpus = vm->ncpus;
     d.apic = cpu_has(vm->cpu[0], FEAT_apic);
     d.pci_hole = vm->low_bytes > PCI_HOLE ? vm->low_bytes : PCI_HOLE;
-    d.i8042 = dev_find(&vm->env, "i8042") != NULL;
+    d.i8042 = dev_find(&vm->env, "kbc") != NULL;
     d.hpet_addr = dev_find(&vm->env, "hpet") ? 0xfed00000 : 0;
     uint8_t tables[ACPI_MAX];
     size_t n = acpi_build(&d, tables, sizeof tables);
