@@ -1,0 +1,197 @@
+#!/bin/bash
+# The command line as a person meets it: options, bad input, exit codes, the demo, the monitor, the
+# terminal. Each case is a run of ./doppel with an expected status and a line that it must print.
+# BUILD is the build directory.
+
+set -u
+export LC_ALL=C
+BUILD=${BUILD:-.}
+doppel=$(cd "$BUILD" && pwd)/doppel
+src=$(cd "$(dirname "$0")/../.." && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+pass=0 fail=0 skip=0
+run=(${TEST_WRAPPER:-} "$doppel")
+
+# check NAME STATUS TEXT [ARGS...]: doppel ARGS ends with STATUS and prints a line with TEXT.
+check()
+{
+    local name=$1 want=$2 text=$3 got
+    shift 3
+    timeout 60 "${run[@]}" "$@" >out 2>&1 </dev/null
+    got=$?
+    verdict "$name" "$want" "$got" "$text"
+}
+
+verdict()
+{
+    if [ "$3" -ne "$2" ]; then
+        echo "status $3, not $2; it printed:"
+        head -n 5 out
+    elif [ -n "$4" ] && ! grep -qF -- "$4" out; then
+        echo "no line with \"$4\" in:"
+        head -n 5 out
+    else
+        echo "PASS $1"
+        pass=$((pass + 1))
+        return
+    fi
+    echo "FAIL $1"
+    fail=$((fail + 1))
+}
+
+# One line on standard error, and nothing else, for bad input.
+one_line()
+{
+    if [ "$(wc -l <out)" -ne 1 ]; then
+        echo "FAIL $1: not one line but:"
+        cat out
+        fail=$((fail + 1))
+        pass=$((pass - 1))
+    fi
+}
+bad()
+{
+    check "$@"
+    one_line "$1"
+}
+
+# --- the demo and information
+check demo 0 'This build works' run
+check demo_without_arguments 0 'timer ........ ok'
+for cpu in 8086 286 386 486 pentium pentium3 core2 nehalem doppel64; do
+    check "demo_on_$cpu" 0 'This build works' run -cpu "$cpu"
+    ! grep -q FAIL out || { echo "FAIL demo_on_$cpu: a check failed" && fail=$((fail + 1)); }
+done
+check version 0 doppel --version
+check help 0 'Usage: doppel run' --help
+check help_of_run 0 '-icount-limit N' run --help
+check list_cpus 0 doppel64 run -cpu help
+check list_machines 0 pc run -machine help
+check list_devices 0 isa-debug-exit run -device help
+check list_log_items 0 guest_errors run -d help
+
+# --- the command line is wrong: exit 2, and the nearest known word
+bad unknown_command 2 'doppel run' walk
+bad unknown_option 2 'nearest is -kernel' run -kernal x
+bad unknown_option_two_dashes 2 'nearest is -append' run --apend x
+bad unknown_cpu 2 'nearest is pentium3' run -cpu pentium33
+bad unknown_machine 2 'nearest is pc' run -M pcc
+bad unknown_device 2 'nearest is isa-debug-exit' run -device isa-debug-exti
+bad unknown_log_item 2 'nearest is guest_errors' run -d guest_erors
+bad unknown_engine 2 'nearest is interp' run -engine interpreter
+bad unknown_display 2 'nearest is none' run -display nine
+bad missing_value 2 'want -m SIZE' run -m
+bad memory_zero 2 'want 1M to' run -m 0
+bad memory_large 2 'want 1M to' run -m 2T
+bad memory_absurd 2 'want a size' run -m 99999999T
+bad memory_overflow 2 'want a size' run -m 99999999999999999999
+bad memory_text 2 'want a size' run -m lots
+bad memory_negative 2 'want a size' run -m -5
+bad cpus_zero 2 'want 1 to 8' run -smp 0
+bad cpus_absurd 2 'want 1 to 8' run -smp 4096
+bad cpus_text 2 'want 1 to 8' run -smp two
+bad rtc_text 2 'base=utc' run -rtc base=tomorrow
+bad rtc_date 2 'base=utc' run -rtc base=2024-13-01
+bad limit_text 2 'number of instructions' run -icount-limit many
+bad five_serial_ports 2 'there are 4' run -serial null -serial null -serial null -serial null \
+    -serial null
+bad initrd_alone 2 '-initrd needs -kernel' run -initrd x
+bad append_alone 2 '-append needs -kernel' run -append x
+bad two_images 2 'a second image' run a b
+bad image_and_kernel 2 'want one of them' run a -kernel b
+
+# --- files are wrong: exit 1, one line, nothing created or damaged
+echo 'this is no kernel, but text of some length' >text
+head -c 100000 /dev/zero >zeros
+: >empty
+mkdir dir
+mkfifo fifo
+md5sum text zeros empty >before
+bad kernel_missing 1 'missing: No such file' run -kernel missing
+bad kernel_directory 1 'is a directory' run -kernel dir
+bad kernel_fifo 1 'not a regular file' run -kernel fifo
+bad kernel_empty 1 'is empty' run -kernel empty
+bad kernel_text 1 'not a kernel' run text
+bad kernel_zeros 1 'not a kernel' run -kernel zeros
+if [ "$(id -u)" -ne 0 ]; then
+    cp text locked && chmod 0 locked
+    bad kernel_unreadable 1 'Permission denied' run -kernel locked
+fi
+bad serial_unknown 1 'no character back end' run -serial tty
+bad serial_no_path 1 'want file:PATH' run -serial file:
+bad serial_bad_directory 1 'No such file' run -serial file:no/such/dir
+bad serial_stdio_twice 1 'in use already' run -serial stdio -serial stdio
+bad monitor_unix_option 1 'unknown option' run -monitor unix:x,serve
+bad monitor_unix_nobody 1 'to listen there' run -monitor unix:nobody
+bad device_property 1 'has no property' run -device isa-debug-exit,iobse=1
+bad device_value 1 'want a number' run -device isa-debug-exit,iobase=x
+bad device_overlap 1 'overlap' run -device isa-debug-exit,iobase=0x3f8
+bad cpu_feature 1 'no' run -cpu doppel64,+avx99
+bad state_missing 1 'No such file' run -load-state missing
+bad state_text 1 'not a saved machine' run -load-state text
+bad log_file 1 'cannot be written' run -D no/such/dir/log
+bad save_nowhere 1 'No such file' run -serial null -icount-limit 10 -save-state no/such/dir/s
+if md5sum --quiet -c before && [ "$(ls | tr '\n' ' ')" = 'before dir empty fifo out text zeros ' ]
+then
+    echo 'PASS nothing_created'
+    pass=$((pass + 1))
+else
+    ls
+    echo 'FAIL nothing_created'
+    fail=$((fail + 1))
+fi
+
+# --- kernels that are damaged
+mb=$BUILD/tests/boot/compute.bin
+if [ -e "$mb" ]; then
+    head -c 40 "$mb" >cut
+    check multiboot_cut 1 'kernel cut' run -kernel cut
+fi
+
+# --- counting, saving, loading
+check limit_is_exact 0 'icount 12345 ' run -serial null -icount-limit 12345 -digest
+"${run[@]}" run -serial null -seed 1 -rtc base=2024-01-01 -digest >want 2>&1
+check same_again 0 "$(cat want)" run -serial null -seed 1 -rtc base=2024-01-01 -digest
+check save_on_the_way 0 "$(cat want)" run -serial null -seed 1 -rtc base=2024-01-01 -digest \
+    -save-state half@50000
+check load_and_go_on 0 "$(cat want)" run -serial null -seed 1 -rtc base=2024-01-01 -digest \
+    -load-state half
+head -c 3000 half >half.cut
+bad state_cut 1 'damaged or cut short' run -serial null -load-state half.cut
+sed 's/pic0/pic9/' half >half.bad
+bad state_damaged 1 'damaged' run -serial null -load-state half.bad
+bad state_of_another_machine 1 'saved with -m 128' run -serial null -m 64 -load-state half
+
+# --- character back ends
+timeout 60 "${run[@]}" run -serial file:serial.txt >out 2>&1
+status=$?
+cp serial.txt out
+verdict serial_to_file 0 $status 'This build works'
+check debugcon 0 'arithmetic ... ok' run -serial null -debugcon stdio
+echo 'info mtree' >commands
+echo 'quit' >>commands
+timeout 60 "${run[@]}" run -S -monitor stdio <commands >out 2>&1
+verdict monitor_on_stdio 0 $? 'com1'
+for c in 'info registers' 'info cpus' 'info mem' 'info tlb' 'info pic' 'info pci' 'info devices' \
+    'info com1' 'x/4xb 0xffff0' 'xp/2xg 0' 'digest' 'help' 'stop' 'cont'; do
+    printf '%s\nquit\n' "$c" | timeout 60 "${run[@]}" run -S -serial null -monitor stdio >out 2>&1
+    verdict "monitor_${c//[ \/]/_}" 0 $? '(doppel)'
+done
+printf 'inof\nquit\n' | timeout 60 "${run[@]}" run -S -serial null -monitor stdio >out 2>&1
+verdict monitor_unknown 0 $? 'nearest is "info"'
+printf 'x/4xb 0xffff0\nquit\n' | timeout 60 "${run[@]}" run -S -serial null -monitor stdio >out 2>&1
+verdict monitor_reads_rom 0 $? '0xea 0x'
+
+# --- signals
+for s in TERM INT HUP; do
+    timeout --preserve-status -s $s 1 "${run[@]}" run -S -serial null -debugcon stdio >out 2>&1 \
+        </dev/null
+    status=$?
+    : >out
+    verdict "sig${s}_ends_it" $((128 + $(kill -l $s))) $status ''
+done
+
+echo "$pass passed, $fail failed, $skip skipped"
+[ "$fail" -eq 0 ]
