@@ -45,9 +45,13 @@ static const struct board_part parts[] = {
     {"port92", "port92", "", "a20m>cpu0.a20m a20m>cpu1.a20m a20m>cpu2.a20m a20m>cpu3.a20m "
      "a20m>cpu4.a20m a20m>cpu5.a20m a20m>cpu6.a20m a20m>cpu7.a20m", PART_ALWAYS},
 
-    {"pit", "i8254", "iobase=0x40", "out0>pic0.ir0 out0>ioapic.pin2", PART_ALWAYS},
+    /* The HPET can take the place of the 8254 and the RTC on their interrupts. */
+    {"hpet", "hpet", "base=0xfed00000",
+     "irq0>pic0.ir0 irq0>ioapic.pin2 irq8>pic1.ir0 irq8>ioapic.pin8 gsi20>ioapic.pin20 "
+     "gsi21>ioapic.pin21 gsi22>ioapic.pin22 gsi23>ioapic.pin23", PART_ALWAYS},
+    {"pit", "i8254", "iobase=0x40", "out0>hpet.pit", PART_ALWAYS},
     {"rtc", "mc146818", "iobase=0x70,epoch=$epoch,ram=$low_ram,high_ram=$high_ram",
-     "irq>pic1.ir0 irq>ioapic.pin8", PART_ALWAYS},
+     "irq>hpet.rtc", PART_ALWAYS},
     {"com1", "uart16550", "iobase=0x3f8,chr=chr:serial0,turbo=64",
      "irq>pic0.ir4 irq>ioapic.pin4", PART_ALWAYS},
     {"com2", "uart16550", "iobase=0x2f8,chr=chr:serial1,turbo=64",
@@ -61,7 +65,8 @@ static const struct board_part parts[] = {
     {0},
 };
 
-static const char *const mandatory[] = {"cpu0.intr", "pic0.ir0", "pic0.ir2", "pic1.ir0", NULL};
+static const char *const mandatory[] = {"cpu0.intr", "pic0.ir0", "pic0.ir2", "pic1.ir0",
+                                        "hpet.pit",  "hpet.rtc", NULL};
 // clang-format on
 
 static void start_up(void *cpu, uint8_t vector)
