@@ -159,8 +159,8 @@ static void argument(struct ps2_mouse *s, uint8_t byte)
 static void put_status(struct ps2_mouse *s)
 {
     unsigned b = s->buttons;
-    ps2_queue_put(s->q, (uint8_t)(s->remote << 6 | s->enabled << 5 | s->scale2 << 4 | (b & 1) << 2 |
-                                  (b & 4) >> 1 | (b & 2) >> 1));
+    unsigned modes = (s->remote ? 0x40u : 0) | (s->enabled ? 0x20u : 0) | (s->scale2 ? 0x10u : 0);
+    ps2_queue_put(s->q, (uint8_t)(modes | (b & 1) << 2 | (b & 4) >> 1 | (b & 2) >> 1));
     ps2_queue_put(s->q, s->resolution);
     ps2_queue_put(s->q, s->rate);
 }

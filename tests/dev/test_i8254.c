@@ -51,7 +51,8 @@ static uint16_t count(struct pit *x, unsigned ch)
 {
     rig_outb(&x->r, 0x43, (uint8_t)(ch << 6));
     unsigned lo = rig_inb(&x->r, (uint16_t)(0x40 + ch));
-    return (uint16_t)(lo | rig_inb(&x->r, (uint16_t)(0x40 + ch)) << 8);
+    unsigned hi = rig_inb(&x->r, (uint16_t)(0x40 + ch));
+    return (uint16_t)(lo | hi << 8);
 }
 
 static bool out2(struct pit *x)
