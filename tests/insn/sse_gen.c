@@ -193,6 +193,7 @@ static struct sse_code encode(struct sse_gen *g, const struct insn_row *r, bool 
     unsigned rex = rnd(g, 2) ? 0 : (unsigned)rnd(g, 8);
     rex |= r->attr & A_W1 ? 8 : r->attr & A_W0 ? 0 : (unsigned)rnd(g, 3) == 0 ? 8 : 0;
     bool mem = r->attr & A_MEM || (!(r->attr & A_MOD3) && rnd(g, 2));
+    c.mem = mem && r->modrm;
     put_prefixes(g, &c, r, rex, wild);
     sse_code_put(&c, r->op);
     if (r->modrm) {

@@ -21,6 +21,7 @@ struct sse_gen {
 struct sse_code {
     uint8_t b[16];
     unsigned n;
+    bool mem; /* with an operand in memory */
 };
 
 static inline void sse_code_put(struct sse_code *c, unsigned byte)
