@@ -156,10 +156,10 @@ struct cpu {
     struct seg_view segv[8];
 
     /* --- cold, derived or configuration --- */
-    unsigned index;      /* APIC id and number in the machine */
-    uint64_t seed;       /* of RDRAND, a property; from the machine through the gate */
-    char model_name[32]; /* a property */
-    uint32_t cpus;       /* in the machine, a property; CPUID shows it */
+    unsigned index;       /* APIC id and number in the machine */
+    uint64_t seed;        /* of RDRAND, a property; from the machine through the gate */
+    char model_name[256]; /* a property; boards may write longer texts than properties have */
+    uint32_t cpus;        /* in the machine, a property; CPUID shows it */
     const struct cpu_model *model;
     uint64_t features[FEAT_WORDS];
     struct walk_mode walk; /* cpu_update_walk() after any change of CR0/3/4, EFER, A20 */

@@ -17,6 +17,8 @@
  * 64-bit mode, table 6-5 double faults), chapter 17 (17.3.1 RF, 17.3.1.4 TF), 20.3 (virtual-8086);
  * SDM 2A "INT n".
  */
+#include <inttypes.h>
+
 #include "cpu/desc.h"
 #include "cpu/event.h"
 #include "cpu/flags.h"
@@ -49,6 +51,8 @@ noreturn void cpu_raise_err(struct cpu *cpu, unsigned vector, uint32_t err)
 
 noreturn void cpu_raise_pf(struct cpu *cpu, gva la, uint32_t err)
 {
+    log_line(cpu->dev.env->log, LOG_mmu, "cpu%u: page fault at %#" PRIx64 ", error %#" PRIx32,
+             cpu->index, la, err);
     cpu->s.cr2 = la;
     cpu->exc = (struct cpu_event){.vector = EXC_PF, .has_err = true, .err = err};
     longjmp(cpu->fault, 1);

@@ -16,10 +16,12 @@
 #include "mmu/aspace.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/bits.h"
+#include "util/log.h"
 
 struct region {
     const char *name;
@@ -332,6 +334,16 @@ static uint64_t run_length(uint64_t addr, uint64_t end, uint64_t len)
     return n < len ? n : len;
 }
 
+/* For `-d io`: accesses to registers, and to nobody. */
+static inline void log_access(const struct aspace *as, const struct flat_range *f, const char *what,
+                              uint64_t addr, unsigned size, uint64_t val)
+{
+    if (UNLIKELY(log_on(as->log, LOG_io)) && !(f && f->region->ram)) {
+        log_line(as->log, LOG_io, "%s %s %#" PRIx64 " size %u: %#" PRIx64,
+                 f ? f->region->name : "nobody", what, addr, size, val & bits_mask(8 * size));
+    }
+}
+
 uint64_t aspace_read(struct aspace *as, uint64_t addr, unsigned size)
 {
     uint64_t val = 0;
@@ -342,6 +354,7 @@ uint64_t aspace_read(struct aspace *as, uint64_t addr, unsigned size)
         if (f) {
             v = read_in(f->region, addr + done, n);
         }
+        log_access(as, f, "read", addr + done, n, v);
         val |= (v & bits_mask(8 * n)) << (8 * done);
         done += n;
     }
@@ -354,6 +367,7 @@ void aspace_write(struct aspace *as, uint64_t addr, unsigned size, uint64_t val)
         uint64_t end;
         const struct flat_range *f = find_range(as, addr + done, &end);
         unsigned n = (unsigned)run_length(addr + done, end, size - done);
+        log_access(as, f, "write", addr + done, n, val >> (8 * done));
         if (f) {
             write_in(f->region, addr + done, n, val >> (8 * done));
         }

@@ -20,6 +20,7 @@
 #include "mmu/ram.h"
 
 struct dev;
+struct log;
 struct region; /* private to aspace.c; owned by the address space */
 
 struct io_ops {
@@ -37,6 +38,7 @@ struct aspace {
     uint32_t gen;
     void (*changed)(void *ctx);
     void *changed_ctx;
+    struct log *log; /* for `-d io`; may be NULL */
 };
 
 void aspace_init(struct aspace *as, uint64_t size);

@@ -22,7 +22,7 @@
 // clang-format off
 static const struct board_part parts[] = {
     /* FERR#: an x87 exception without CR0.NE is IRQ 13. */
-    {"cpu%", "cpu", "model=$cpu,index=%,seed=$seed", "ferr>pic1.ir5 ferr>ioapic.pin13", PART_CPU},
+    {"cpu%", "cpu", "index=%,seed=$seed", "ferr>pic1.ir5 ferr>ioapic.pin13", PART_CPU},
 
     /* Interrupts. Without local APICs the 8259 drives the CPU itself. */
     {"apicbus", "apicbus", "", "", PART_APIC},

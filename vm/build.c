@@ -47,10 +47,6 @@ static bool option_value(const struct doppel_vm *vm, const char *name, unsigned 
                          size_t size)
 {
     const struct doppel_options *o = &vm->opt;
-    if (strcmp(name, "cpu") == 0) {
-        snprintf(out, size, "%s", o->cpu ? o->cpu : "");
-        return true;
-    }
     uint64_t v;
     if (strcmp(name, "bsp") == 0) {
         v = n == 0;
@@ -133,6 +129,17 @@ static bool attach_cpu(struct doppel_vm *vm, struct cpu *cpu, struct err *e)
     return block_cache_add_cpu(vm->blocks, cpu) || err_set(e, "no host memory for a vCPU");
 }
 
+/* -cpu: a model and its features, longer than a property may be. */
+static bool set_model(const struct doppel_vm *vm, struct cpu *cpu, struct err *e)
+{
+    const char *text = vm->opt.cpu ? vm->opt.cpu : "";
+    if (strlen(text) >= sizeof cpu->model_name) {
+        return err_set(e, "-cpu: want at most %zu characters", sizeof cpu->model_name - 1);
+    }
+    memcpy(cpu->model_name, text, strlen(text) + 1);
+    return true;
+}
+
 static bool make_part(struct doppel_vm *vm, const struct board_part *p, unsigned n, struct err *e)
 {
     char name[32], props[256];
@@ -144,7 +151,13 @@ static bool make_part(struct doppel_vm *vm, const struct board_part *p, unsigned
     number(name, sizeof name, p->name, n);
     number(props, sizeof props, p->props, n);
     struct dev *d = dev_new(&vm->env, cls, name, e);
-    if (!d || !set_props(vm, d, props, &n, e) || !dev_init(d, e)) {
+    if (!d || !set_props(vm, d, props, &n, e)) {
+        return false;
+    }
+    if (cls == &cpu_class && !set_model(vm, (struct cpu *)d, e)) {
+        return false;
+    }
+    if (!dev_init(d, e)) {
         return false;
     }
     return cls != &cpu_class || attach_cpu(vm, (struct cpu *)d, e);

@@ -161,6 +161,13 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
                    suggest_nearest(o->machine ? o->machine : "", machine_name, NULL));
 }
 
+static void log_input(void *ctx, const struct gate_event *ev)
+{
+    struct doppel_vm *vm = ctx;
+    log_line(&vm->log, LOG_gate, "%" PRIu64 ": %s, %" PRIu32 " bytes, first %#x", ev->when,
+             ev->source, ev->len, ev->len ? ev->payload[0] : 0);
+}
+
 static bool open_log(struct doppel_vm *vm, struct err *e)
 {
     vm->log = (struct log){.burst = 1000};
@@ -176,6 +183,11 @@ static bool open_log(struct doppel_vm *vm, struct err *e)
             return err_set(e, "-D %s: cannot be written", vm->opt.log_file);
         }
         setvbuf(vm->log_file, NULL, _IOLBF, 0);
+    }
+    vm->mem.log = vm->io.log = &vm->log;
+    if (log_on(&vm->log, LOG_gate)) {
+        vm->gate.sink = log_input;
+        vm->gate.sink_ctx = vm;
     }
     return true;
 }
