@@ -92,16 +92,19 @@ static bool obey(struct doppel_vm *vm, enum doppel_stop *why)
 
 /* --- Turns --- */
 
-/* The vCPU that runs next; NULL: all are idle. */
+/* The vCPU that runs next; NULL: all are idle, and the turn stays where it is, however often this
+ * is asked. */
 static struct cpu *take_turn(struct doppel_vm *vm)
 {
+    uint32_t turn = vm->s.turn, quantum = vm->s.quantum;
     for (unsigned i = 0; i <= vm->ncpus; i++) {
-        struct cpu *cpu = vm->cpu[vm->s.turn];
-        if (vm->s.quantum && cpu_wants_run(cpu)) {
-            return cpu;
+        if (quantum && cpu_wants_run(vm->cpu[turn])) {
+            vm->s.turn = turn;
+            vm->s.quantum = quantum;
+            return vm->cpu[turn];
         }
-        vm->s.turn = (vm->s.turn + 1) % vm->ncpus;
-        vm->s.quantum = VM_QUANTUM;
+        turn = (turn + 1) % vm->ncpus;
+        quantum = VM_QUANTUM;
     }
     return NULL;
 }

@@ -1,0 +1,445 @@
+/*
+ * A machine through the public API: how runs end, resets, saving and loading, inputs, two machines
+ * in turn. The guests are the built-in demo and a few bytes of multiboot code.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "doppel.h"
+#include "tests/t.h"
+#include "util/bits.h"
+
+#define LIMIT UINT64_C(300000)
+
+static struct doppel_options options(void)
+{
+    struct doppel_options o;
+    doppel_options_init(&o, DOPPEL_ABI);
+    o.rtc_epoch = 1700000000;
+    o.seed = 7;
+    o.ram_bytes = 4u << 20;
+    return o;
+}
+
+static struct doppel_vm *create(const struct doppel_options *o)
+{
+    struct doppel_error e;
+    struct doppel_vm *vm = doppel_create(o, &e);
+    if (!vm) {
+        FAIL("%s", e.msg);
+    }
+    return vm;
+}
+
+/* --- Tiny kernels --- */
+
+/* Writes a flat multiboot image whose entry is `code`; the path, to be unlinked and freed. */
+static char *make_kernel(const void *code, size_t len)
+{
+    enum { FLAGS = 0x10003, LOAD = 0x100000 };
+    uint8_t image[1024] = {0};
+    const uint32_t head[] = {
+        0x1badb002,          FLAGS,    0u - 0x1badb002 - FLAGS, LOAD, LOAD, LOAD + sizeof image,
+        LOAD + sizeof image, LOAD + 64};
+    for (unsigned i = 0; i < ARRAY_LEN(head); i++) {
+        le32_put(image + 4 * i, head[i]);
+    }
+    memcpy(image + 64, code, len);
+    char *path = strdup("/tmp/doppel-vm-XXXXXX");
+    int fd = mkstemp(path);
+    EXPECT(fd >= 0 && write(fd, image, sizeof image) == (ssize_t)sizeof image);
+    close(fd);
+    return path;
+}
+
+/* How a machine ends that runs this code, and its digest. */
+static enum doppel_stop run_code(const void *code, size_t len, bool no_reboot, uint64_t *icount)
+{
+    struct doppel_options o = options();
+    char *path = make_kernel(code, len);
+    o.kernel = path;
+    o.no_reboot = no_reboot;
+    o.device[o.ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
+    struct doppel_vm *vm = create(&o);
+    enum doppel_stop why = DOPPEL_FAILED;
+    if (vm) {
+        why = doppel_run(vm, LIMIT);
+        *icount = doppel_icount(vm);
+        doppel_destroy(vm);
+    }
+    unlink(path);
+    free(path);
+    return why;
+}
+
+TEST(power_off_by_acpi)
+{
+    /* mov dx, 604h; mov ax, 2000h; out dx, ax; jmp $ */
+    static const uint8_t code[] = {0x66, 0xba, 0x04, 0x06, 0x66, 0xb8,
+                                   0x00, 0x20, 0x66, 0xef, 0xeb, 0xfe};
+    uint64_t n;
+    EXPECT_EQ(run_code(code, sizeof code, false, &n), DOPPEL_POWEROFF);
+    EXPECT(n < LIMIT);
+}
+
+TEST(reset_by_port_cf9)
+{
+    /* mov dx, 0cf9h; mov al, 6; out dx, al; jmp $ */
+    static const uint8_t code[] = {0x66, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xeb, 0xfe};
+    uint64_t n;
+    EXPECT_EQ(run_code(code, sizeof code, true, &n), DOPPEL_RESET);
+    /* Allowed to, it starts over again and again. */
+    EXPECT_EQ(run_code(code, sizeof code, false, &n), DOPPEL_LIMIT);
+    EXPECT_EQ(n, LIMIT);
+}
+
+TEST(reset_by_triple_fault)
+{
+    static const uint8_t code[] = {0x0f, 0x0b}; /* ud2 without an IDT */
+    uint64_t n;
+    EXPECT_EQ(run_code(code, sizeof code, true, &n), DOPPEL_RESET);
+    EXPECT_EQ(run_code(code, sizeof code, false, &n), DOPPEL_LIMIT);
+}
+
+TEST(halted_for_good)
+{
+    static const uint8_t code[] = {0xfa, 0xf4, 0xeb, 0xfd}; /* cli; hlt; jmp */
+    uint64_t n;
+    EXPECT_EQ(run_code(code, sizeof code, false, &n), DOPPEL_DEAD);
+}
+
+TEST(exit_device_at_once)
+{
+    /* mov al, 3; out 0f4h, al; then something that must not run: mov al, 4; out 0f4h, al */
+    static const uint8_t code[] = {0xb0, 0x03, 0xe6, 0xf4, 0xb0, 0x04, 0xe6, 0xf4, 0xeb, 0xfe};
+    struct doppel_options o = options();
+    char *path = make_kernel(code, sizeof code);
+    o.kernel = path;
+    o.device[o.ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
+    struct doppel_vm *vm = create(&o);
+    if (vm) {
+        EXPECT_EQ(doppel_run(vm, LIMIT), DOPPEL_EXIT);
+        EXPECT_EQ(doppel_exit_code(vm), 7);
+        doppel_destroy(vm);
+    }
+    unlink(path);
+    free(path);
+}
+
+TEST(kernel_changed_before_a_reset)
+{
+    static const uint8_t code[] = {0x0f, 0x0b};
+    struct doppel_options o = options();
+    char *path = make_kernel(code, sizeof code);
+    o.kernel = path;
+    struct doppel_vm *vm = create(&o);
+    if (vm) {
+        EXPECT_EQ(truncate(path, 1000), 0);
+        EXPECT_EQ(doppel_run(vm, LIMIT), DOPPEL_FAILED);
+        EXPECT(strstr(doppel_failure(vm), "changed since") != NULL);
+        doppel_destroy(vm);
+    }
+    unlink(path);
+    free(path);
+}
+
+/* --- Runs --- */
+
+TEST(wrong_abi_is_refused)
+{
+    struct doppel_options o;
+    EXPECT(!doppel_options_init(&o, DOPPEL_ABI + 1));
+    EXPECT(doppel_options_init(&o, DOPPEL_ABI));
+    o.abi++;
+    struct doppel_error e;
+    EXPECT(doppel_create(&o, &e) == NULL);
+    EXPECT(strstr(e.msg, "ABI") != NULL);
+}
+
+/* The demo's end: instructions, time, digest. */
+struct result {
+    uint64_t icount, vtime, digest;
+};
+
+static struct result finish(struct doppel_vm *vm)
+{
+    EXPECT_EQ(doppel_run(vm, DOPPEL_NO_LIMIT), DOPPEL_DEAD);
+    return (struct result){doppel_icount(vm), doppel_vtime(vm), doppel_digest(vm)};
+}
+
+static void expect_same(struct result a, struct result b)
+{
+    EXPECT_EQ(a.icount, b.icount);
+    EXPECT_EQ(a.vtime, b.vtime);
+    EXPECT_EQ(a.digest, b.digest);
+}
+
+static struct result demo(unsigned cpus)
+{
+    struct doppel_options o = options();
+    o.cpus = cpus;
+    struct doppel_vm *vm = create(&o);
+    struct result r = {0};
+    if (vm) {
+        r = finish(vm);
+        doppel_destroy(vm);
+    }
+    return r;
+}
+
+TEST(digest_depends_on_what_happened)
+{
+    struct doppel_options o = options();
+    struct doppel_vm *vm = create(&o);
+    struct result a = demo(1), b = demo(1);
+    expect_same(a, b);
+    EXPECT(demo(2).digest != a.digest);
+    if (vm) {
+        EXPECT_EQ(doppel_run(vm, a.icount - 1), DOPPEL_LIMIT);
+        EXPECT(doppel_digest(vm) != a.digest);
+        doppel_destroy(vm);
+    }
+}
+
+TEST(slices_change_nothing)
+{
+    for (unsigned cpus = 1; cpus <= 3; cpus += 2) {
+        struct result want = demo(cpus);
+        struct doppel_options o = options();
+        o.cpus = cpus;
+        struct doppel_vm *vm = create(&o);
+        struct t_rng rng = {cpus};
+        if (vm) {
+            uint64_t at = 0;
+            while (doppel_run(vm, at) == DOPPEL_LIMIT) {
+                EXPECT_EQ(doppel_icount(vm), at);
+                at += t_rand_below(&rng, 3) ? t_rand_below(&rng, 7) + 1 : t_rand_below(&rng, 5000);
+            }
+            expect_same(finish(vm), want);
+            doppel_destroy(vm);
+        }
+    }
+}
+
+TEST(two_machines_in_turn)
+{
+    struct result want = demo(1);
+    struct doppel_options o = options();
+    struct doppel_vm *a = create(&o), *b = create(&o);
+    if (a && b) {
+        for (uint64_t at = 0; at < want.icount; at += 3001) {
+            doppel_run(a, at);
+            doppel_run(b, at / 2);
+        }
+        expect_same(finish(a), want);
+        expect_same(finish(b), want);
+    }
+    doppel_destroy(a);
+    doppel_destroy(b);
+}
+
+TEST(saved_at_many_points)
+{
+    struct result want = demo(1);
+    struct doppel_options o = options();
+    struct t_rng rng = {t_seed()};
+    for (uint64_t i = 0; i < t_amount(20, 100, 2000); i++) {
+        struct doppel_vm *a = create(&o), *b = create(&o);
+        uint8_t *data = NULL, *again = NULL;
+        size_t len, len2;
+        struct doppel_error e = {""};
+        if (a && b) {
+            doppel_run(a, t_rand_below(&rng, want.icount));
+            doppel_save(a, &data, &len);
+            t_context("saved at %llu", (unsigned long long)doppel_icount(a));
+            if (EXPECT(doppel_load(b, data, len, &e))) {
+                EXPECT_EQ(doppel_digest(a), doppel_digest(b));
+                doppel_save(b, &again, &len2);
+                EXPECT(len == len2 && memcmp(data, again, len) == 0);
+                expect_same(finish(b), want);
+            }
+            expect_same(finish(a), want);
+        }
+        free(data);
+        free(again);
+        doppel_destroy(a);
+        doppel_destroy(b);
+    }
+}
+
+/* Any change of any byte is refused with a message. */
+TEST(damaged_states_are_refused)
+{
+    struct doppel_options o = options();
+    struct doppel_vm *a = create(&o);
+    if (!a) {
+        return;
+    }
+    uint8_t *data;
+    size_t len;
+    doppel_run(a, 50000);
+    doppel_save(a, &data, &len);
+    struct t_rng rng = {t_seed()};
+    struct doppel_vm *b = create(&o);
+    for (uint64_t i = 0; b && i < t_amount(200, 2000, 20000); i++) {
+        struct doppel_error e = {""};
+        size_t at = t_rand_below(&rng, len), n = len;
+        uint8_t was = data[at];
+        if (i % 4) {
+            data[at] ^= (uint8_t)(1u << t_rand_below(&rng, 8));
+        } else {
+            n = at;
+        }
+        EXPECT(!doppel_load(b, data, n, &e));
+        EXPECT(e.msg[0] != 0);
+        data[at] = was;
+    }
+    free(data);
+    doppel_destroy(a);
+    doppel_destroy(b);
+}
+
+TEST(state_of_another_shape_is_refused)
+{
+    struct doppel_options o = options();
+    struct doppel_vm *a = create(&o);
+    o.cpus = 2;
+    struct doppel_vm *b = create(&o);
+    struct doppel_error e = {""};
+    uint8_t *data;
+    size_t len;
+    if (a && b) {
+        doppel_save(a, &data, &len);
+        EXPECT(!doppel_load(b, data, len, &e));
+        EXPECT(strstr(e.msg, "same options") != NULL);
+        free(data);
+    }
+    doppel_destroy(a);
+    doppel_destroy(b);
+}
+
+/* --- Inputs and outputs --- */
+
+struct heard {
+    char text[32768];
+    size_t len;
+};
+
+static void hear(void *ctx, const uint8_t *data, size_t len)
+{
+    struct heard *h = ctx;
+    if (h->len + len < sizeof h->text) {
+        memcpy(h->text + h->len, data, len);
+        h->len += len;
+    }
+}
+
+static void hear_text(void *ctx, const char *text, size_t len)
+{
+    hear(ctx, (const uint8_t *)text, len);
+}
+
+TEST(serial_echo)
+{
+    /* Echoes three characters of COM1, each plus one, then powers off:
+     * mov ecx, 3; wait: mov dx, 3fdh; in al, dx; test al, 1; jz wait; mov dx, 3f8h; in al, dx;
+     * inc al; out dx, al; loop wait; sent: mov dx, 3fdh; in al, dx; test al, 40h; jz sent; off */
+    static const uint8_t code[] = {
+        0xb9, 0x03, 0x00, 0x00, 0x00, 0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf7, 0x66,
+        0xba, 0xf8, 0x03, 0xec, 0xfe, 0xc0, 0xee, 0xe2, 0xed, 0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8,
+        0x40, 0x74, 0xf7, 0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef, 0xeb, 0xfe};
+    struct doppel_options o = options();
+    char *path = make_kernel(code, sizeof code);
+    struct heard h = {.len = 0};
+    o.kernel = path;
+    struct doppel_vm *vm = create(&o);
+    if (vm) {
+        EXPECT(doppel_serial_listen(vm, 0, hear, &h));
+        EXPECT(!doppel_serial_listen(vm, 4, hear, &h));
+        EXPECT_EQ(doppel_run(vm, 100000), DOPPEL_LIMIT);
+        EXPECT(doppel_post_input(vm, "com1.rx", "HAL", 3));
+        EXPECT(!doppel_post_input(vm, "com9.rx", "HAL", 3));
+        EXPECT_EQ(doppel_run(vm, LIMIT), DOPPEL_POWEROFF);
+        EXPECT_STR(h.text, "IBM");
+        doppel_destroy(vm);
+    }
+    unlink(path);
+    free(path);
+}
+
+TEST(commands)
+{
+    static const struct {
+        const char *line, *text;
+    } cases[] = {
+        {"info cpus", "CPU#0: running"},
+        {"info registers", "RIP=000000000000fff0"},
+        {"info mtree", "com1"},
+        {"info devices", "i8259"},
+        {"info pci", "8086:1237"},
+        {"info pic", "imr"},
+        {"info pit", "8254"},
+        {"info mem", "RAM: 4 MiB"},
+        {"info tlb", "CPU#0"},
+        {"info nonsense", "nearest"},
+        {"x/2xb 0xffff0", "0xea"},
+        {"xp /1xg 0xfee00000", "--"},
+        {"x/5q 0", "want /COUNT"},
+        {"digest", "icount 0 "},
+        {"help", "system_powerdown"},
+        {"sytem_reset", "nearest is \"system_reset\""},
+    };
+    struct doppel_options o = options();
+    struct doppel_vm *vm = create(&o);
+    for (unsigned i = 0; vm && i < ARRAY_LEN(cases); i++) {
+        struct heard h = {.len = 0};
+        doppel_command(vm, cases[i].line, hear_text, &h);
+        t_context("%s: %s", cases[i].line, h.text);
+        EXPECT(strstr(h.text, cases[i].text) != NULL);
+    }
+    doppel_destroy(vm);
+}
+
+TEST(operator_ends_and_resets)
+{
+    struct doppel_options o = options();
+    struct heard h = {.len = 0};
+    struct doppel_vm *vm = create(&o);
+    if (!vm) {
+        return;
+    }
+    o.no_reboot = true;
+    EXPECT_EQ(doppel_run(vm, 20000), DOPPEL_LIMIT);
+    doppel_command(vm, "system_reset", hear_text, &h);
+    struct result want = demo(1), got = finish(vm);
+    EXPECT_EQ(got.icount, want.icount + 20000); /* from the start again */
+    doppel_destroy(vm);
+
+    vm = create(&o);
+    if (vm) {
+        doppel_command(vm, "quit", hear_text, &h);
+        EXPECT_EQ(doppel_run(vm, LIMIT), DOPPEL_QUIT);
+        doppel_interrupt(vm);
+        EXPECT_EQ(doppel_run(vm, LIMIT), DOPPEL_INTERRUPT);
+        doppel_command(vm, "system_reset", hear_text, &h);
+        EXPECT_EQ(doppel_run(vm, LIMIT), DOPPEL_RESET);
+        doppel_destroy(vm);
+    }
+}
+
+TEST(power_button_reaches_the_guest)
+{
+    struct doppel_options o = options();
+    struct heard h = {.len = 0};
+    struct doppel_vm *vm = create(&o);
+    if (vm) {
+        doppel_run(vm, 1000);
+        doppel_command(vm, "system_powerdown", hear_text, &h);
+        doppel_run(vm, 2000);
+        doppel_command(vm, "info pm", hear_text, &h);
+        EXPECT(strstr(h.text, "pm1_sts                  0x100") != NULL);
+        doppel_destroy(vm);
+    }
+}
