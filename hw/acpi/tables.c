@@ -165,7 +165,7 @@ static void fadt(struct tables *t, uint64_t facs_addr, uint64_t dsdt_addr)
     gas(a, GAS_IO, 8, d->pci ? 0xcf9 : 0);
     aml_byte(a, d->pci ? 6 : 0); /* RESET_VALUE */
     aml_num(a, 3, 0);
-    aml_num(a, 8, facs_addr);
+    aml_num(a, 8, 0); /* X_FIRMWARE_CTRL: the 32-bit one serves, and one of them must be 0 */
     aml_num(a, 8, dsdt_addr);
     gas(a, GAS_IO, 32, pm);
     gas(a, GAS_IO, 0, 0);

@@ -6,7 +6,8 @@
 //     read and their digests must stay equal, so nothing that matters is outside the state;
 //   - a damaged stream is loaded into a third: refused without a trace, or accepted, and then
 //   worked
-//     too: a snapshot is hostile input.
+//     too: a snapshot is hostile input;
+//   - so is a well-formed one with absurd values in every field.
 // Sanitizers and the runner's time limit find the rest. T_SEED and T_LEVEL as in tests/t.h; a
 // failure prints the class and the seed of its round; "fuzz_dev NAME" does not apply, one test has
 // all.
@@ -361,6 +362,50 @@ static void check_damaged(const struct machine *m, uint64_t seed, struct t_rng *
     rig_fini(&victim.r);
 }
 
+// Any value that the stream can carry, in every field of a table.
+static void scramble(const struct st_desc *d, void *state, struct t_rng *rng)
+{
+    for (unsigned k = 0; k < d->nfields; k++) {
+        const struct st_field *f = &d->fields[k];
+        for (uint32_t i = 0; i < f->count; i++) {
+            char *p = (char *)state + f->off + (size_t)i * f->size;
+            if (f->kind == ST_SUB) {
+                scramble(f->sub, p, rng);
+            } else if (t_rand_below(rng, 4)) {
+                continue;
+            } else if (f->kind == ST_BOOL) {
+                *(bool *)(void *)p = t_rand(rng) & 1;
+            } else {
+                uint64_t v = value(rng);
+                memcpy(p, &v, f->size);
+            }
+        }
+    }
+}
+
+// A well-formed stream whose values no machine would have written.
+static void check_absurd(const struct machine *m, uint64_t seed, struct t_rng *rng)
+{
+    struct machine author, victim;
+    struct st_buf b = {0};
+    struct err e = {""};
+    EXPECT(build(&author, m->dut->cls, seed) && build(&victim, m->dut->cls, seed));
+    for (unsigned i = 0; i < author.r.env.ndevs; i++) {
+        struct dev *d = author.r.env.devs[i];
+        if (d->cls->state) {
+            scramble(d->cls->state, dev_state(d), rng);
+        }
+    }
+    dev_save_all(&author.r.env, &b);
+    if (!EXPECT(load(&victim, m, &b, &e))) {
+        FAIL("%s", e.msg);
+    }
+    work(&victim, t_rand(rng), 200);
+    st_buf_free(&b);
+    rig_fini(&author.r);
+    rig_fini(&victim.r);
+}
+
 static void round_of(const struct dev_class *cls, uint64_t seed)
 {
     struct machine m;
@@ -373,6 +418,7 @@ static void round_of(const struct dev_class *cls, uint64_t seed)
             for (unsigned k = 0; k < 3; k++) {
                 check_damaged(&m, seed, &rng);
             }
+            check_absurd(&m, seed, &rng);
         }
     }
     rig_fini(&m.r);
