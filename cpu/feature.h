@@ -48,7 +48,7 @@ enum { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
     X(clwb,       7, 0, EBX, 24)  X(sha,      7, 0, EBX, 29)  X(umip,     7, 0, ECX, 2)  \
     X(rdpid,      7, 0, ECX, 22)  X(fsrm,     7, 0, EDX, 4)   X(md_clear, 7, 0, EDX, 10) \
     X(spec_ctrl,  7, 0, EDX, 26)  X(arch_capabilities, 7, 0, EDX, 29) \
-    X(ssbd,       7, 0, EDX, 31)                            \
+    X(ssbd,       7, 0, EDX, 31)  X(bhi_ctrl, 7, 2, EDX, 4) \
     X(xsaveopt,   0xd, 1, EAX, 0) X(xsavec,   0xd, 1, EAX, 1) X(xgetbv1,  0xd, 1, EAX, 2) \
     X(xsaves,     0xd, 1, EAX, 3)                           \
     X(lahf_lm,    0x80000001, 0, ECX, 0)  X(abm,      0x80000001, 0, ECX, 5)  \

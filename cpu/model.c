@@ -25,8 +25,8 @@ const struct cpu_model cpu_models[] = {
      0x80000008, 46, 48, BRAND, "nehalem",
      "x2apic pcid pclmulqdq aes fma movbe tsc_deadline xsave avx f16c rdrand hypervisor fsgsbase "
      "tsc_adjust bmi1 avx2 smep bmi2 erms invpcid rdseed fdp_excptn_only zero_fcs_fds adx smap "
-     "clflushopt clwb sha umip rdpid fsrm md_clear spec_ctrl ssbd arch_capabilities xsaveopt "
-     "xsavec xgetbv1 xsaves abm prefetchw pdpe1gb invtsc"},
+     "clflushopt clwb sha umip rdpid fsrm md_clear spec_ctrl ssbd arch_capabilities bhi_ctrl "
+     "xsaveopt xsavec xgetbv1 xsaves abm prefetchw pdpe1gb invtsc"},
     {"nehalem", "Core i7 of 2008: SSE4.2", 0x000106a5, 0xb, 0x80000008, 40, 48,
      "Intel(R) Core(TM) i7 CPU 920 (doppel)", "core2", "sse4_1 sse4_2 popcnt rdtscp"},
     {"core2", "Core 2 Duo: 64-bit, SSSE3", 0x000006fb, 0xa, 0x80000008, 36, 48,
@@ -290,8 +290,9 @@ static void leaf_basic(const struct cpu *cpu, uint32_t leaf, uint32_t sub, uint3
         out[CPUID_EAX] = 4; /* ARAT: the APIC timer never stops */
         break;
     case 7:
+        feature_bits(cpu, 7, sub, out);
         if (sub == 0) {
-            feature_bits(cpu, 7, 0, out);
+            out[CPUID_EAX] = cpu_has(cpu, FEAT_bhi_ctrl) ? 2 : 0; /* the last subleaf */
         }
         break;
     case 0xb:

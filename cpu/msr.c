@@ -64,7 +64,7 @@ static const struct msr_row msr_rows[] = {
     {0x00000017, 1, 1, FEAT_i686,           NO_OFF,             W_NEVER,     0, 0}, /* (bus) */
     {0x0000002a, 1, 1, FEAT_i686,           NO_OFF,             W_IGNORED,   0, 0}, /* EBL_CR_PWR */
     {0x0000003a, 1, 1, FEAT_i686,           AT(feature_control), W_NEVER,    0, 0},
-    {0x00000048, 1, 1, FEAT_spec_ctrl,      AT(spec_ctrl),      W_MASK,      7, 0},
+    {0x00000048, 1, 1, FEAT_spec_ctrl,      AT(spec_ctrl),      W_MASK,      0x407, 0},
     {0x0000008b, 1, 1, FEAT_i686,           AT(bios_sign_id),   W_IGNORED,   0, 0},
     {0x000000ce, 1, 1, FEAT_i686,           AT(platform_info),  W_NEVER,     0, 0},
     {0x000000fe, 1, 1, FEAT_mtrr,           NO_OFF,             W_NEVER,     0, 0x500 | MTRR_VARS},
