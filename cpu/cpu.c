@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "cpu/block.h"
+#include "cpu/event.h"
 #include "cpu/flags.h"
 #include "cpu/mem.h"
 #include "cpu/model.h"
@@ -136,20 +137,7 @@ void cpu_sync(struct cpu *cpu)
 
 bool cpu_wants_run(const struct cpu *cpu)
 {
-    const struct cpu_state *s = &cpu->s;
-    bool intr = dev_pin_in(&cpu->dev, PIN_INTR) && (s->rflags & FL_IF);
-    switch ((enum cpu_activity)s->activity) {
-    case CPU_RUNNING:
-        return true;
-    case CPU_HALTED:
-    case CPU_MWAIT:
-        return intr || s->nmi_pending || s->smi_pending || s->init_pending;
-    case CPU_WAIT_SIPI:
-        return s->sipi_pending || s->smi_pending;
-    case CPU_SHUTDOWN:
-        return s->nmi_pending || s->smi_pending || s->init_pending;
-    }
-    return false;
+    return cpu->s.activity == CPU_RUNNING || event_wakes(cpu);
 }
 
 void cpu_smm_pin(struct cpu *cpu, bool on)

@@ -473,8 +473,9 @@ SEM_END(mwait)
     if ((uint32_t)cpu->s.gpr[REG_RCX] & ~1u) {
         cpu_gp0(cpu);
     }
-    if (!event_mwait_wakes(cpu)) {
+    if (!event_monitor_hit(cpu)) {
         cpu->s.activity = CPU_MWAIT;
+        cpu->s.mwait_break = cpu->s.gpr[REG_RCX] & 1; /* interrupts wake it even with IF clear */
         cpu_update_attn(cpu);
     }
 }

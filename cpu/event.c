@@ -374,9 +374,7 @@ static void shut_down(struct cpu *cpu)
     log_line(cpu->dev.env->log, LOG_cpu_reset,
              "cpu%u: triple fault at %04x:%#llx, vector %#x error %#x", cpu->index,
              cpu->s.seg[SEG_CS].sel, (unsigned long long)cpu->s.rip, cpu->exc.vector, cpu->exc.err);
-    cpu_update_attn(cpu);
-    /* The shutdown cycle: boards answer it with a reset. */
-    dev_request(&cpu->dev, DEV_REQ_RESET, 0);
+    cpu_update_attn(cpu); /* the machine sees the shutdown cycle and resets (vm/run.c) */
 }
 
 void event_fault(struct cpu *cpu)
@@ -440,7 +438,7 @@ static uint64_t code_breakpoints(const struct cpu *cpu)
     return hit;
 }
 
-bool event_mwait_wakes(const struct cpu *cpu)
+bool event_monitor_hit(const struct cpu *cpu)
 {
     if (cpu->s.monitor_addr == ~UINT64_C(0)) {
         return true;
@@ -451,6 +449,34 @@ bool event_mwait_wakes(const struct cpu *cpu)
         }
     }
     return false;
+}
+
+bool event_wakes(const struct cpu *cpu)
+{
+    const struct cpu_state *s = &cpu->s;
+    bool intr = dev_pin_in(&cpu->dev, PIN_INTR);
+    bool hard = (s->init_pending || s->smi_pending) && !s->smm;
+    if (s->activity == CPU_WAIT_SIPI) {
+        return s->sipi_pending || s->init_pending;
+    }
+    hard |= s->nmi_pending && !s->nmi_blocked;
+    if (s->activity == CPU_SHUTDOWN) {
+        return hard;
+    }
+    hard |= intr && (s->rflags & FL_IF);
+    if (s->activity == CPU_MWAIT) {
+        hard |= (intr && s->mwait_break) || event_monitor_hit(cpu);
+    }
+    return hard || s->db_pending;
+}
+
+/* Out of HLT, MWAIT or shutdown. MWAIT's end disarms the monitor. */
+static void wake(struct cpu *cpu)
+{
+    if (cpu->s.activity == CPU_MWAIT) {
+        cpu->s.monitor_addr = ~UINT64_C(0);
+    }
+    cpu->s.activity = CPU_RUNNING;
 }
 
 /* SIPI, INIT, SMI: the hardware's own interventions. True: one was taken. */
@@ -488,14 +514,14 @@ static bool poll_interrupts(struct cpu *cpu)
     if (s->nmi_pending && !s->nmi_blocked && !s->shadow_ss) {
         s->nmi_pending = false;
         s->nmi_blocked = true;
-        s->activity = CPU_RUNNING;
+        wake(cpu);
         deliver_between(cpu, EV_NMI, EXC_NMI);
         return true;
     }
     if (dev_pin_in(&cpu->dev, PIN_INTR) && (s->rflags & FL_IF) && !s->shadow &&
         s->activity != CPU_SHUTDOWN) {
         uint8_t vector = cpu->intc ? cpu->intc->ack(cpu->intc_ctx) : 0xff;
-        s->activity = CPU_RUNNING;
+        wake(cpu);
         deliver_between(cpu, EV_INTERRUPT, vector);
         return true;
     }
@@ -513,15 +539,15 @@ unsigned event_poll(struct cpu *cpu)
         return 0;
     }
     if (s->db_pending && !s->shadow_ss && s->activity != CPU_SHUTDOWN) {
-        s->activity = CPU_RUNNING;
+        wake(cpu);
         take_db(cpu, s->db_pending);
         return 1;
     }
     if (poll_interrupts(cpu)) {
         return 1;
     }
-    if (s->activity == CPU_MWAIT && event_mwait_wakes(cpu)) {
-        s->activity = CPU_RUNNING;
+    if (s->activity == CPU_MWAIT && event_wakes(cpu)) {
+        wake(cpu);
     }
     if ((s->dr[7] & 0xff) && !(s->rflags & FL_RF) && !s->shadow_ss && s->activity == CPU_RUNNING) {
         uint64_t hit = code_breakpoints(cpu);

@@ -8,7 +8,9 @@
 
 /* Raise #DB as a fault with these bits in DR6 (general detect). */
 noreturn void event_raise_db(struct cpu *cpu, uint64_t dr6);
-/* For a vCPU in CPU_MWAIT: has the monitored line changed since MONITOR? */
-bool event_mwait_wakes(const struct cpu *cpu);
+/* Does anything wait that ends the vCPU's halt, shutdown or wait? For one that is not running. */
+bool event_wakes(const struct cpu *cpu);
+/* MWAIT: has the monitored line changed since MONITOR, or is none armed? */
+bool event_monitor_hit(const struct cpu *cpu);
 
 #endif

@@ -195,7 +195,6 @@ void smm_leave(struct cpu *cpu)
     if (!plausible(cpu, &next)) {
         s->activity = CPU_SHUTDOWN;
         cpu_update_attn(cpu);
-        dev_request(&cpu->dev, DEV_REQ_RESET, 0);
         return;
     }
     for (unsigned seg = 0; seg < SEG_COUNT; seg++) {

@@ -129,6 +129,7 @@ enum cpu_activity { CPU_RUNNING, CPU_HALTED, CPU_WAIT_SIPI, CPU_SHUTDOWN, CPU_MW
     V(S, uint64_t, db_pending, 1)      /* DR6 bits of a debug trap due after this instruction */   \
     V(S, uint64_t, monitor_addr, 1)    /* physical line armed by MONITOR; all ones: none */        \
     A(S, uint64_t, monitor_data, 8, 1) /* what that line held then */                              \
+    V(S, bool, mwait_break, 1)         /* MWAIT ends at an interrupt even with IF clear */         \
     V(S, uint64_t, rng, 1)             /* RDRAND/RDSEED stream, seeded through the gate */         \
     V(S, uint64_t, icount, 1)          /* instructions retired by this vCPU */
 

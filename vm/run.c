@@ -137,8 +137,6 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
     }
     if (cpu->s.activity == CPU_SHUTDOWN) {
         /* The chipset answers the shutdown cycle by resetting (PIIX3 datasheet, 4.1). */
-        log_line(&vm->log, LOG_cpu_reset, "cpu%u: triple fault at %#" PRIx64, cpu->index,
-                 cpu->s.rip);
         vm_request(vm, VM_REQ_RESET);
     }
 }
@@ -150,7 +148,8 @@ static bool wakeable(const struct doppel_vm *vm)
 {
     for (unsigned i = 0; i < vm->ncpus; i++) {
         const struct cpu_state *s = &vm->cpu[i]->s;
-        if ((s->activity == CPU_HALTED || s->activity == CPU_MWAIT) && (s->rflags & FL_IF)) {
+        /* MWAIT also ends by a store to its line, which may be a device's. */
+        if (s->activity == CPU_MWAIT || (s->activity == CPU_HALTED && (s->rflags & FL_IF))) {
             return true;
         }
     }

@@ -25,10 +25,13 @@ if [ $# -eq 0 ]; then
 fi
 for name in "$@"; do
     image=$BUILD/tests/priv/$name.bin
+    # Options of its own: a line "; doppel: -cpu 486" in the source.
+    extra=$(sed -n 's/^; doppel: //p' "$SRC/tests/priv/$name.asm")
     # isa-debug-exit gives status 1 for the value 0.
     out=$(timeout "${T_TIMEOUT:-120}" ${TEST_WRAPPER:-} "$BUILD/doppel" run -kernel "$image" \
         -m 64 -display none -serial null -debugcon stdio -no-reboot -seed 1 \
-        -device isa-debug-exit,iobase=0xf4,iosize=4 -icount-limit $limit 2>&1 </dev/null |
+        -device isa-debug-exit,iobase=0xf4,iosize=4 -icount-limit $limit \
+        $extra 2>&1 </dev/null |
         tr -d '\r\0')
     p=$(grep -c '^PASS ' <<<"$out") f=$(grep -c '^FAIL ' <<<"$out")
     grep -v -e '^PASS ' -e '^DONE ' <<<"$out" | head -n 40 | sed "s/^FAIL /FAIL $name./"
