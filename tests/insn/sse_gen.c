@@ -169,6 +169,10 @@ static void put_prefixes(struct sse_gen *g, struct sse_code *c, const struct ins
         }
         return;
     }
+    bool sse4a = r->op == 0x2b; /* MOVNTSS and MOVNTSD of AMD */
+    for (unsigned k = 0; wild && !sse4a && k < 2; k++) {
+        sse_code_put(c, pps[2 + rnd(g, 3)]);
+    }
     if (r->pp >= PP_66) {
         sse_code_put(c, pps[r->pp]);
     }
