@@ -40,7 +40,9 @@ static void flush(struct host_chr *h)
 {
     size_t at = 0;
     while (at < h->len && h->out >= 0) {
-        ssize_t n = write(h->out, h->buf + at, h->len - at);
+        /* A socket whose peer is gone must not raise SIGPIPE in an embedder's process. */
+        ssize_t n = h->sock ? send(h->out, h->buf + at, h->len - at, MSG_NOSIGNAL)
+                            : write(h->out, h->buf + at, h->len - at);
         if (n > 0) {
             at += (size_t)n;
         } else if (n < 0 && errno == EAGAIN) {
@@ -49,7 +51,7 @@ static void flush(struct host_chr *h)
                 break;
             }
         } else if (n == 0 || errno != EINTR) {
-            if (h->listener >= 0) {
+            if (h->sock) {
                 drop_peer(h);
             }
             break;

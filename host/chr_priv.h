@@ -16,6 +16,7 @@ struct host_chr {
     struct chr_set *set;
     int in, out;  /* descriptors; -1: none (now) */
     int listener; /* a Unix server waiting for its next client; -1: none */
+    bool sock;    /* in and out are a socket */
     bool own_fds; /* to be closed */
     bool tty;     /* raw mode: `saved` is to be restored */
     bool mux;     /* shared by a device and the monitor; escape keys are looked for */

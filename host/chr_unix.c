@@ -75,7 +75,7 @@ bool chr_unix_open(struct host_chr *h, const char *spec, struct err *e)
     if (fd < 0) {
         return err_set(e, "unix:%s: %s", u.path, strerror(errno));
     }
-    h->own_fds = true;
+    h->own_fds = h->sock = true;
     if (!u.server) {
         if (connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
             err_set(e, "unix:%s: %s (to listen there: unix:%s,server,nowait)", u.path,
