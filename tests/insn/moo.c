@@ -11,12 +11,44 @@
 #include <zlib.h>
 #endif
 
+/* A stream of decompressed bytes: by zlib, or in a build without it (a cross build) by gzip. */
+#if HAVE_ZLIB
+typedef gzFile stream;
+static stream stream_open(const char *path)
+{
+    return gzopen(path, "rb");
+}
+static int stream_read(stream in, void *buf, unsigned len)
+{
+    return gzread(in, buf, len);
+}
+static void stream_close(stream in)
+{
+    gzclose(in);
+}
+#else
+typedef FILE *stream;
+static stream stream_open(const char *path)
+{
+    char command[4200];
+    snprintf(command, sizeof command, "gzip -dc '%s'", path);
+    return popen(command, "r");
+}
+static int stream_read(stream in, void *buf, unsigned len)
+{
+    return (int)fread(buf, 1, len, in);
+}
+static void stream_close(stream in)
+{
+    pclose(in);
+}
+#endif
+
 bool moo_open(struct moo_file *f, const char *path)
 {
     memset(f, 0, sizeof *f);
-#if HAVE_ZLIB
-    gzFile gz = gzopen(path, "rb");
-    if (!gz) {
+    stream in = stream_open(path);
+    if (!in) {
         return false;
     }
     uint64_t cap = 0;
@@ -29,19 +61,15 @@ bool moo_open(struct moo_file *f, const char *path)
                 abort();
             }
         }
-        n = gzread(gz, f->data + f->len, 65536);
+        n = stream_read(in, f->data + f->len, 65536);
         f->len += n > 0 ? (uint64_t)n : 0;
     }
-    gzclose(gz);
+    stream_close(in);
     if (n < 0 || f->len < 8 || memcmp(f->data, "MOO ", 4)) {
         moo_close(f);
         return false;
     }
     return true;
-#else
-    (void)path;
-    return false;
-#endif
 }
 
 void moo_close(struct moo_file *f)

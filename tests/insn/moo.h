@@ -59,7 +59,7 @@ struct moo_file {
     uint32_t count; /* tests read so far */
 };
 
-/* Read a gzip-compressed file; false: unreadable, not one of these, or no zlib in this build. */
+/* Read a gzip-compressed file; false: unreadable, or not one of these. */
 bool moo_open(struct moo_file *f, const char *path);
 /* The next test; false at the end. A malformed file ends early and sets *bad. */
 bool moo_next(struct moo_file *f, struct moo_test *t, bool *bad);

@@ -332,7 +332,12 @@ static void one_file(struct run *r, const char *path, const char *revoked)
         r->failed++;
         return;
     }
-    while (moo_next(&f, &t, &bad)) {
+    /* All of them in CI's main build; a quarter in quick runs and cross builds. */
+    uint64_t stride = t_amount(4, 1, 1);
+    for (uint64_t n = 0; moo_next(&f, &t, &bad); n++) {
+        if (n % stride != 0) {
+            continue;
+        }
         if (revoked && t.hash[0] && strstr(revoked, t.hash)) {
             r->skipped++;
         } else {
@@ -349,10 +354,6 @@ static void one_file(struct run *r, const char *path, const char *revoked)
 static void all_files(enum chip chip)
 {
     char path[512];
-    if (!HAVE_ZLIB) {
-        SKIP("no zlib in this build");
-        return;
-    }
     char *revoked = read_text(chip == CHIP_286 ? "80286/revocation_list.txt" : "README");
     char *json = read_text("8086/metadata.json");
     if (!revoked || !json) {

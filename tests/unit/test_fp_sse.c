@@ -206,7 +206,7 @@ static void generate(struct t_rng *rng, const struct sse_op *op, struct sse_case
     }
     uint64_t r = t_rand(rng);
     t->mxcsr = (uint32_t)(r & 3) << 13 | (r >> 2 & 3 ? 0 : 0x8000) | (r >> 4 & 3 ? 0 : 0x40);
-    t->mxcsr |= (r >> 6 & 3 ? FP_ALL_FLAGS : r >> 8 & FP_ALL_FLAGS) << 7;
+    t->mxcsr |= (uint32_t)(r >> 6 & 3 ? FP_ALL_FLAGS : r >> 8 & FP_ALL_FLAGS) << 7;
 }
 
 static void run_soft(const struct sse_op *op, const struct sse_case *t, uint64_t *result,
