@@ -139,27 +139,51 @@ static bool set_append(struct options *o, const char *v, struct err *e)
     return true;
 }
 
+static const char *backend_name(unsigned i, const char **help)
+{
+    static const char *const known[][2] = {
+        {"stdio", "the terminal (a serial port shares it with the monitor)"},
+        {"mon:stdio", "the terminal, shared by a serial port and the monitor"},
+        {"file:", "PATH follows: output only, into a file"},
+        {"unix:", "PATH[,server][,nowait] follows: a local socket"},
+        {"null", "there, but connected to nothing"},
+        {"none", "not connected"},
+    };
+    if (i < sizeof known / sizeof known[0]) {
+        if (help) {
+            *help = known[i][1];
+        }
+        return known[i][0];
+    }
+    return NULL;
+}
+
+/* A back end's kind is known; whether it can be opened is found out when it is. */
+static bool check_backend(const char *option, const char *v, struct err *e)
+{
+    bool path = strncmp(v, "file:", 5) == 0 || strncmp(v, "unix:", 5) == 0;
+    return check_name(option, v, path ? 5 : strlen(v), backend_name, e);
+}
+
 static bool set_serial(struct options *o, const char *v, struct err *e)
 {
     if (o->nserial == DOPPEL_MAX_SERIAL) {
         return err_set(e, "-serial %s: there are %u serial ports", v, DOPPEL_MAX_SERIAL);
     }
     o->vm.serial[o->nserial++] = v;
-    return true;
+    return check_backend("serial", v, e);
 }
 
 static bool set_debugcon(struct options *o, const char *v, struct err *e)
 {
-    (void)e;
     o->vm.debugcon = v;
-    return true;
+    return check_backend("debugcon", v, e);
 }
 
 static bool set_monitor(struct options *o, const char *v, struct err *e)
 {
-    (void)e;
     o->vm.monitor = v;
-    return true;
+    return check_backend("monitor", v, e);
 }
 
 static const char *display_name(unsigned i, const char **help)
@@ -350,10 +374,11 @@ static const struct option table[] = {
     {"initrd", "FILE", "initial RAM disk; for multiboot \"FILE ARGS,FILE ARGS\"", set_initrd, NULL},
     {"append", "TEXT", "the kernel's command line", set_append, NULL},
     {"serial", "BACKEND", "serial port: stdio, mon:stdio, file:PATH, unix:PATH,server,nowait, "
-     "null, none; repeat for the next port [mon:stdio]", set_serial, NULL},
-    {"debugcon", "BACKEND", "debug console at port 0xe9", set_debugcon, NULL},
+     "null, none; repeat for the next port [mon:stdio]", set_serial,
+     backend_name},
+    {"debugcon", "BACKEND", "debug console at port 0xe9", set_debugcon, backend_name},
     {"monitor", "BACKEND", "text monitor: stdio, unix:PATH,server,nowait, none [none]",
-     set_monitor, NULL},
+     set_monitor, backend_name},
     {"display", "KIND", "none: no window, nothing on the terminal unless asked for", set_display,
      display_name},
     {"nographic", NULL, "serial port and monitor on the terminal", set_nographic, NULL},

@@ -119,7 +119,7 @@ if [ "$(id -u)" -ne 0 ]; then
     cp text locked && chmod 0 locked
     bad kernel_unreadable 1 'Permission denied' run -kernel locked
 fi
-bad serial_unknown 1 'no character back end' run -serial tty
+bad serial_unknown 2 'nearest is stdio' run -serial stdoi
 bad serial_no_path 1 'want file:PATH' run -serial file:
 bad serial_bad_directory 1 'No such file' run -serial file:no/such/dir
 bad serial_stdio_twice 1 'in use already' run -serial stdio -serial stdio
