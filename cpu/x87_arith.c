@@ -206,7 +206,7 @@ SEM(ftst)
 
 /*
  * FCOMI DB F0, FUCOMI DB E8; with DF they pop. As SDM 2A has it: C1 is cleared, and EFLAGS stay as
- * they were if the exception is unmasked. (AMD processors keep C1 and set EFLAGS.)
+ * they were if an invalid operation is unmasked. (AMD processors keep C1 and set EFLAGS.)
  */
 SEM(fcomi)
 {
@@ -220,11 +220,13 @@ SEM(fcomi)
     } else {
         rel = f80_compare(&e, x87_get(f, 0), x87_get(f, n), (i->reg & 7) == 6);
     }
-    if (!x87_blocked(&e)) {
+    if (!x87_unmasked(&e, FP_IE)) {
         flags_set_arith(cpu, rel == FP_UNORDERED ? FL_ZF | FL_PF | FL_CF
                              : rel == FP_LESS    ? FL_CF
                              : rel == FP_EQUAL   ? FL_ZF
                                                  : 0);
+    }
+    if (!x87_blocked(&e)) {
         x87_pop(f, i->opcode == 0xdf);
     }
     x87_finish(cpu, i, &e);

@@ -288,7 +288,7 @@ static const char *difference(const struct scene *s, const struct image *h, cons
     if (h->rax != d->rax) {
         return "AX";
     }
-    if (fcomi && (d->sw & 0x80)) {
+    if (fcomi && (d->sw & ~d->cw & FP_IE)) {
         return d->rflags == s->before.rflags ? NULL : "EFLAGS";
     }
     return (h->rflags ^ d->rflags) & FL_ARITH ? "EFLAGS" : NULL;
