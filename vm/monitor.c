@@ -103,7 +103,7 @@ static const struct command {
     void (*fn)(struct doppel_vm *vm, const char *args, struct mon_out *o);
 } commands[] = {
     {"help", "", "this list", cmd_help},
-    {"info", "WHAT", "registers, cpus, mem, tlb, pic, pci, mtree, devices", mon_info},
+    {"info", "WHAT", "status, registers, cpus, mem, tlb, pic, pci, mtree, devices", mon_info},
     {"x", "/NF ADDR", "dump N items of memory at a linear address of CPU 0; F: x d, size b h w g",
      mon_x},
     {"xp", "/NF ADDR", "the same at a physical address", mon_xp},

@@ -154,17 +154,24 @@ static void info_devices(struct doppel_vm *vm, struct mon_out *o)
     }
 }
 
+static void info_status(struct doppel_vm *vm, struct mon_out *o)
+{
+    mon_printf(o, "%s: board %s, %s, %" PRIu64 " instructions, %" PRIu64 " ns\n", vm->opt.name,
+               vm->board->name,
+               vm->s.off    ? "off"
+               : vm->paused ? "paused"
+                            : "running",
+               doppel_icount(vm), doppel_vtime(vm));
+}
+
 static const struct {
     const char *name;
     void (*fn)(struct doppel_vm *vm, struct mon_out *o);
 } infos[] = {
-    {"registers", info_registers},
-    {"cpus", info_cpus},
-    {"mem", info_mem},
-    {"tlb", info_tlb},
-    {"pic", info_pic},
-    {"pci", info_pci},
-    {"mtree", info_mtree},
+    {"status", info_status},   {"registers", info_registers},
+    {"cpus", info_cpus},       {"mem", info_mem},
+    {"tlb", info_tlb},         {"pic", info_pic},
+    {"pci", info_pci},         {"mtree", info_mtree},
     {"devices", info_devices},
 };
 

@@ -72,6 +72,13 @@ check list_machines 0 pc run -machine help
 check list_devices 0 isa-debug-exit run -device help
 check list_log_items 0 guest_errors run -d help
 
+"${run[@]}" --help=markdown >out 2>&1
+tail -n +5 "$src/docs/options.md" | cmp - out >cmp.out 2>&1
+status=$?
+cat cmp.out >>out
+verdict manual_matches_the_table 0 $status '| `-kernel FILE` |'
+rm cmp.out
+
 # --- the command line is wrong: exit 2, and the nearest known word
 bad unknown_command 2 'doppel run' walk
 bad unknown_option 2 'nearest is -kernel' run -kernal x

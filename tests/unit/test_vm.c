@@ -375,6 +375,7 @@ TEST(commands)
         const char *line, *text;
     } cases[] = {
         {"info cpus", "CPU#0: running"},
+        {"info status", "doppel: board pc, running, 0 instructions"},
         {"info registers", "RIP=000000000000fff0"},
         {"info mtree", "com1"},
         {"info devices", "i8259"},
