@@ -33,7 +33,7 @@ static void drop_peer(struct host_chr *h)
         close(h->out);
     }
     h->in = h->out = -1;
-    h->nheld = h->held_at = 0;
+    h->nheld = 0;
 }
 
 static void flush(struct host_chr *h)
@@ -80,15 +80,6 @@ static void to_monitor(struct host_chr *h, const uint8_t *data, size_t len)
     }
 }
 
-static void deliver(struct host_chr *h, const uint8_t *data, size_t len)
-{
-    if (h->to_mon) {
-        to_monitor(h, data, len);
-    } else {
-        chr_input(&h->chr, data, len);
-    }
-}
-
 static void mux_help(struct host_chr *h)
 {
     static const char text[] = "\nCtrl-A x  quit\nCtrl-A c  switch between serial port and monitor"
@@ -130,24 +121,35 @@ static bool mux_filter(struct host_chr *h, uint8_t b)
     }
 }
 
-/* What the device cannot take yet stays with us, so that typed-ahead lines are not lost. */
-static void feed_held(struct host_chr *h)
+/* Bytes from the host. Escape keys and the monitor's share are dealt with now, so that they work
+ * when the guest reads nothing; the rest waits for the device. A terminal can be typed ahead by
+ * sizeof held bytes; what is typed beyond is lost, as on hardware. */
+static void take_input(struct host_chr *h, const uint8_t *data, size_t n)
 {
-    while (h->held_at < h->nheld) {
-        size_t room = h->to_mon ? sizeof h->held : chr_room(&h->chr);
-        if (room == 0 && !h->to_mon && h->chr.source >= 0) {
-            return;
+    for (size_t i = 0; i < n; i++) {
+        if (!mux_filter(h, data[i])) {
+            continue;
         }
-        uint8_t b = h->held[h->held_at++];
-        if (mux_filter(h, b)) {
-            deliver(h, &b, 1);
-            if (!h->to_mon) {
-                /* Posted, not yet in the FIFO: room is known again after the next delivery. */
-                return;
-            }
+        if (h->to_mon) {
+            to_monitor(h, &data[i], 1);
+        } else if (h->nheld < sizeof h->held) {
+            h->held[h->nheld++] = data[i];
         }
     }
-    h->nheld = h->held_at = 0;
+}
+
+/* Posts what the device has room for. Each poll is followed by a delivery before the next. */
+static void feed_held(struct host_chr *h)
+{
+    if (h->chr.source < 0) {
+        h->nheld = 0; /* nobody listens */
+    }
+    size_t room = chr_room(&h->chr), n = h->nheld < room ? h->nheld : room;
+    if (n) {
+        chr_input(&h->chr, h->held, n);
+        memmove(h->held, h->held + n, h->nheld - n);
+        h->nheld -= n;
+    }
 }
 
 static bool readable(int fd)
@@ -156,20 +158,12 @@ static bool readable(int fd)
     return fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-static void poll_one(struct host_chr *h)
+static void read_input(struct host_chr *h)
 {
-    flush(h);
-    if (h->listener >= 0 && h->in < 0) {
-        chr_unix_accept(h);
-    }
-    feed_held(h);
-    if (h->nheld || !readable(h->in)) {
-        return;
-    }
-    ssize_t n = read(h->in, h->held, sizeof h->held);
+    uint8_t data[sizeof h->held];
+    ssize_t n = read(h->in, data, sizeof data);
     if (n > 0) {
-        h->nheld = (size_t)n;
-        feed_held(h);
+        take_input(h, data, (size_t)n);
     } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
         if (h->own_fds) {
             drop_peer(h);
@@ -177,6 +171,19 @@ static void poll_one(struct host_chr *h)
             h->in = -1; /* end of standard input; output goes on */
         }
     }
+}
+
+static void poll_one(struct host_chr *h)
+{
+    flush(h);
+    if (h->listener >= 0 && h->in < 0) {
+        chr_unix_accept(h);
+    }
+    /* A pipe or a peer is read no faster than the guest takes it. */
+    if ((h->mux || !h->nheld) && readable(h->in)) {
+        read_input(h);
+    }
+    feed_held(h);
 }
 
 void chr_set_poll(struct chr_set *set)
@@ -193,7 +200,7 @@ bool chr_set_live(const struct chr_set *set)
 {
     for (unsigned i = 0; i < set->n; i++) {
         const struct host_chr *h = set->c[i];
-        if (h->in >= 0 || h->listener >= 0 || h->held_at < h->nheld) {
+        if (h->in >= 0 || h->listener >= 0 || h->nheld) {
             return true;
         }
     }
@@ -218,7 +225,7 @@ uint64_t chr_set_wait(struct chr_set *set, uint64_t ns)
     for (unsigned i = 0; i < set->n; i++) {
         struct host_chr *h = set->c[i];
         flush(h);
-        if (h->held_at < h->nheld) {
+        if (h->nheld) {
             /* Waits for the device, which changes only as the guest runs: do not oversleep. */
             ns = ns < 1000000 ? ns : 1000000;
             continue;

@@ -28,7 +28,7 @@ struct host_chr {
     uint8_t buf[CHR_BUF]; /* output not yet written */
     size_t len;
     uint8_t held[256]; /* input that the device had no room for */
-    size_t nheld, held_at;
+    size_t nheld;
 };
 
 struct chr_set {
