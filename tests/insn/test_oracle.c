@@ -50,8 +50,15 @@ struct oracle {
 static const struct policy {
     const char *name, *flags;
 } policies[] = {
-    {"or", "...0.."},   {"and", "...0.."}, {"xor", "...0.."},   {"test", "...0.."},
-    {"andn", "...0.."}, {"bls", "...0.."}, {"bextr", "...0.."}, {"bzhi", "...0.."},
+    // clang-format off
+    {"or",   "...0.."}, {"and",  "...0.."}, {"xor",   "...0.."}, {"test",  "...0.."},
+    {"bls",  "...0.."}, {"bzhi", "...0.."}, {"bextr", "...0.."},
+    {"shl",  "...0.."}, {"shr",  "...0.."}, {"sar",   "...0.."},
+    {"mul",  "...0.."}, {"imul", "...0.."}, {"div",   "======"}, {"idiv",  "======"},
+    {"bsf",  "==.==="}, {"bsr",  "==.==="}, {"tzcnt", "==.==."}, {"lzcnt", "==.==."},
+    {"bt",   "==.==."}, {"daa",  "0....."}, {"das",   "0....."}, {"aaa",   "0....."},
+    {"aas",  "0....."}, {"aam",  "0..0.0"}, {"aad",   "0..0.0"},
+    // clang-format on
 };
 
 static const char flag_order[] = "OSZAPC";
