@@ -15,14 +15,14 @@ static void atomic_cmp_flags(struct cpu *cpu, unsigned w, uint64_t a, uint64_t b
 
 SEM(xadd)
 {
-    uint64_t a = op_get_rmw(cpu, i, 0), b = op_get(cpu, i, 1), r = a + b;
+    uint64_t a = op_get_rmw(cpu, i, 0), b = reg_get(cpu, i->w, i->rb), r = a + b;
     flags_set_carry(cpu, i->w, r, (a & b) | ((a | b) & ~r));
     if (i->mod3) { /* XADD r, r doubles it: the sum is written last */
-        op_set(cpu, i, 1, a);
+        reg_set(cpu, i->w, i->rb, a);
         op_set(cpu, i, 0, r);
     } else {
         op_set(cpu, i, 0, r);
-        op_set(cpu, i, 1, a);
+        reg_set(cpu, i->w, i->rb, a);
     }
 }
 
@@ -31,7 +31,7 @@ SEM(xadd)
 SEM(cmpxchg)
 {
     uint64_t a = op_get_rmw(cpu, i, 0), acc = gpr_get(cpu, REG_RAX, i->w);
-    uint64_t src = op_get(cpu, i, 1);
+    uint64_t src = reg_get(cpu, i->w, i->rb);
     if (acc == a) {
         op_set(cpu, i, 0, src);
     } else {

@@ -29,8 +29,9 @@ static uint64_t bit_change(enum bit_op op, uint64_t a, uint64_t bit)
 static void bit_access(struct cpu *cpu, const struct insn *i, enum bit_op op)
 {
     unsigned w = i->w, bits = 8 * w;
-    uint64_t n = op_get(cpu, i, 1), bit = UINT64_C(1) << (n & (bits - 1)), a;
-    bool by_reg = insn_rows[i->row].opd[1] == OPD_Gv;
+    bool by_reg = i->opcode != 0xba;
+    uint64_t n = by_reg ? reg_get(cpu, w, i->rb) : (uint64_t)i->imm,
+             bit = UINT64_C(1) << (n & (bits - 1)), a;
     if (i->mod3) {
         a = op_get(cpu, i, 0);
         if (op != BIT_TEST) {
@@ -88,7 +89,7 @@ static inline unsigned bit_highest(uint64_t a)
 
 static void bit_scan(struct cpu *cpu, const struct insn *i, bool reverse)
 {
-    uint64_t a = op_get(cpu, i, 1);
+    uint64_t a = form_e1(cpu, i);
     bit_set_zf(cpu, a == 0);
     if (a) {
         op_set(cpu, i, 0, reverse ? bit_highest(a) : bit_lowest(a));
@@ -111,21 +112,21 @@ static void bit_count_flags(struct cpu *cpu, bool cf, bool zf)
 }
 SEM(tzcnt)
 {
-    uint64_t a = op_get(cpu, i, 1);
+    uint64_t a = form_e1(cpu, i);
     unsigned r = a ? bit_lowest(a) : 8u * i->w;
     bit_count_flags(cpu, a == 0, r == 0);
     op_set(cpu, i, 0, r);
 }
 SEM(lzcnt)
 {
-    uint64_t a = op_get(cpu, i, 1);
+    uint64_t a = form_e1(cpu, i);
     unsigned r = a ? 8u * i->w - 1 - bit_highest(a) : 8u * i->w;
     bit_count_flags(cpu, a == 0, r == 0);
     op_set(cpu, i, 0, r);
 }
 SEM(popcnt)
 {
-    uint64_t a = op_get(cpu, i, 1);
+    uint64_t a = form_e1(cpu, i);
     flags_set_arith(cpu, a ? 0 : FL_ZF);
     op_set(cpu, i, 0, (uint64_t)__builtin_popcountll(a));
 }

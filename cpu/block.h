@@ -59,9 +59,9 @@ static inline uint64_t block_lin(const struct cpu *cpu)
     return cpu->mode & MODE_C64 ? lin : (uint32_t)lin;
 }
 
-static inline struct block *block_lookup(struct cpu *cpu)
+/* The block at `lin` if the jump cache has it; else NULL. */
+static inline struct block *block_cached(const struct cpu *cpu, uint64_t lin)
 {
-    uint64_t lin = block_lin(cpu);
     const struct jc_entry *e = &cpu->jc[lin & (JC_SIZE - 1)];
     if (LIKELY(e->lin == lin && e->gen == cpu->tlb.gen && e->mode == cpu->mode &&
                e->block->valid)) {
@@ -71,7 +71,37 @@ static inline struct block *block_lookup(struct cpu *cpu)
             return e->block;
         }
     }
-    return block_lookup_slow(cpu, lin);
+    return NULL;
+}
+
+static inline struct block *block_lookup(struct cpu *cpu)
+{
+    uint64_t lin = block_lin(cpu);
+    struct block *b = block_cached(cpu, lin);
+    return LIKELY(b) ? b : block_lookup_slow(cpu, lin);
+}
+
+/* Block after block without a return to the run loop: the end of a near branch. Does exactly what
+ * the run loop would, if that has nothing else to do; otherwise just returns to it. Only where the
+ * compiler turns the call at the end into a jump: in builds without it the stack would grow. */
+static inline void block_chain(struct cpu *cpu)
+{
+#ifdef NDEBUG
+    if (LIKELY(!(cpu->exit_req | cpu->attn | cpu->stop | cpu->log_exec))) {
+        const struct block *b = block_cached(cpu, block_lin(cpu));
+        if (LIKELY(b && b->n <= cpu->budget)) {
+            cpu->budget -= b->n;
+            cpu->charged = b->n;
+            cpu->k0 = 0;
+            cpu->blk_rip = cpu->s.rip;
+            cpu->running = b;
+            cpu->cur = b->insn;
+            b->insn->fn(cpu, b->insn);
+        }
+    }
+#else
+    (void)cpu;
+#endif
 }
 
 /* The instruction behind the last of a block: returns to the run loop. */

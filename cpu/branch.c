@@ -6,7 +6,22 @@
  * cut to 16 bits. In 64-bit mode the operand size of near branches is 64 bits whatever the
  * prefixes, as Intel's processors do (SDM 2A; AMD's honour 66). Sources: SDM 2A-2D.
  */
+#include "cpu/block.h"
 #include "cpu/forms.h"
+
+// clang-format off
+/* As SEM_END, and goes on with the next block where it can. */
+#define SEM_BRANCH(name)                                                                 \
+    static inline void name##_body(struct cpu *cpu, const struct insn *i);               \
+    static void name##_any(struct cpu *cpu, const struct insn *i)                        \
+    {                                                                                    \
+        cpu->s.rip = insn_next_ip(cpu, i);                                               \
+        name##_body(cpu, i);                                                             \
+        block_chain(cpu);                                                                \
+    }                                                                                    \
+    const struct sem sem_##name = {name##_any, NULL, true};                              \
+    static inline void name##_body(struct cpu *cpu, const struct insn *i)
+// clang-format on
 
 FORM_INLINE bool branch_ok(const struct cpu *cpu, uint64_t rip)
 {
@@ -37,7 +52,7 @@ static inline uint64_t branch_rel(struct cpu *cpu, const struct insn *i)
 }
 
 #define BRANCH_COND(letters, cc)                                                                   \
-    SEM_END(j##letters)                                                                            \
+    SEM_BRANCH(j##letters)                                                                         \
     {                                                                                              \
         if (flags_cond(cpu, cc)) {                                                                 \
             cpu->s.rip = branch_rel(cpu, i);                                                       \
@@ -45,12 +60,12 @@ static inline uint64_t branch_rel(struct cpu *cpu, const struct insn *i)
     }
 FLAGS_CONDS(BRANCH_COND)
 
-SEM_END(jmp_rel)
+SEM_BRANCH(jmp_rel)
 {
     cpu->s.rip = branch_rel(cpu, i);
 }
 
-SEM_END(jmp_ind)
+SEM_BRANCH(jmp_ind)
 {
     cpu->s.rip = branch_target(cpu, i, op_get(cpu, i, 0));
 }
@@ -69,18 +84,18 @@ FORM_INLINE void branch_call(struct cpu *cpu, const struct insn *i, uint64_t tar
     cpu->s.rip = target;
 }
 
-SEM_END(call_rel)
+SEM_BRANCH(call_rel)
 {
     branch_call(cpu, i, branch_rel(cpu, i));
 }
 
-SEM_END(call_ind)
+SEM_BRANCH(call_ind)
 {
     branch_call(cpu, i, branch_target(cpu, i, op_get(cpu, i, 0)));
 }
 
 /* RET, RET n: n as a 16-bit immediate, 0 without. */
-SEM_END(ret_near)
+SEM_BRANCH(ret_near)
 {
     unsigned w = i->osz;
     uint64_t sp = stk_sp(cpu), rip;
@@ -105,19 +120,19 @@ static inline void branch_loop(struct cpu *cpu, const struct insn *i, bool cond)
     gpr_set(cpu, REG_RCX, i->asz, n);
 }
 
-SEM_END(loop)
+SEM_BRANCH(loop)
 {
     branch_loop(cpu, i, true);
 }
-SEM_END(loope)
+SEM_BRANCH(loope)
 {
     branch_loop(cpu, i, flag_zf(cpu));
 }
-SEM_END(loopne)
+SEM_BRANCH(loopne)
 {
     branch_loop(cpu, i, !flag_zf(cpu));
 }
-SEM_END(jcxz)
+SEM_BRANCH(jcxz)
 {
     if (branch_count(cpu, i) == 0) {
         cpu->s.rip = branch_rel(cpu, i);

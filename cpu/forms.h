@@ -97,6 +97,12 @@ static inline void form_store(struct cpu *cpu, const struct insn *i, unsigned si
     mem_wr(cpu, i->seg, insn_la(cpu, i, size, ACC_WRITE), size, val);
 }
 
+/* Operand 1 of kind Ev, as wide as operand 0. */
+static inline uint64_t form_e1(struct cpu *cpu, const struct insn *i)
+{
+    return i->mod3 ? reg_get(cpu, i->w, i->rb) : form_load(cpu, i, i->w);
+}
+
 /* ---- dst = f(dst, src) ---- */
 FORM_INLINE void form_bin_rr(struct cpu *cpu, const struct insn *i, unsigned w, form_bin f)
 {

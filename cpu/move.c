@@ -76,9 +76,9 @@ FLAGS_CONDS(MOVE_COND)
 /* ---- exchanges and byte order ---- */
 SEM(xchg)
 {
-    uint64_t a = op_get_rmw(cpu, i, 0), b = op_get(cpu, i, 1);
-    op_set(cpu, i, 0, b);
-    op_set(cpu, i, 1, a);
+    uint64_t a = op_get_rmw(cpu, i, 0);
+    op_set(cpu, i, 0, reg_get(cpu, i->w, i->rb));
+    reg_set(cpu, i->w, i->rb, a);
 }
 
 /* XCHG rAX, r (90-97). 90 itself is NOP: it does not clear the upper half of RAX; with F3, PAUSE.
@@ -86,9 +86,9 @@ SEM(xchg)
 SEM(xchg_acc)
 {
     if (i->ra != i->rb) {
-        uint64_t a = op_get(cpu, i, 0), b = op_get(cpu, i, 1);
-        op_set(cpu, i, 0, b);
-        op_set(cpu, i, 1, a);
+        uint64_t a = reg_get(cpu, i->w, i->ra);
+        reg_set(cpu, i->w, i->ra, reg_get(cpu, i->w, i->rb));
+        reg_set(cpu, i->w, i->rb, a);
     }
 }
 

@@ -49,7 +49,10 @@ static bool is_imm(unsigned kind)
 
 static uint64_t get(struct cpu *cpu, const struct insn *i, unsigned n, enum mem_access acc)
 {
-    unsigned kind = insn_rows[i->row].opd[n], w = op_width(i, n);
+    if (n == 0 && i->ra) {
+        return reg_get(cpu, i->w, i->ra);
+    }
+    unsigned kind = insn_rows[i->row].opd[n], w = n == 0 ? i->w : op_width(i, n);
     if (is_imm(kind)) {
         return (uint64_t)i->imm & bits_mask(8 * w);
     }
@@ -76,6 +79,10 @@ uint64_t op_get_rmw(struct cpu *cpu, const struct insn *i, unsigned n)
 
 void op_set(struct cpu *cpu, const struct insn *i, unsigned n, uint64_t val)
 {
+    if (n == 0 && i->ra) {
+        reg_set(cpu, i->w, i->ra, val);
+        return;
+    }
     unsigned kind = insn_rows[i->row].opd[n], w = op_width(i, n);
     uint16_t reg = operand_reg(i, n, kind, w);
     if (reg) {

@@ -159,8 +159,9 @@ SHIFT(rcr, shift_rcr)
 static void shift_double(struct cpu *cpu, const struct insn *i, bool right)
 {
     unsigned bits = 8u * i->w;
-    unsigned n = (unsigned)op_get(cpu, i, 2) & (i->w == 8 ? 63 : 31);
-    uint64_t a = op_get_rmw(cpu, i, 0), b = op_get(cpu, i, 1), r;
+    bool by_cl = i->opcode & 1;
+    unsigned n = (unsigned)(by_cl ? cpu->s.gpr[REG_RCX] : (uint64_t)i->imm) & (i->w == 8 ? 63 : 31);
+    uint64_t a = op_get_rmw(cpu, i, 0), b = reg_get(cpu, i->w, i->rb), r;
     bool cf;
     if (n == 0) {
         op_set(cpu, i, 0, a); /* a 32-bit register is written all the same */
