@@ -213,7 +213,8 @@ SEM(enter)
 {
     unsigned w = i->osz, level = i->imm2 & 31;
     uint64_t size = (uint16_t)i->imm, sp = stk_sp(cpu), bp = cpu->s.gpr[REG_RBP];
-    uint64_t frame = (sp - w) & cpu->sp_mask;
+    /* All of ESP goes to EBP, also where the stack is 16 bits wide. */
+    uint64_t frame = (cpu->s.gpr[REG_RSP] & ~cpu->sp_mask) | ((sp - w) & cpu->sp_mask);
     unsigned n = level + 1; /* words pushed */
     gva from[32], to[33];
     for (unsigned k = 0; k < n; k++) {

@@ -391,7 +391,8 @@ static void one_case(struct oracle *o, uint64_t number)
         fl = 0; /* of CMPS and SCAS: AMD keeps those of the last iteration, the SDM has none */
     }
     if (strstr(r->name, "comi") && (d.out.fsw & ~d.out.fcw & 3)) {
-        fl = 0x400; /* FCOMI, IE or DE not masked: the SDM leaves the flags, AMD's processors set them */
+        fl = 0x400; /* FCOMI, IE or DE not masked: the SDM leaves the flags, AMD's processors set
+                       them */
     }
     copy_x87_pointers(&c, r);
     if (undef == 0x8d5 && strncmp(r->name, "sh", 2) == 0) {
