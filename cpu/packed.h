@@ -24,6 +24,29 @@ typedef void packed_fn(union vec *d, const union vec *a, const union vec *b, uns
 typedef void packed_imm_fn(union vec *d, const union vec *a, const union vec *b, unsigned n,
                            unsigned imm);
 
+/* 16 bytes as two words, shifted by 0 to 16 bytes. */
+struct words {
+    uint64_t lo, hi;
+};
+
+static ALWAYS_INLINE struct words words_shr(uint64_t lo, uint64_t hi, unsigned bytes)
+{
+    unsigned s = 8 * (bytes & 7);
+    if (bytes & 24) {
+        return (struct words){bytes & 16 ? 0 : hi >> s, 0};
+    }
+    return (struct words){lo >> s | hi << 1 << (63 - s), hi >> s};
+}
+
+static ALWAYS_INLINE struct words words_shl(uint64_t lo, uint64_t hi, unsigned bytes)
+{
+    unsigned s = 8 * (bytes & 7);
+    if (bytes & 24) {
+        return (struct words){0, bytes & 16 ? 0 : lo << s};
+    }
+    return (struct words){lo << s, hi << s | lo >> 1 >> (63 - s)};
+}
+
 static ALWAYS_INLINE void packed_mmx(struct cpu *cpu, const struct insn *i, packed_fn *fn,
                                      unsigned div)
 {

@@ -41,18 +41,22 @@ EACH(psravd, int32_t,  sd, x >> ((uint32_t)y > 31 ? 31 : y))
 static ALWAYS_INLINE void pslldq_op(union vec *d, const union vec *a, const union vec *b,
                                     unsigned n)
 {
-    uint64_t bytes = b->q[0];
-    for (unsigned k = 0; k < n; k++) {
-        d->b[VB(k)] = k % 16 >= bytes ? a->b[VB(k - (unsigned)bytes)] : 0;
+    const uint64_t c = b->q[0];
+    for (unsigned k = 0; k < n / 8; k += 2) {
+        struct words r = words_shl(a->q[k], a->q[k + 1], c > 16 ? 16 : (unsigned)c);
+        d->q[k] = r.lo;
+        d->q[k + 1] = r.hi;
     }
 }
 
 static ALWAYS_INLINE void psrldq_op(union vec *d, const union vec *a, const union vec *b,
                                     unsigned n)
 {
-    uint64_t bytes = b->q[0];
-    for (unsigned k = 0; k < n; k++) {
-        d->b[VB(k)] = k % 16 + bytes < 16 ? a->b[VB(k + (unsigned)bytes)] : 0;
+    const uint64_t c = b->q[0];
+    for (unsigned k = 0; k < n / 8; k += 2) {
+        struct words r = words_shr(a->q[k], a->q[k + 1], c > 16 ? 16 : (unsigned)c);
+        d->q[k] = r.lo;
+        d->q[k + 1] = r.hi;
     }
 }
 

@@ -161,12 +161,22 @@ OP_I(shufpd)
 /* The concatenation a:b of each lane, shifted right by imm bytes. */
 OP_I(palignr)
 {
-    const unsigned lane = n < 16 ? n : 16;
-    for (unsigned k = 0; k < n; k++) {
-        unsigned base = k / lane * lane, from = k % lane + imm;
-        d->b[VB(k)] = from < lane       ? b->b[VB(base + from)]
-                      : from < 2 * lane ? a->b[VB(base + from - lane)]
-                                        : 0;
+    const unsigned lane = n < 16 ? n : 16, c = imm > 32 ? 32 : imm;
+    if (lane == 8) {
+        struct words r = words_shr(b->q[0], a->q[0], c > 16 ? 16 : c);
+        d->q[0] = r.lo;
+        return;
+    }
+    for (unsigned k = 0; k < n / 8; k += 2) {
+        struct words r = {0, 0}, t;
+        if (c < 16) {
+            r = words_shr(b->q[k], b->q[k + 1], c);
+            t = words_shl(a->q[k], a->q[k + 1], 16 - c);
+        } else {
+            t = words_shr(a->q[k], a->q[k + 1], c - 16);
+        }
+        d->q[k] = r.lo | t.lo;
+        d->q[k + 1] = r.hi | t.hi;
     }
 }
 

@@ -71,9 +71,15 @@ vec128 vec_rd128_aligned(struct cpu *cpu, const struct insn *i)
     return r;
 }
 
-void vec_rd256(struct cpu *cpu, const struct insn *i, union vec *v)
+const uint8_t *vec_rd256(struct cpu *cpu, const struct insn *i, uint8_t tmp[32])
 {
-    vec_rd(cpu, i, v, 32, false);
+    gva la = insn_la(cpu, i, 32, ACC_READ);
+    const struct tlb_entry *e = &cpu->tlb.l1[cpu->view][la >> PAGE_BITS & TLB_L1_MASK];
+    if (LIKELY(vec_tag_hit(la, e->tag_r, 32))) {
+        return (const uint8_t *)(uintptr_t)(la + e->bias_r);
+    }
+    mem_rd_buf(cpu, i->seg, la, tmp, 32, cpu->view);
+    return tmp;
 }
 
 uint64_t vec_rd64(struct cpu *cpu, const struct insn *i, unsigned n)

@@ -192,7 +192,8 @@ static ALWAYS_INLINE void vec_wr(struct cpu *cpu, const struct insn *i, const un
 typedef uint64_t vec128 __attribute__((vector_size(16)));
 vec128 vec_rd128(struct cpu *cpu, const struct insn *i);
 vec128 vec_rd128_aligned(struct cpu *cpu, const struct insn *i);
-void vec_rd256(struct cpu *cpu, const struct insn *i, union vec *v);
+/* 32 bytes: where they are, in guest RAM or copied to tmp. */
+const uint8_t *vec_rd256(struct cpu *cpu, const struct insn *i, uint8_t tmp[32]);
 uint64_t vec_rd64(struct cpu *cpu, const struct insn *i, unsigned n); /* n: 1, 2, 4, 8 */
 
 /* MASKMOVQ, MASKMOVDQU: bytes of v whose mask byte has its top bit set, to DS:rDI (override
@@ -212,9 +213,12 @@ static ALWAYS_INLINE union vec vec_w(struct cpu *cpu, const struct insn *i, unsi
         vec128 t = aligned ? vec_rd128_aligned(cpu, i) : vec_rd128(cpu, i);
         memcpy(&v, &t, 16);
     } else if (n == 32) {
-        union vec t;
-        vec_rd256(cpu, i, &t);
-        v = t;
+        uint8_t tmp[32];
+        const uint8_t *p = vec_rd256(cpu, i, tmp);
+        memcpy(&v, p, 32);
+        for (unsigned k = 0; HOST_BIG_ENDIAN && k < 4; k++) {
+            v.q[k] = le64_get(p + 8 * k);
+        }
     } else {
         v.q[0] = vec_rd64(cpu, i, n);
     }
