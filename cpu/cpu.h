@@ -112,6 +112,9 @@ enum {
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
 
+#define DEBUGCTL_LBR (1u << 0)
+#define DEBUGCTL_BTF (1u << 1)
+
 /* A segment register as a memory access sees it; derived from s.seg by seg_update(). A read of
  * [off, off+size) is allowed if lo <= off and off + size <= end_r; a write likewise with end_w. 0
  * as an end: never. */

@@ -76,6 +76,7 @@ static void deliver_done(struct cpu *cpu, const struct delivery *ev, uint64_t cl
     cpu->s.rflags &= ~clear;
     if (ev->vector == EXC_DB && ev->kind == EV_EXCEPTION) {
         cpu->s.dr[7] &= ~DR7_GD;
+        cpu->s.msr[0].debugctl &= ~(uint64_t)(DEBUGCTL_LBR | DEBUGCTL_BTF);
     }
     cpu->s.shadow = false;
     cpu->step_done = true; /* TF was cleared: no trap after this instruction */

@@ -73,6 +73,14 @@ static void enter_head(struct cpu *cpu, const struct block *b, unsigned n)
     enter(cpu, cpu->scratch, n, b);
 }
 
+/* Did the instruction just run go elsewhere than behind itself? (One of a REP that comes back to
+ * itself did not branch.) */
+static bool branched(const struct cpu *cpu, uint64_t rip)
+{
+    uint64_t next = (rip + cpu->scratch[0].len) & cpu->ip_mask;
+    return cpu->s.rip != next && cpu->s.rip != rip;
+}
+
 /* One instruction, with what TF and the interrupt shadow ask for. */
 static void single_step(struct cpu *cpu, const struct block *b)
 {
@@ -82,8 +90,11 @@ static void single_step(struct cpu *cpu, const struct block *b)
     cpu->s.rflags &= ~(uint64_t)FL_RF; /* holds for one instruction */
     cpu->step_done = false;
     cpu_update_attn(cpu); /* so that a REP need not stop at each iteration for these */
+    uint64_t rip = cpu->s.rip;
     enter_head(cpu, b, 1);
-    if (tf && !cpu->step_done) {
+    /* DEBUGCTL.BTF: only branches trap (SDM 3B 17.4.3). */
+    bool due = tf && (!(cpu->s.msr[0].debugctl & DEBUGCTL_BTF) || branched(cpu, rip));
+    if (due && !cpu->step_done) {
         cpu->s.db_pending |= UINT64_C(1) << 14; /* DR6.BS: a trap after this instruction */
     }
     cpu_update_attn(cpu);

@@ -57,6 +57,7 @@ rf_hook:
 main:
     CLEAN
     call step
+    call branch_step
     call code
     call data
     call ports
@@ -147,6 +148,32 @@ step:
 AT  ud2
     FAULTS "step_fault", X_UD, 0
     DR6_IS "step_fault_dr6", 0
+    ret
+
+; DEBUGCTL.BTF: only a branch that is taken traps; the trap clears BTF.
+branch_step:
+    mov ecx, 0x1d9
+    xor edx, edx
+    mov eax, 2
+    wrmsr
+    xor ebx, ebx
+    BEGIN
+    TF_ON
+    nop
+    test ebx, ebx
+    jnz .far
+    inc ebx
+    jmp .far
+    nop
+.far:
+    nop
+    FAULTS "branch_step", X_DB, 0
+    EQUALS "branch_step_ip", dword [got_ip], .far
+    EQUALS "branch_step_ran", ebx, 1
+    DR6_IS "branch_step_dr6", 0x4000
+    mov ecx, 0x1d9
+    rdmsr
+    EQUALS "branch_step_clears_btf", eax, 0
     ret
 
 ; --- Instruction breakpoints --------------------------------------------------------------------
