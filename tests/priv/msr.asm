@@ -1,6 +1,6 @@
 ; Model-specific and control registers: what may be written, reserved bits and values, read-only
-; ones, the time-stamp counter, RDTSC and RDPMC rights, RDRAND. SDM 4 chapter 2; SDM 3A 2.5, 11.11.2,
-; 11.12, 15.3, 17.17; SDM 2B RDTSC, RDPMC, RDRAND, MOV CR.
+; ones, the time-stamp counter, rights of RDTSC and RDPMC, RDRAND. SDM 4 chapter 2; SDM 3A 2.5,
+; 11.11.2, 11.12, 15.3, 17.17; SDM 2B RDTSC, RDPMC, RDRAND, MOV CR.
 %include "lib.inc"
 
 section .data
