@@ -365,6 +365,18 @@ static void patch_memory(const struct or_case *c)
     }
 }
 
+/* In a build with the address sanitizer its shadow lies where a case finds nothing in doppel; a
+ * case that wrote there would mislead the sanitizer. */
+static bool in_shadow(uint64_t la)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    return la >= UINT64_C(0x7fff7000) && la < UINT64_C(0x100080000000);
+#else
+    (void)la;
+    return false;
+#endif
+}
+
 static void one_case(struct oracle *o, uint64_t number)
 {
     struct or_case c;
@@ -377,8 +389,12 @@ static void one_case(struct oracle *o, uint64_t number)
     }
     restore_memory(o);
     patch_memory(&c);
-    or_native_run(&c, &h);
     or_doppel_run(&c, &d);
+    if (d.fault && d.vector == 14 && in_shadow(d.cr2)) {
+        o->t->skipped++;
+        return;
+    }
+    or_native_run(&c, &h);
     /* The row that it decodes to, where prefixes made another instruction of it. */
     unsigned decoded = or_doppel_insn()->row;
     const struct insn_row *r = &insn_rows[decoded < insn_row_count ? decoded : row];
