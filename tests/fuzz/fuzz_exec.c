@@ -7,26 +7,25 @@
  * the decoder, the budget, refunds of faults, self-modifying code and REP accounting together. It
  * also fuzzes the decoder alone: lengths and offsets stay in range for any bytes in any mode.
  *
- *     fuzz_exec [SECONDS [SEED]]
+ * Amount: T_LEVEL; seed: T_SEED.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cpu/model.h"
 #include "cpu/sem.h"
 #include "tests/lib/bare.h"
+#include "tests/t.h"
 
 enum { RAM_BYTES = 1 << 18, CODE = 0x8000, CODE_LEN = 4096 + 64 };
 
 static uint64_t rng_next(uint64_t *s)
 {
-    *s += UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t z = *s;
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    struct t_rng rng = {*s};
+    uint64_t v = t_rand(&rng);
+    *s = rng.state;
+    return v;
 }
 
 /* A byte that makes sense more often than a random one does. */
@@ -90,7 +89,7 @@ static bool same(const struct setup *u, uint64_t n)
         } else if (got != want || done != want_done) {
             printf(
                 "FAIL model '%s' %u-bit cpl %u seed 0x%llx n %llu: slices of %llu end after %llu "
-                "units at rip 0x%llx with digest %016llx; one slice after %llu with %016llx\n",
+                "units at rip 0x%llx with digest %016llx; one slice after %llu with %016llx",
                 u->model, u->bits, u->cpl, (unsigned long long)u->seed, (unsigned long long)n,
                 (unsigned long long)slices[k], (unsigned long long)done, (unsigned long long)rip,
                 (unsigned long long)got, (unsigned long long)want_done, (unsigned long long)want);
@@ -128,39 +127,37 @@ static bool decode_ok(uint64_t *s)
     ok = ok && i.ra + 8u <= sizeof(struct cpu) && i.rb + 8u <= sizeof(struct cpu);
     ok = ok && (st != DECODE_OK || i.row < insn_row_count);
     if (!ok) {
-        printf("FAIL decode: model %s mode %x avail %u status %d len %u:", m->name, in.mode,
-               in.avail, st, i.len);
-        for (unsigned k = 0; k < 16; k++) {
-            printf(" %02x", bytes[k]);
+        char hex[3 * sizeof bytes + 1] = "";
+        for (unsigned k = 0; k < sizeof bytes; k++) {
+            snprintf(hex + 3 * k, 4, " %02x", bytes[k]);
         }
-        printf("\n");
+        FAIL("decode: model %s mode %x avail %u status %d len %u:%s", m->name, in.mode, in.avail,
+             (int)st, i.len, hex);
     }
     return ok;
 }
 
-int main(int argc, char **argv)
+TEST(slices_never_show)
 {
-    double seconds = argc > 1 ? atof(argv[1]) : 2.0;
-    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     static const struct setup kinds[] = {
         {"", 16, 0, 0},    {"", 32, 0, 0},    {"", 32, 3, 0},
         {"", 64, 0, 0},    {"", 64, 3, 0},    {"8086", 16, 0, 0},
         {"286", 16, 0, 0}, {"486", 16, 0, 0}, {"pentium", 32, 0, 0},
     };
-    unsigned runs = 0, failed = 0, decodes = 0;
-    clock_t end = clock() + (clock_t)(seconds * CLOCKS_PER_SEC);
-    while (clock() < end && failed < 5) {
-        struct setup u = kinds[runs % ARRAY_LEN(kinds)];
-        u.seed = seed + runs;
-        failed += !same(&u, 200 + runs % 1800);
-        uint64_t s = seed * 77 + runs;
-        for (unsigned k = 0; k < 2000; k++, decodes++) {
-            failed += !decode_ok(&s);
-        }
-        runs++;
+    uint64_t runs = t_amount(90, 1500, 200000), seed = t_seed(), failed = 0;
+    for (uint64_t run = 0; run < runs && failed < 5; run++) {
+        struct setup u = kinds[run % ARRAY_LEN(kinds)];
+        u.seed = seed + run;
+        failed += !same(&u, 200 + run % 1800);
     }
-    printf("fuzz_exec: %u runs, %u decodes, first seed 0x%llx\n", runs, decodes,
-           (unsigned long long)seed);
-    printf("%u passed, %u failed, 0 skipped\n", runs - failed, failed);
-    return failed != 0;
+    t_cases(runs - failed, failed, 0);
+}
+
+TEST(any_bytes_decode_to_something_well_formed)
+{
+    uint64_t n = t_amount(100000, 2000000, 200000000), seed = t_seed() * 77, failed = 0;
+    for (uint64_t k = 0; k < n && failed < 5; k++) {
+        failed += !decode_ok(&seed);
+    }
+    t_cases(n - failed, failed, 0);
 }
