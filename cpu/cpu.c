@@ -41,6 +41,9 @@ void seg_update(struct cpu *cpu, unsigned seg)
         v->lo = end;
         end = s->attr & SEG_A_DB ? UINT64_C(1) << 32 : 0x10000;
     }
+    if (cpu_has(cpu, FEAT_only86)) {
+        end += 8; /* no limit: an operand that begins at FFFFH wraps (cpu/mem.c) */
+    }
     v->end_r = readable ? end : 0;
     v->end_w = writable ? end : 0;
 }

@@ -85,7 +85,8 @@ void frame_reserve(struct cpu *cpu, const struct frame *f, unsigned size, unsign
 void frame_push(struct cpu *cpu, struct frame *f, unsigned size, uint64_t val)
 {
     f->sp = (f->sp - size) & f->mask;
-    mem_wr_view(cpu, SEG_NONE, frame_la(cpu, f, f->sp, size), size, val, f->view);
+    unsigned seg = cpu_prot(cpu) ? SEG_NONE : SEG_SS; /* which the 8086's wrap needs */
+    mem_wr_view(cpu, seg, frame_la(cpu, f, f->sp, size), size, val, f->view);
 }
 
 /* --- Stacks of inner levels -------------------------------------------------------------------*/

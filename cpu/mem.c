@@ -285,8 +285,20 @@ static uint8_t *misaligned_ptr(struct cpu *cpu, gva la, unsigned size, enum mem_
 
 /* --- The interface ----------------------------------------------------------------------------*/
 
+/* On the 8086 a word at offset FFFFH has its high byte at offset 0. (A word there is odd, so it
+ * always comes to the slow side: segments begin at multiples of 16.) */
+static bool wraps86(const struct cpu *cpu, unsigned seg, gva la, unsigned size)
+{
+    return size == 2 && seg < SEG_LDTR && cpu_has(cpu, FEAT_only86) &&
+           la - cpu->segv[seg].base == 0xffff;
+}
+
 uint64_t mem_rd_slow(struct cpu *cpu, unsigned seg, gva la, unsigned size, enum tlb_view view)
 {
+    if (UNLIKELY(wraps86(cpu, seg, la, size))) {
+        uint64_t low = mem_rd_slow(cpu, seg, la, 1, view);
+        return low | mem_rd_slow(cpu, seg, la - 0xffff, 1, view) << 8;
+    }
     const uint8_t *p = misaligned_ptr(cpu, la, size, ACC_READ, view);
     if (LIKELY(p != NULL)) {
         return le_get(p, size);
@@ -302,6 +314,11 @@ uint64_t mem_rd_slow(struct cpu *cpu, unsigned seg, gva la, unsigned size, enum 
 void mem_wr_slow(struct cpu *cpu, unsigned seg, gva la, unsigned size, uint64_t val,
                  enum tlb_view view)
 {
+    if (UNLIKELY(wraps86(cpu, seg, la, size))) {
+        mem_wr_slow(cpu, seg, la, 1, val & 0xff, view);
+        mem_wr_slow(cpu, seg, la - 0xffff, 1, val >> 8 & 0xff, view);
+        return;
+    }
     uint8_t *p = misaligned_ptr(cpu, la, size, ACC_WRITE, view);
     if (LIKELY(p != NULL)) {
         le_put(p, size, val);
