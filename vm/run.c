@@ -23,6 +23,9 @@
 
 #define POLL_UNITS (UINT64_C(1) << 18) /* a few milliseconds under the interpreter */
 #define IDLE_NS    (100 * VTIME_MS)    /* the longest sleep at once */
+/* A machine that nobody can type at is dead after so many timers without one that woke a vCPU (a
+ * second or so of host time; hours of a PIT at 1 kHz that is masked). */
+#define IDLE_SKIPS_MAX 5000000u
 
 static bool is_live(const struct doppel_vm *vm)
 {
@@ -161,9 +164,10 @@ static bool idle(struct doppel_vm *vm)
 {
     vtime now = vm->clock.s.now, next = clock_next(&vm->clock);
     bool live = is_live(vm);
-    if (!wakeable(vm) || (!live && next == VTIME_NEVER)) {
+    if (!wakeable(vm) || (!live && (next == VTIME_NEVER || vm->idle_skips == IDLE_SKIPS_MAX))) {
         return false;
     }
+    vm->idle_skips += !live;
     if (live) {
         uint64_t want = min64(next - now, IDLE_NS);
         uint64_t slept = chr_set_wait(vm->chrs, want);
@@ -209,6 +213,7 @@ enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
         }
         struct cpu *cpu = take_turn(vm);
         if (cpu) {
+            vm->idle_skips = 0;
             run_slice(vm, cpu, icount);
         } else if (!idle(vm)) {
             if (!vm->opt.no_shutdown) {

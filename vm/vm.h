@@ -77,9 +77,11 @@ struct doppel_vm {
     int op_source; /* gate source of operator commands */
     uint64_t epoch, seed;
 
-    struct cpu *running;     /* inside cpu_run; NULL outside */
-    uint32_t request;        /* VM_REQ_xx, seen at the next instruction boundary */
-    bool paused;             /* by the operator, -S, or power-off with no_shutdown */
+    struct cpu *running; /* inside cpu_run; NULL outside */
+    uint32_t request;    /* VM_REQ_xx, seen at the next instruction boundary */
+    bool paused;         /* by the operator, -S, or power-off with no_shutdown */
+    /* Jumps of the clock since a vCPU last ran. Not state: it only says when to give up waiting. */
+    uint32_t idle_skips;
     int64_t poll_credit;     /* units until the host is polled again */
     atomic_bool interrupted; /* doppel_interrupt was called */
     uint32_t exit_code;

@@ -110,6 +110,18 @@ TEST(halted_for_good)
     EXPECT_EQ(run_code(code, sizeof code, false, &n), DOPPEL_DEAD);
 }
 
+/* The PIT ticks at 1 kHz and is masked: no timer will ever wake the vCPU. */
+TEST(halted_beside_a_masked_timer)
+{
+    /* mov al, 0ffh; out 21h, al; out 0a1h, al; mov al, 34h; out 43h, al; mov al, 0a9h;
+     * out 40h, al; mov al, 4; out 40h, al; sti; hlt; jmp $-1 */
+    static const uint8_t code[] = {0xb0, 0xff, 0xe6, 0x21, 0xe6, 0xa1, 0xb0, 0x34,
+                                   0xe6, 0x43, 0xb0, 0xa9, 0xe6, 0x40, 0xb0, 0x04,
+                                   0xe6, 0x40, 0xfb, 0xf4, 0xeb, 0xfd};
+    uint64_t n;
+    EXPECT_EQ(run_code(code, sizeof code, false, &n), DOPPEL_DEAD);
+}
+
 TEST(exit_device_at_once)
 {
     /* mov al, 3; out 0f4h, al; then something that must not run: mov al, 4; out 0f4h, al */
