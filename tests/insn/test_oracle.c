@@ -246,8 +246,10 @@ static bool order_differs(const struct insn_row *row, const struct or_result *h,
     if (!strcmp(row->name, "call")) {
         return d->vector == 13 && (h->vector == 14 || h->vector == 12);
     }
-    if (h->vector == 14 && d->vector == 14 && faults_loosely(row)) { /* which byte first */
-        return h->err == d->err && (h->cr2 ^ d->cr2) < 256;
+    if (faults_loosely(row)) { /* which byte first; the limit or the page */
+        bool pages = h->vector == 14 && d->vector == 14;
+        return pages ? h->err == d->err && (h->cr2 ^ d->cr2) < 256
+                     : h->vector == 14 && (d->vector == 12 || d->vector == 13);
     }
     if (h->fault && d->fault &&
         row->attr & (A_SSE | A_AVX)) { /* misaligned and beyond the limit of SS */
