@@ -228,13 +228,13 @@ static void modrm_mem32(struct dec *d, unsigned mod, unsigned rm)
                                     : 0;
 }
 
-static void modrm(struct dec *d)
+static void modrm(struct dec *d, const struct insn_row *r)
 {
     struct insn *o = d->o;
     o->modrm = fetch8(d);
     unsigned mod = o->modrm >> 6, rm = o->modrm & 7;
     o->reg = (uint8_t)((o->modrm >> 3 & 7) | (d->rex & 4u) << 1);
-    if (mod == 3) {
+    if (mod == 3 || (r->attr & A_ANYMOD)) {
         o->mod3 = true;
         o->rm = (uint8_t)(rm | (d->rex & 1u) << 3);
     } else if (o->asz == 2) {
@@ -653,7 +653,7 @@ enum decode_status insn_decode(const struct decode_in *in, struct insn *out)
                           (d->rex && !d->vex ? PFX_REX : 0));
     sizes(d, r->attr);
     if (r->modrm) {
-        modrm(d);
+        modrm(d, r);
     }
     for (unsigned n = 0; n < 4; n++) {
         immediate(d, r->opd[n]);

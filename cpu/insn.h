@@ -150,6 +150,7 @@ enum {
     A_ALIAS = 1u << 19,  /* an undocumented alias of another row */
     A_ALIGN = 1u << 20,  /* 16-byte memory operand must be aligned (legacy SSE), else #GP(0) */
     A_EXACT = 1u << 21,  /* this row wins over rows without it when several match */
+    A_ANYMOD = 1u << 22, /* modrm.mod is not looked at: modrm.rm is a register (SDM 2B, MOV CR) */
 };
 
 #define NOREG                                                                                      \

@@ -193,6 +193,11 @@ static void leaf_1(const struct cpu *cpu, uint32_t out[4])
     out[CPUID_EBX] = cpu->index << 24 | cpu->cpus << 16;
     out[CPUID_EBX] |= cpu_has(cpu, FEAT_clflush) ? 8u << 8 : 0;
     feature_bits(cpu, 1, 0, out);
+    uint64_t base;
+    if (cpu->intc && cpu->intc->msr_read && cpu->intc->msr_read(cpu->intc_ctx, 0x1b, &base) &&
+        !(base >> 11 & 1)) {
+        out[CPUID_EDX] &= ~(1u << 9); /* the local APIC is switched off (SDM 3A 11.4.3) */
+    }
     if (cpu->cpus > 1) {
         out[CPUID_EDX] |= 1u << 28; /* HTT: more than one logical processor in the package */
     }

@@ -115,6 +115,9 @@ static int wants_modrm(const struct row *r)
 /* 0: any, 1: memory only, 2: register only. */
 static int mod_rule(const struct row *r)
 {
+    if (r->attr & A_ANYMOD) {
+        return 0;
+    }
     if (r->attr & A_MEM) {
         return 1;
     }
