@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "util/bits.h"
+#include "util/suggest.h"
 
 struct pin_link {
     unsigned out;
@@ -54,6 +55,12 @@ static unsigned names_count(const char *const *names)
     return n;
 }
 
+static const char *prop_name(void *ctx, unsigned i)
+{
+    const struct prop *props = ctx;
+    return props ? props[i].name : NULL;
+}
+
 static const struct prop *prop_find(const struct dev *d, const char *name, struct err *e)
 {
     char list[256] = "";
@@ -68,9 +75,10 @@ static const struct prop *prop_find(const struct dev *d, const char *name, struc
         }
     }
     if (used) {
-        err_set(e, "%s has no property \"%s\"; it has %s", d->cls->name, name, list);
+        err_usage(e, "%s has no property \"%.64s\"; the nearest is %s (it has %s)", d->cls->name,
+                  name, suggest_nearest(name, prop_name, (void *)d->cls->props), list);
     } else {
-        err_set(e, "%s has no property \"%s\"; it has none", d->cls->name, name);
+        err_usage(e, "%s has no property \"%.64s\"; it has none", d->cls->name, name);
     }
     return NULL;
 }
@@ -101,8 +109,8 @@ static bool set_number(struct dev *d, const struct prop *p, const char *value, s
     uint64_t v = strtoull(value, &end, 0);
     bool digits = *value >= '0' && *value <= '9';
     if (!digits || *end || errno || v < p->min || v > max) {
-        return err_set(e, "%s.%s=%s: want a number from %" PRIu64 " to %" PRIu64, d->cls->name,
-                       p->name, value, p->min, max);
+        return err_usage(e, "%s.%s=%s: want a number from %" PRIu64 " to %" PRIu64, d->cls->name,
+                         p->name, value, p->min, max);
     }
     void *where = (char *)d + p->off;
     if (p->kind == PROP_U32) {
@@ -119,7 +127,7 @@ static bool set_prop(struct dev *d, const struct prop *p, const char *value, str
     switch (p->kind) {
     case PROP_BOOL:
         if (!parse_bool(value, (bool *)(void *)where)) {
-            return err_set(e, "%s.%s=%s: want on or off", d->cls->name, p->name, value);
+            return err_usage(e, "%s.%s=%s: want on or off", d->cls->name, p->name, value);
         }
         return true;
     case PROP_U32:
@@ -127,7 +135,7 @@ static bool set_prop(struct dev *d, const struct prop *p, const char *value, str
         return set_number(d, p, value, e);
     case PROP_STR:
         if (strlen(value) >= 32) {
-            return err_set(e, "%s.%s: want at most 31 characters", d->cls->name, p->name);
+            return err_usage(e, "%s.%s: want at most 31 characters", d->cls->name, p->name);
         }
         memset(where, 0, 32);
         memcpy(where, value, strlen(value));
@@ -135,7 +143,7 @@ static bool set_prop(struct dev *d, const struct prop *p, const char *value, str
     case PROP_CHR:
         break;
     }
-    return err_set(e, "%s.%s is a character back end, not a value", d->cls->name, p->name);
+    return err_usage(e, "%s.%s is a character back end, not a value", d->cls->name, p->name);
 }
 
 bool dev_set(struct dev *d, const char *prop, const char *value, struct err *e)

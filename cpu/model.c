@@ -127,7 +127,7 @@ static bool parse_item(const char *item, size_t len, uint64_t *set, struct err *
         bool is_on = vlen == 2 && memcmp(eq + 1, "on", 2) == 0;
         bool is_off = vlen == 3 && memcmp(eq + 1, "off", 3) == 0;
         if (!is_on && !is_off) {
-            return err_set(e, "-cpu: \"%.*s\": want FEATURE=on or FEATURE=off", (int)len, item);
+            return err_usage(e, "-cpu: \"%.*s\": want FEATURE=on or FEATURE=off", (int)len, item);
         }
         on = is_on;
         n = (size_t)(eq - name);
@@ -136,8 +136,8 @@ static bool parse_item(const char *item, size_t len, uint64_t *set, struct err *
     if (f == FEAT_COUNT) {
         char text[64];
         snprintf(text, sizeof text, "%.*s", (int)n, name);
-        return err_set(e, "-cpu: unknown feature \"%s\" (did you mean \"%s\"?)", text,
-                       suggest_nearest(text, feature_name_at, NULL));
+        return err_usage(e, "-cpu: unknown feature \"%s\" (did you mean \"%s\"?)", text,
+                         suggest_nearest(text, feature_name_at, NULL));
     }
     set_bit(set, f, on);
     return true;
@@ -151,8 +151,8 @@ const struct cpu_model *cpu_model_parse(const char *text, uint64_t set[FEAT_WORD
     if (!m) {
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)len, text);
-        err_set(e, "-cpu: unknown model \"%s\" (did you mean \"%s\"?)", name,
-                suggest_nearest(name, model_name_at, NULL));
+        err_usage(e, "-cpu: unknown model \"%s\" (did you mean \"%s\"?)", name,
+                  suggest_nearest(name, model_name_at, NULL));
         return NULL;
     }
     cpu_model_features(m, set);

@@ -111,7 +111,7 @@ static int run_command(int argc, char **argv, int first)
     if (!vm || (o.load_state && !doppel_load_file(vm, o.load_state, &de))) {
         doppel_destroy(vm);
         options_free(&o);
-        return complain(EXIT_SETUP, de.msg);
+        return complain(de.usage ? EXIT_USAGE : EXIT_SETUP, de.msg);
     }
     the_vm = vm;
     bool ok;

@@ -294,8 +294,9 @@ static bool open_stdio(struct host_chr *h, enum chr_role role, struct err *e)
         return true; /* writes only; may share the terminal with anything */
     }
     if (h->set->stdio_in) {
-        return err_set(e, "stdio: standard input is in use already; mon:stdio shares it between a "
-                          "serial port and the monitor");
+        return err_usage(e,
+                         "stdio: standard input is in use already; mon:stdio shares it between a "
+                         "serial port and the monitor");
     }
     h->set->stdio_in = true;
     h->in = STDIN_FILENO;
@@ -306,7 +307,7 @@ static bool open_stdio(struct host_chr *h, enum chr_role role, struct err *e)
 static bool open_file(struct host_chr *h, const char *path, struct err *e)
 {
     if (!*path) {
-        return err_set(e, "file: want file:PATH");
+        return err_usage(e, "file: want file:PATH");
     }
     h->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (h->out < 0) {
@@ -336,10 +337,10 @@ static bool open_spec(struct host_chr *h, const char *spec, enum chr_role role, 
     if (strncmp(spec, "unix:", 5) == 0) {
         return chr_unix_open(h, spec + 5, e);
     }
-    return err_set(e,
-                   "\"%s\" is no character back end; want stdio%s, file:PATH, "
-                   "unix:PATH,server,nowait, null or none",
-                   spec, role == CHR_SERIAL ? ", mon:stdio" : "");
+    return err_usage(e,
+                     "\"%s\" is no character back end; want stdio%s, file:PATH, "
+                     "unix:PATH,server,nowait, null or none",
+                     spec, role == CHR_SERIAL ? ", mon:stdio" : "");
 }
 
 bool chr_set_open(struct chr_set *set, const char *spec, enum chr_role role, struct chr **out,

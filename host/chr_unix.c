@@ -12,32 +12,40 @@
 #include <unistd.h>
 
 #include "host/chr_priv.h"
+#include "util/suggest.h"
 
 struct unix_spec {
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
     bool server, wait;
 };
 
+static const struct {
+    const char *text;
+    bool server, value;
+} opts[] = {
+    {"server", true, true},   {"server=on", true, true},  {"server=off", true, false},
+    {"nowait", false, false}, {"wait=off", false, false}, {"wait", false, true},
+    {"wait=on", false, true},
+};
+
+static const char *opt_text(void *ctx, unsigned i)
+{
+    (void)ctx;
+    return i < sizeof opts / sizeof opts[0] ? opts[i].text : NULL;
+}
+
 static bool parse_option(struct unix_spec *u, const char *opt, struct err *e)
 {
-    static const struct {
-        const char *text;
-        bool server, value;
-    } opts[] = {
-        {"server", true, true},   {"server=on", true, true},  {"server=off", true, false},
-        {"nowait", false, false}, {"wait=off", false, false}, {"wait", false, true},
-        {"wait=on", false, true},
-    };
     for (unsigned i = 0; i < sizeof opts / sizeof opts[0]; i++) {
         if (strcmp(opt, opts[i].text) == 0) {
             *(opts[i].server ? &u->server : &u->wait) = opts[i].value;
             return true;
         }
     }
-    return err_set(e,
-                   "unix: unknown option \"%s\"; want server, server=on|off, nowait, "
-                   "wait=on|off",
-                   opt);
+    return err_usage(e,
+                     "unix: unknown option \"%s\"; the nearest is %s (want server, "
+                     "server=on|off, nowait, wait=on|off)",
+                     opt, suggest_nearest(opt, opt_text, NULL));
 }
 
 static bool parse(struct unix_spec *u, const char *spec, struct err *e)
@@ -45,7 +53,8 @@ static bool parse(struct unix_spec *u, const char *spec, struct err *e)
     *u = (struct unix_spec){.wait = true};
     size_t n = strcspn(spec, ",");
     if (n == 0 || n >= sizeof u->path) {
-        return err_set(e, "unix:%s: want a path of 1 to %zu characters", spec, sizeof u->path - 1);
+        return err_usage(e, "unix:%s: want a path of 1 to %zu characters", spec,
+                         sizeof u->path - 1);
     }
     memcpy(u->path, spec, n);
     while (spec[n]) {
@@ -53,7 +62,7 @@ static bool parse(struct unix_spec *u, const char *spec, struct err *e)
         n = strcspn(spec, ",");
         char opt[32] = "";
         if (n >= sizeof opt) {
-            return err_set(e, "unix: unknown option \"%.40s\"", spec);
+            return err_usage(e, "unix: unknown option \"%.40s\"", spec);
         }
         memcpy(opt, spec, n);
         if (!parse_option(u, opt, e)) {

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /* Grows when a field or function is added; doppel_options_init refuses one that it cannot serve. */
-#define DOPPEL_ABI 1u
+#define DOPPEL_ABI 2u
 
 #define DOPPEL_MAX_CPUS    8u
 #define DOPPEL_MAX_SERIAL  4u
@@ -46,6 +46,7 @@ struct doppel_vm; /* a machine */
 
 struct doppel_error {
     char msg[512]; /* one line: what was wrong and what would be right; no newline */
+    bool usage;    /* the options are wrong in themselves, not something that they name */
 };
 
 /* What a machine is made of. NULL strings mean "none" unless a default is named. */

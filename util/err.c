@@ -12,6 +12,19 @@ bool err_set(struct err *e, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e->msg, sizeof e->msg, fmt, ap);
         va_end(ap);
+        e->usage = false;
+    }
+    return false;
+}
+
+bool err_usage(struct err *e, const char *fmt, ...)
+{
+    if (e) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+        va_end(ap);
+        e->usage = true;
     }
     return false;
 }

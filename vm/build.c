@@ -104,13 +104,13 @@ static bool set_props(struct doppel_vm *vm, struct dev *d, const char *props,
         char item[128];
         size_t n = strcspn(props, ",");
         if (n >= sizeof item) {
-            return err_set(e, "%s: \"%.40s...\": property too long", d->name, props);
+            return err_usage(e, "%s: \"%.40s...\": property too long", d->name, props);
         }
         memcpy(item, props, n);
         item[n] = 0;
         char *eq = strchr(item, '=');
         if (!eq) {
-            return err_set(e, "%s: \"%s\": want name=value", d->cls->name, item);
+            return err_usage(e, "%s: \"%s\": want name=value", d->cls->name, item);
         }
         *eq = 0;
         if (!set_one(vm, d, item, eq + 1, trusted, e)) {
@@ -134,7 +134,7 @@ static bool set_model(const struct doppel_vm *vm, struct cpu *cpu, struct err *e
 {
     const char *text = vm->opt.cpu ? vm->opt.cpu : "";
     if (strlen(text) >= sizeof cpu->model_name) {
-        return err_set(e, "-cpu: want at most %zu characters", sizeof cpu->model_name - 1);
+        return err_usage(e, "-cpu: want at most %zu characters", sizeof cpu->model_name - 1);
     }
     memcpy(cpu->model_name, text, strlen(text) + 1);
     return true;
@@ -242,8 +242,8 @@ static bool make_device(struct doppel_vm *vm, const char *text, struct err *e)
     const struct dev_class *cls = hw_class_find(cls_name);
     if (!cls) {
         const char *near = suggest_nearest(cls_name, class_name, NULL);
-        return err_set(e, "-device %s: no such device%s%s", cls_name,
-                       near ? "; the nearest is " : "", near ? near : "");
+        return err_usage(e, "-device %s: no such device%s%s", cls_name,
+                         near ? "; the nearest is " : "", near ? near : "");
     }
     for (unsigned i = 0;; i++) {
         snprintf(name, sizeof name, "%.24s.%u", cls_name, i);

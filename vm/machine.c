@@ -130,26 +130,26 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
 {
     const struct doppel_options *o = &vm->opt;
     if (o->abi != DOPPEL_ABI || o->ndevices > DOPPEL_MAX_DEVICES) {
-        return err_set(e,
-                       "options for ABI %u with %u devices; this library has ABI %u and takes "
-                       "%u",
-                       o->abi, o->ndevices, DOPPEL_ABI, DOPPEL_MAX_DEVICES);
+        return err_usage(e,
+                         "options for ABI %u with %u devices; this library has ABI %u and takes "
+                         "%u",
+                         o->abi, o->ndevices, DOPPEL_ABI, DOPPEL_MAX_DEVICES);
     }
     if (o->cpus < 1 || o->cpus > DOPPEL_MAX_CPUS) {
-        return err_set(e, "-smp %u: want 1 to %u", o->cpus, DOPPEL_MAX_CPUS);
+        return err_usage(e, "-smp %u: want 1 to %u", o->cpus, DOPPEL_MAX_CPUS);
     }
     if (o->ram_bytes < MIB || o->ram_bytes > RAM_MAX || o->ram_bytes % MIB) {
-        return err_set(e, "-m: %" PRIu64 " bytes; want 1 MiB to %" PRIu64 " GiB, whole MiB",
-                       o->ram_bytes, RAM_MAX >> 30);
+        return err_usage(e, "-m: %" PRIu64 " bytes; want 1 MiB to %" PRIu64 " GiB, whole MiB",
+                         o->ram_bytes, RAM_MAX >> 30);
     }
     if (strcmp(o->engine ? o->engine : "", "interp") != 0) {
-        return err_set(e, "-engine %s: no such engine; there is interp", o->engine);
+        return err_usage(e, "-engine %s: no such engine; there is interp", o->engine);
     }
     if (o->initrd && !o->kernel) {
-        return err_set(e, "-initrd needs -kernel");
+        return err_usage(e, "-initrd needs -kernel");
     }
     if (o->append && !o->kernel) {
-        return err_set(e, "-append needs -kernel");
+        return err_usage(e, "-append needs -kernel");
     }
     for (unsigned i = 0; boards[i]; i++) {
         if (o->machine && strcmp(boards[i]->name, o->machine) == 0) {
@@ -157,8 +157,8 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
             return true;
         }
     }
-    return err_set(e, "-machine %s: no such machine; the nearest is %s", o->machine,
-                   suggest_nearest(o->machine ? o->machine : "", machine_name, NULL));
+    return err_usage(e, "-machine %s: no such machine; the nearest is %s", o->machine,
+                     suggest_nearest(o->machine ? o->machine : "", machine_name, NULL));
 }
 
 static void log_input(void *ctx, const struct gate_event *ev)
@@ -173,8 +173,8 @@ static bool open_log(struct doppel_vm *vm, struct err *e)
     vm->log = (struct log){.burst = 1000};
     const char *bad;
     if (vm->opt.log_items && !log_parse(vm->opt.log_items, &vm->log.mask, &bad)) {
-        return err_set(e, "-d: no log item \"%.*s\"; \"-d help\" lists them",
-                       (int)strcspn(bad, ","), bad);
+        return err_usage(e, "-d: no log item \"%.*s\"; \"-d help\" lists them",
+                         (int)strcspn(bad, ","), bad);
     }
     vm->log.out = stderr;
     if (vm->opt.log_file) {
@@ -447,6 +447,7 @@ struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_er
     doppel_destroy(vm);
     if (out) {
         snprintf(out->msg, sizeof out->msg, "%s", e.msg);
+        out->usage = e.usage;
     }
     return NULL;
 }

@@ -157,6 +157,7 @@ bool doppel_load(struct doppel_vm *vm, const uint8_t *data, size_t len, struct d
     bool ok = load(vm, &src, &e);
     if (!ok && out) {
         snprintf(out->msg, sizeof out->msg, "%s", e.msg);
+        out->usage = false;
     }
     return ok;
 }
@@ -167,6 +168,7 @@ static bool fail(struct doppel_error *out, const char *path, const char *text)
 {
     if (out) {
         snprintf(out->msg, sizeof out->msg, "%.100s: %.400s", path, text);
+        out->usage = false;
     }
     return false;
 }
@@ -204,6 +206,7 @@ bool doppel_load_file(struct doppel_vm *vm, const char *path, struct doppel_erro
     if (!image_read(&img, path, "saved machine", STATE_MAX, &e)) {
         if (out) {
             snprintf(out->msg, sizeof out->msg, "%s", e.msg);
+            out->usage = false;
         }
         return false;
     }

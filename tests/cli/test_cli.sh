@@ -64,7 +64,7 @@ for cpu in 8086 286 386 486 pentium pentium3 core2 nehalem doppel64; do
     check "demo_on_$cpu" 0 'This build works' run -cpu "$cpu"
     ! grep -q FAIL out || { echo "FAIL demo_on_$cpu: a check failed" && fail=$((fail + 1)); }
 done
-check version 0 doppel --version
+check version 0 'doppel 0.' --version
 check help 0 'Usage: doppel run' --help
 check help_of_run 0 '-icount-limit N' run --help
 check list_cpus 0 doppel64 run -cpu help
@@ -127,15 +127,20 @@ if [ "$(id -u)" -ne 0 ]; then
     bad kernel_unreadable 1 'Permission denied' run -kernel locked
 fi
 bad serial_unknown 2 'nearest is stdio' run -serial stdoi
-bad serial_no_path 1 'want file:PATH' run -serial file:
+bad serial_no_path 2 'want file:PATH' run -serial file:
 bad serial_bad_directory 1 'No such file' run -serial file:no/such/dir
-bad serial_stdio_twice 1 'in use already' run -serial stdio -serial stdio
-bad monitor_unix_option 1 'unknown option' run -monitor unix:x,serve
+bad serial_stdio_twice 2 'in use already' run -serial stdio -serial stdio
+bad monitor_unix_option 2 'nearest is server' run -monitor unix:x,serve
 bad monitor_unix_nobody 1 'to listen there' run -monitor unix:nobody
-bad device_property 1 'has no property' run -device isa-debug-exit,iobse=1
-bad device_value 1 'want a number' run -device isa-debug-exit,iobase=x
+bad device_property 2 'the nearest is iobase' run -device isa-debug-exit,iobse=1
+bad device_value 2 'want a number' run -device isa-debug-exit,iobase=x
+bad device_value_negative 2 'want a number' run -device isa-debug-exit,iobase=-1
+bad device_value_large 2 'from 0 to' run -device isa-debug-exit,iobase=0x10000
+bad device_switch 2 'want on or off' run -device i8259,iobase=0x100,master=maybe
+bad device_no_value 2 'want name=value' run -device isa-debug-exit,iobase
+bad device_without_properties 2 'it has none' run -device apicbus,iobase=1
 bad device_overlap 1 'overlap' run -device isa-debug-exit,iobase=0x3f8
-bad cpu_feature 1 'no' run -cpu doppel64,+avx99
+bad cpu_feature 2 'did you mean "avx"' run -cpu doppel64,+avx99
 bad state_missing 1 'No such file' run -load-state missing
 bad state_text 1 'not a saved machine' run -load-state text
 bad log_file 1 'cannot be written' run -D no/such/dir/log

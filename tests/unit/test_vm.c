@@ -170,6 +170,36 @@ TEST(wrong_abi_is_refused)
     EXPECT(strstr(e.msg, "ABI") != NULL);
 }
 
+/* What is wrong with the options themselves is told from what cannot be had. */
+TEST(usage_is_told_from_set_up)
+{
+    static const struct {
+        const char *device, *cpu, *serial, *text;
+        bool usage;
+    } cases[] = {
+        {"isa-debug-exti", NULL, NULL, "nearest is isa-debug-exit", true},
+        {"isa-debug-exit,iobse=1", NULL, NULL, "nearest is iobase", true},
+        {"isa-debug-exit,iobase=0x10000", NULL, NULL, "number from", true},
+        {"isa-debug-exit,iobase=0x3f8", NULL, NULL, "overlap", false},
+        {NULL, "pentium33", NULL, "pentium3", true},
+        {NULL, "486,+avx22", NULL, "avx2", true},
+        {NULL, NULL, "unix:x,servre", "nearest is server", true},
+        {NULL, NULL, "file:/no/such/dir/file", "No such file", false},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct doppel_options o = options();
+        struct doppel_error e = {"", !cases[i].usage};
+        o.device[0] = cases[i].device;
+        o.ndevices = cases[i].device != NULL;
+        o.cpu = cases[i].cpu;
+        o.serial[0] = cases[i].serial;
+        EXPECT(doppel_create(&o, &e) == NULL);
+        t_context("case %u: %s", i, e.msg);
+        EXPECT_EQ(e.usage, cases[i].usage);
+        EXPECT(strstr(e.msg, cases[i].text) != NULL);
+    }
+}
+
 /* The demo's end: instructions, time, digest. */
 struct result {
     uint64_t icount, vtime, digest;
