@@ -141,9 +141,11 @@ static bool set_prop(struct dev *d, const struct prop *p, const char *value, str
         memcpy(where, value, strlen(value));
         return true;
     case PROP_CHR:
+    case PROP_DRIVE:
+    case PROP_NET:
         break;
     }
-    return err_usage(e, "%s.%s is a character back end, not a value", d->cls->name, p->name);
+    return err_usage(e, "%s.%s is a back end, not a value", d->cls->name, p->name);
 }
 
 bool dev_set(struct dev *d, const char *prop, const char *value, struct err *e)
@@ -153,18 +155,31 @@ bool dev_set(struct dev *d, const char *prop, const char *value, struct err *e)
     return p && set_prop(d, p, value, e);
 }
 
-bool dev_set_chr(struct dev *d, const char *prop, struct chr *chr, struct err *e)
+bool dev_set_backend(struct dev *d, const char *prop, enum prop_kind kind, void *backend,
+                     struct err *e)
 {
+    static const char *const what[] = {
+        [PROP_CHR] = "character", [PROP_DRIVE] = "block", [PROP_NET] = "network"};
     assert(!d->inited);
     const struct prop *p = prop_find(d, prop, e);
     if (!p) {
         return false;
     }
-    if (p->kind != PROP_CHR) {
-        return err_set(e, "%s.%s takes no character back end", d->cls->name, p->name);
+    if (p->kind != kind) {
+        return err_set(e, "%s.%s takes no %s back end", d->cls->name, p->name, what[kind]);
     }
-    memcpy((char *)d + p->off, &chr, sizeof chr);
+    memcpy((char *)d + p->off, &backend, sizeof backend);
     return true;
+}
+
+bool dev_prop_kind(const struct dev *d, const char *prop, enum prop_kind *kind)
+{
+    struct err e;
+    const struct prop *p = prop_find(d, prop, &e);
+    if (p) {
+        *kind = p->kind;
+    }
+    return p != NULL;
 }
 
 /* --- Lifecycle --- */
@@ -289,6 +304,12 @@ bool dev_connect(struct dev *from, const char *out, struct dev *to, const char *
         in_change(to, l.in, true);
     }
     return true;
+}
+
+bool dev_has_out(const struct dev *d, const char *out)
+{
+    unsigned pin;
+    return pin_find(d, d->cls->pins_out, out, &pin, NULL);
 }
 
 bool dev_pin_driven(const struct dev_env *env, const struct dev *d, const char *in)

@@ -25,7 +25,11 @@
 
 struct aspace; /* mmu/aspace.h */
 struct dev;
-struct chr; /* core/backend.h */
+struct chr;         /* core/backend.h */
+struct drive;       /* core/backend_block.h */
+struct net;         /* core/backend_net.h */
+struct display_ops; /* core/backend_display.h */
+struct ram;         /* mmu/ram.h */
 
 enum reset_kind {
     RESET_COLD, /* power on */
@@ -40,10 +44,11 @@ enum dev_request {
     DEV_REQ_PANIC,    /* arg unused; the guest said that it crashed */
 };
 
-enum prop_kind { PROP_BOOL, PROP_U32, PROP_U64, PROP_STR, PROP_CHR };
+enum prop_kind { PROP_BOOL, PROP_U32, PROP_U64, PROP_STR, PROP_CHR, PROP_DRIVE, PROP_NET };
 
 /* One configurable property. `off` is from the start of the device struct: bool, uint32_t,
- * uint64_t, char[32] or struct chr *. `def` is parsed as if given; min..max bound numbers. */
+ * uint64_t, char[32], or a pointer to a back end (struct chr, drive, net). `def` is parsed as if
+ * given; min..max bound numbers. */
 struct prop {
     const char *name;
     enum prop_kind kind;
@@ -78,6 +83,18 @@ struct dev_env {
     /* Requests to the machine, obeyed at the next instruction boundary. Set by vm. */
     void (*request)(void *ctx, enum dev_request what, uint32_t arg);
     void *request_ctx;
+    /* Memory of a device's own (video RAM, an option ROM), `bytes` a multiple of 4096, all zeros:
+     * saved, loaded and part of the digest under `name`, so it is not in the device's table. Lives
+     * as long as the machine; map it with aspace_map_ram. At init only. NULL: no host memory. */
+    struct ram *(*ram_new)(void *ctx, const char *name, uint64_t bytes);
+    void *ram_ctx;
+    /* A firmware file by its name ("vgabios-stdvga.bin"), looked up where firmware lies; malloc'ed,
+     * the caller's to free. False: not found. NULL: no firmware in this machine. At init only. */
+    bool (*rom_file)(void *ctx, const char *name, uint8_t **data, size_t *len);
+    void *rom_ctx;
+    /* The display adapter; set by it at init with what draws it. NULL: none (yet). */
+    struct dev *display;
+    const struct display_ops *display_ops;
     struct dev **devs; /* in creation order */
     unsigned ndevs;
     /* The vCPU whose access or instruction is being served, 0 outside slices: set by the run loop
@@ -104,7 +121,11 @@ struct dev *dev_new(struct dev_env *env, const struct dev_class *cls, const char
                     struct err *e);
 /* Set a property from text. e names the property, the class and what is allowed. */
 bool dev_set(struct dev *d, const char *prop, const char *value, struct err *e);
-bool dev_set_chr(struct dev *d, const char *prop, struct chr *chr, struct err *e);
+/* Set a property of a back-end kind to a struct chr *, drive * or net *, which may be NULL. */
+bool dev_set_backend(struct dev *d, const char *prop, enum prop_kind kind, void *backend,
+                     struct err *e);
+/* The kind of a property; false: there is no such property. */
+bool dev_prop_kind(const struct dev *d, const char *prop, enum prop_kind *kind);
 bool dev_init(struct dev *d, struct err *e);
 /* Wire "from.out" to "to.in" by pin names. */
 bool dev_connect(struct dev *from, const char *out, struct dev *to, const char *in, struct err *e);
@@ -112,6 +133,8 @@ void dev_free_all(struct dev_env *env);
 struct dev *dev_find(const struct dev_env *env, const char *name);
 /* Is the input pin wired to any output? For set-up checks; false too if there is no such pin. */
 bool dev_pin_driven(const struct dev_env *env, const struct dev *d, const char *in);
+
+bool dev_has_out(const struct dev *d, const char *out); /* is there such an output pin? */
 
 /* Drive an output pin (index into cls->pins_out). Idempotent. */
 void dev_pin_set(struct dev *d, unsigned out, bool level);

@@ -38,6 +38,9 @@ extern "C" {
 #define DOPPEL_MAX_CPUS    8u
 #define DOPPEL_MAX_SERIAL  4u
 #define DOPPEL_MAX_DEVICES 32u
+#define DOPPEL_MAX_DRIVES  16u
+#define DOPPEL_MAX_NICS    8u
+#define DOPPEL_MAX_DIRS    8u
 #define DOPPEL_NO_LIMIT    UINT64_MAX
 #define DOPPEL_EPOCH_HOST  INT64_MIN /* rtc_epoch: the host's time when the machine is made */
 #define DOPPEL_SEED_HOST   UINT64_MAX
@@ -68,6 +71,20 @@ struct doppel_options {
     const char *monitor;                    /* as serial; NULL or "none" */
     const char *device[DOPPEL_MAX_DEVICES]; /* "class,prop=value,..." */
     unsigned ndevices;
+    /* As QEMU's options of these names: "file=a.img,if=ide,index=0,...", "user,hostfwd=...". */
+    const char *drive[DOPPEL_MAX_DRIVES];
+    unsigned ndrives;
+    const char *nic[DOPPEL_MAX_NICS]; /* a back end and its card; "none": no default card */
+    unsigned nnics;
+    const char *netdev[DOPPEL_MAX_NICS]; /* a back end alone, for -device CARD,netdev=ID */
+    unsigned nnetdevs;
+    /* Firmware: `bios` a file (a name is looked for in the firmware folders). NULL: the board's
+     * own choice; with `kernel` none is used unless named. */
+    const char *bios;
+    const char *firmware_dir[DOPPEL_MAX_DIRS]; /* looked in first; then where Debian has them */
+    unsigned nfirmware_dirs;
+    const char *boot;      /* "order=dca,menu=on"; NULL: the firmware's order */
+    const char *vga;       /* "std", "none"; NULL: std when there is firmware */
     int64_t rtc_epoch;     /* seconds since 1970 UTC that the RTC shows at power-on */
     uint64_t seed;         /* of RDRAND and RDSEED */
     bool no_reboot;        /* a reset ends doppel_run with DOPPEL_RESET */

@@ -76,9 +76,25 @@ static void start_up(void *cpu, uint8_t vector)
 
 static const struct cpu_ops cpu_ops = {.sipi = start_up};
 
+/* INTx of every PCI card to the router: pins rotate by slot (PIIX3 as PC boards wire it). */
+static bool wire_intx(struct doppel_vm *vm, struct err *e)
+{
+    struct dev *bus = dev_find(&vm->env, "pci0"), *isa = dev_find(&vm->env, "isa");
+    for (unsigned devfn = 0; devfn < 256; devfn++) {
+        const struct pci_func *f = pci_bus_func(bus, (uint8_t)devfn);
+        if (f && f->id->int_pin && dev_has_out(f->dev, "inta")) {
+            char pin[8];
+            snprintf(pin, sizeof pin, "pirq%c", "abcd"[((devfn >> 3) + f->id->int_pin - 2) & 3]);
+            if (!dev_connect(f->dev, "inta", isa, pin, e)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static bool bind(struct doppel_vm *vm, struct err *e)
 {
-    (void)e;
     for (unsigned i = 0; i < vm->ncpus; i++) {
         char name[32];
         snprintf(name, sizeof name, "lapic%u", i);
@@ -91,7 +107,7 @@ static bool bind(struct doppel_vm *vm, struct err *e)
     if (!vm->cpu[0]->intc) {
         cpu_set_intc(vm->cpu[0], &i8259_intc_ops, dev_find(&vm->env, "pic0"));
     }
-    return true;
+    return wire_intx(vm, e);
 }
 
 static void info_pci(struct doppel_vm *vm, struct mon_out *o)

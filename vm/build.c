@@ -83,7 +83,7 @@ static bool set_one(struct doppel_vm *vm, struct dev *d, const char *prop, const
                     const unsigned *trusted, struct err *e)
 {
     if (trusted && strncmp(value, "chr:", 4) == 0) {
-        return dev_set_chr(d, prop, backend_find(vm, value + 4), e);
+        return dev_set_backend(d, prop, PROP_CHR, backend_find(vm, value + 4), e);
     }
     char text[64];
     if (trusted && *value == '$') {

@@ -101,13 +101,21 @@ static void own(struct doppel_vm *vm, const char **s)
     *s = copy;
 }
 
+static void own_list(struct doppel_vm *vm, const char **list, unsigned n, unsigned max)
+{
+    for (unsigned i = 0; i < n && i < max; i++) {
+        own(vm, &list[i]);
+    }
+}
+
 static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
 {
     vm->opt = *o;
     const char **all[] = {
         &vm->opt.name,    &vm->opt.machine,   &vm->opt.cpu,      &vm->opt.engine,
         &vm->opt.kernel,  &vm->opt.initrd,    &vm->opt.append,   &vm->opt.debugcon,
-        &vm->opt.monitor, &vm->opt.log_items, &vm->opt.log_file,
+        &vm->opt.monitor, &vm->opt.log_items, &vm->opt.log_file, &vm->opt.bios,
+        &vm->opt.boot,    &vm->opt.vga,
     };
     for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
         own(vm, all[i]);
@@ -115,9 +123,11 @@ static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
     for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
         own(vm, &vm->opt.serial[i]);
     }
-    for (unsigned i = 0; i < vm->opt.ndevices && i < DOPPEL_MAX_DEVICES; i++) {
-        own(vm, &vm->opt.device[i]);
-    }
+    own_list(vm, vm->opt.device, vm->opt.ndevices, DOPPEL_MAX_DEVICES);
+    own_list(vm, vm->opt.drive, vm->opt.ndrives, DOPPEL_MAX_DRIVES);
+    own_list(vm, vm->opt.nic, vm->opt.nnics, DOPPEL_MAX_NICS);
+    own_list(vm, vm->opt.netdev, vm->opt.nnetdevs, DOPPEL_MAX_NICS);
+    own_list(vm, vm->opt.firmware_dir, vm->opt.nfirmware_dirs, DOPPEL_MAX_DIRS);
 }
 
 static const char *machine_name(void *ctx, unsigned i)
@@ -129,11 +139,15 @@ static const char *machine_name(void *ctx, unsigned i)
 static bool check_options(struct doppel_vm *vm, struct err *e)
 {
     const struct doppel_options *o = &vm->opt;
-    if (o->abi != DOPPEL_ABI || o->ndevices > DOPPEL_MAX_DEVICES) {
+    if (o->abi != DOPPEL_ABI || o->ndevices > DOPPEL_MAX_DEVICES ||
+        o->ndrives > DOPPEL_MAX_DRIVES || o->nnics > DOPPEL_MAX_NICS ||
+        o->nnetdevs > DOPPEL_MAX_NICS || o->nfirmware_dirs > DOPPEL_MAX_DIRS) {
         return err_usage(e,
-                         "options for ABI %u with %u devices; this library has ABI %u and takes "
-                         "%u",
-                         o->abi, o->ndevices, DOPPEL_ABI, DOPPEL_MAX_DEVICES);
+                         "options for ABI %u with %u devices, %u drives, %u network cards, %u "
+                         "firmware folders; this library has ABI %u and takes %u, %u, %u, %u",
+                         o->abi, o->ndevices, o->ndrives, o->nnics + o->nnetdevs, o->nfirmware_dirs,
+                         DOPPEL_ABI, DOPPEL_MAX_DEVICES, DOPPEL_MAX_DRIVES, DOPPEL_MAX_NICS,
+                         DOPPEL_MAX_DIRS);
     }
     if (o->cpus < 1 || o->cpus > DOPPEL_MAX_CPUS) {
         return err_usage(e, "-smp %u: want 1 to %u", o->cpus, DOPPEL_MAX_CPUS);
@@ -405,6 +419,8 @@ static void set_up(struct doppel_vm *vm)
         .io = &vm->io,
         .request = dev_requested,
         .request_ctx = vm,
+        .ram_new = vm_memory_new,
+        .ram_ctx = vm,
     };
     vm->op_source = gate_source_add(&vm->gate, "operator", operate, vm);
     vm->paused = vm->opt.paused;
@@ -469,6 +485,7 @@ void doppel_destroy(struct doppel_vm *vm)
     if (vm->have_rom) {
         ram_fini(&vm->rom);
     }
+    vm_memory_free(vm);
     chr_set_free(vm->chrs);
     monitor_free(vm->mon);
     clock_fini(&vm->clock);

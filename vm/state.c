@@ -52,7 +52,8 @@ uint64_t doppel_digest(struct doppel_vm *vm)
     h = st_digest(h, &vm_state_desc, &vm->s);
     h = dev_digest_all(&vm->env, h);
     h = ram_digest(&vm->ram, h);
-    return ram_digest(&vm->rom, h);
+    h = ram_digest(&vm->rom, h);
+    return vm_memory_digest(vm, h);
 }
 
 static void put64(struct st_buf *b, uint64_t v)
@@ -81,6 +82,7 @@ void doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len)
     dev_save_all(&vm->env, &b);
     ram_save(&vm->ram, &b);
     ram_save(&vm->rom, &b);
+    vm_memory_save(vm, &b);
     put64(&b, st_digest_bytes(ST_DIGEST_INIT, b.data, b.len));
     *data = b.data;
     *len = b.len;
@@ -140,7 +142,7 @@ static bool load(struct doppel_vm *vm, struct st_src *src, struct err *e)
     }
     vm_flush_all(vm);
     if (!dev_load_all(&vm->env, src, e) || !load_ram(&vm->ram, src, e) ||
-        !load_ram(&vm->rom, src, e)) {
+        !load_ram(&vm->rom, src, e) || !vm_memory_load(vm, src, e)) {
         return false;
     }
     if (src->pos != src->len) {

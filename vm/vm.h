@@ -19,6 +19,7 @@
 #include "mmu/aspace.h"
 #include "mmu/ram.h"
 #include "vm/board.h"
+#include "vm/memory.h"
 
 /* Units that a vCPU runs before the next one's turn, when there are several. Small enough that a
  * vCPU that spins for another wastes little, large enough that switching is cheap. Guests can
@@ -63,6 +64,8 @@ struct doppel_vm {
     struct aspace mem, io;
     struct ram ram, rom;
     bool have_ram, have_rom;
+    struct vm_memory *memory[VM_MAX_MEMORY];
+    unsigned nmemory;
     struct dev_env env;
     struct block_cache *blocks;
     struct cpu *cpu[DOPPEL_MAX_CPUS];

@@ -8,6 +8,9 @@
  */
 #include "hw/pci/pci.h"
 
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hw/hw.h"
@@ -29,23 +32,38 @@ static struct aspace *space(const struct pci_func *f, const struct pci_bar *bar)
     return bar->io ? f->dev->env->io : f->dev->env->mem;
 }
 
-/* Put each BAR's region where configuration space says. */
+static unsigned bar_reg(unsigned n)
+{
+    return n == PCI_ROM_BAR ? PCI_ROM : PCI_BAR0 + 4 * n;
+}
+
+/* Put one BAR's region where configuration space says, if it is not there already. */
+static void move_bar(struct pci_func *f, unsigned n)
+{
+    struct pci_bar *bar = &f->bar[n];
+    unsigned command = f->s->cfg[PCI_COMMAND];
+    uint32_t reg = le32_get(&f->s->cfg[bar_reg(n)]);
+    uint64_t addr = reg & ~(uint32_t)(bar->size - 1);
+    uint64_t end = bar->io ? 0x10000 : UINT64_C(1) << 32;
+    bool on = (command & (bar->io ? PCI_COMMAND_IO : PCI_COMMAND_MEM)) && addr &&
+              addr + bar->size < end && (n != PCI_ROM_BAR || (reg & 1));
+    if (bar->on && !(on && addr == bar->at)) {
+        region_enable(space(f, bar), bar->region, false);
+        bar->on = false;
+    }
+    if (on && !bar->on) {
+        region_move(space(f, bar), bar->region, addr);
+        region_enable(space(f, bar), bar->region, true);
+        bar->on = true;
+        bar->at = addr;
+    }
+}
+
 static void move_bars(struct pci_func *f)
 {
-    unsigned command = f->s->cfg[PCI_COMMAND];
-    for (unsigned n = 0; n < PCI_BARS; n++) {
-        struct pci_bar *bar = &f->bar[n];
-        if (!bar->size) {
-            continue;
-        }
-        uint64_t addr = le32_get(&f->s->cfg[PCI_BAR0 + 4 * n]) & (bar->io ? ~3u : ~15u);
-        uint64_t end = bar->io ? 0x10000 : UINT64_C(1) << 32;
-        bool on = (command & (bar->io ? PCI_COMMAND_IO : PCI_COMMAND_MEM)) && addr &&
-                  addr + bar->size < end;
-        region_enable(space(f, bar), bar->region, false);
-        if (on) {
-            region_move(space(f, bar), bar->region, addr);
-            region_enable(space(f, bar), bar->region, true);
+    for (unsigned n = 0; n <= PCI_ROM_BAR; n++) {
+        if (f->bar[n].size) {
+            move_bar(f, n);
         }
     }
 }
@@ -60,7 +78,8 @@ void pci_cfg_write(struct pci_func *f, unsigned off, unsigned size, uint32_t val
     }
     bool command = off <= PCI_COMMAND + 1 && off + size > PCI_COMMAND;
     bool bars = off < PCI_BAR0 + 4 * PCI_BARS && off + size > PCI_BAR0;
-    if (command || bars) {
+    bool rom = off < PCI_ROM + 4 && off + size > PCI_ROM;
+    if (command || bars || rom) {
         move_bars(f);
     }
     if (f->written) {
@@ -84,6 +103,14 @@ bool pci_func_init(struct pci_func *f, struct dev *d, struct pci_cfg *cfg,
     f->s = cfg;
     f->id = id;
     f->devfn = devfn;
+    for (unsigned slot = 3; f->devfn == PCI_AUTO && slot < 32; slot++) {
+        if (!pci_bus_func(b, (uint8_t)PCI_DEVFN(slot, 0))) {
+            f->devfn = (uint8_t)PCI_DEVFN(slot, 0);
+        }
+    }
+    if (f->devfn == PCI_AUTO) {
+        return err_set(e, "every PCI slot is taken");
+    }
     if (!pci_bus_add(b, f)) {
         return err_set(e, "PCI slot %u function %u is taken", (unsigned)devfn >> 3, devfn & 7u);
     }
@@ -96,34 +123,85 @@ bool pci_func_init(struct pci_func *f, struct dev *d, struct pci_cfg *cfg,
     return true;
 }
 
-static void add_bar(struct pci_func *f, unsigned n, uint32_t size, bool io)
+static void add_bar(struct pci_func *f, unsigned n, uint32_t size, bool io, struct region *region)
 {
     struct pci_bar *bar = &f->bar[n];
-    uint8_t *w = &f->writable[PCI_BAR0 + 4 * n];
-    bar->size = size;
-    bar->io = io;
+    uint8_t *w = &f->writable[bar_reg(n)];
+    assert(size && !(size & (size - 1)));
+    *bar = (struct pci_bar){.size = size, .io = io, .region = region};
     le32_put(w, ~(size - 1) & (io ? ~3u : ~15u));
-    if (io) {
-        f->initial[PCI_BAR0 + 4 * n] = 1;
+    if (n == PCI_ROM_BAR) {
+        *w |= 1; /* address decode enable; PCI 2.1, 6.2.5.2 */
     }
+    if (io) {
+        f->initial[bar_reg(n)] = 1;
+    }
+    region_enable(space(f, bar), region, false);
 }
 
 void pci_bar_io(struct pci_func *f, unsigned n, uint32_t size, const struct io_ops *ops,
                 const char *name)
 {
-    struct aspace *as = f->dev->env->io;
-    add_bar(f, n, size, true);
-    f->bar[n].region = aspace_map_io(as, 0, size, ops, f->dev, name, 1);
-    region_enable(as, f->bar[n].region, false);
+    add_bar(f, n, size, true, aspace_map_io(f->dev->env->io, 0, size, ops, f->dev, name, 1));
 }
 
 void pci_bar_mem(struct pci_func *f, unsigned n, uint32_t size, const struct io_ops *ops,
                  const char *name)
 {
-    struct aspace *as = f->dev->env->mem;
-    add_bar(f, n, size, false);
-    f->bar[n].region = aspace_map_io(as, 0, size, ops, f->dev, name, 1);
-    region_enable(as, f->bar[n].region, false);
+    add_bar(f, n, size, false, aspace_map_io(f->dev->env->mem, 0, size, ops, f->dev, name, 1));
+}
+
+void pci_bar_ram(struct pci_func *f, unsigned n, uint32_t size, struct ram *ram, bool readonly,
+                 const char *name)
+{
+    add_bar(f, n, size, false,
+            aspace_map_ram(f->dev->env->mem, 0, size, ram, 0, readonly, name, 1));
+}
+
+bool pci_rom_file(struct pci_func *f, const char *file, struct err *e)
+{
+    struct dev *d = f->dev;
+    uint8_t *data;
+    size_t len;
+    if (!d->env->rom_file || !d->env->rom_file(d->env->rom_ctx, file, &data, &len)) {
+        return false;
+    }
+    uint32_t size = 4096;
+    while (size < len && size < PCI_ROM_MAX) {
+        size *= 2;
+    }
+    char name[32];
+    snprintf(name, sizeof name, "%.27s.rom", d->name);
+    struct ram *rom = len <= size ? d->env->ram_new(d->env->ram_ctx, name, size) : NULL;
+    if (rom) {
+        ram_write(rom, 0, data, len);
+        pci_bar_ram(f, PCI_ROM_BAR, size, rom, true, d->cls->name);
+    } else {
+        err_set(e, "%s: %zu bytes; want at most %u", file, len, PCI_ROM_MAX);
+    }
+    free(data);
+    return rom != NULL;
+}
+
+static bool is_master(const struct pci_func *f)
+{
+    return f->s->cfg[PCI_COMMAND] & PCI_COMMAND_MASTER;
+}
+
+void pci_dma_read(struct pci_func *f, uint64_t addr, void *buf, uint32_t len)
+{
+    if (is_master(f)) {
+        aspace_read_buf(f->dev->env->mem, addr, buf, len);
+    } else {
+        memset(buf, 0xff, len);
+    }
+}
+
+void pci_dma_write(struct pci_func *f, uint64_t addr, const void *buf, uint32_t len)
+{
+    if (is_master(f)) {
+        aspace_write_buf(f->dev->env->mem, addr, buf, len);
+    }
 }
 
 void pci_func_reset(struct pci_func *f)

@@ -26,6 +26,7 @@ enum {
     PCI_BAR0 = 0x10,
     PCI_SUBSYS_VENDOR = 0x2c,
     PCI_SUBSYS = 0x2e,
+    PCI_ROM = 0x30,
     PCI_INT_LINE = 0x3c,
     PCI_INT_PIN = 0x3d,
 
@@ -35,6 +36,8 @@ enum {
     PCI_HEADER_MULTI = 0x80,
 
     PCI_BARS = 6,
+    PCI_ROM_BAR = 6, /* index into pci_func.bar of the expansion ROM */
+    PCI_ROM_MAX = 1 << 20,
 };
 
 #define PCI_DEVFN(slot, fn) ((slot) << 3 | (fn))
@@ -52,6 +55,8 @@ struct pci_bar {
     uint64_t size; /* a power of two; 0: not there */
     bool io;
     struct region *region;
+    bool on; /* the region is mapped, at: */
+    uint64_t at;
 };
 
 struct pci_func {
@@ -59,7 +64,7 @@ struct pci_func {
     struct pci_cfg *s;
     const struct pci_ident *id;
     uint8_t devfn;
-    struct pci_bar bar[PCI_BARS];
+    struct pci_bar bar[PCI_BARS + 1];
     uint8_t writable[256]; /* bits that configuration writes change */
     uint8_t clear[256];    /* bits that are cleared by writing 1 */
     uint8_t initial[256];  /* values after reset, besides those of the ident */
@@ -67,14 +72,34 @@ struct pci_func {
     void (*written)(struct pci_func *f, unsigned off, unsigned size);
 };
 
-/* At init: fill in and attach to the bus (a host bridge) named `bus` at devfn. `cfg` is in d's
- * state. False: no such bus, or the place is taken. */
+/* In place of a devfn: the first free slot from 3 on. For a property "slot": 32, the default. */
+#define PCI_AUTO 0xffu
+static inline uint8_t pci_slot_devfn(uint32_t slot)
+{
+    return slot < 32 ? (uint8_t)PCI_DEVFN(slot, 0) : PCI_AUTO;
+}
+
+/* At init: fill in and attach to the bus (a host bridge) named `bus` at devfn. A function with an
+ * interrupt pin has an output "inta", which the board wires to the router by slot and pin. `cfg` is
+ * in d's state. False: no such bus, or the place is taken. */
 bool pci_func_init(struct pci_func *f, struct dev *d, struct pci_cfg *cfg,
                    const struct pci_ident *id, const char *bus, uint8_t devfn, struct err *e);
 void pci_bar_io(struct pci_func *f, unsigned n, uint32_t size, const struct io_ops *ops,
                 const char *name);
 void pci_bar_mem(struct pci_func *f, unsigned n, uint32_t size, const struct io_ops *ops,
                  const char *name);
+/* Memory of the device's own (dev_env.ram_new), at least `size` bytes of it. */
+void pci_bar_ram(struct pci_func *f, unsigned n, uint32_t size, struct ram *ram, bool readonly,
+                 const char *name);
+/* An expansion ROM from a firmware file (dev_env.rom_file). False: there is no such file, and `e`
+ * is untouched, or it is too large. */
+bool pci_rom_file(struct pci_func *f, const char *file, struct err *e);
+
+/* Bus-master transfers. Without the command register's master bit, reads give all ones and writes
+ * are lost. */
+void pci_dma_read(struct pci_func *f, uint64_t addr, void *buf, uint32_t len);
+void pci_dma_write(struct pci_func *f, uint64_t addr, const void *buf, uint32_t len);
+
 void pci_func_reset(struct pci_func *f);
 void pci_func_restored(struct pci_func *f);
 

@@ -36,7 +36,7 @@ static void setup(struct uart *x)
     x->sink.chr.write = sink_write;
     rig_init(&x->r);
     struct dev *d = dev_new(&x->r.env, &uart16550_class, "com1", &e);
-    EXPECT(dev_set_chr(d, "chr", &x->sink.chr, &e));
+    EXPECT(dev_set_backend(d, "chr", PROP_CHR, &x->sink.chr, &e));
     EXPECT(dev_init(d, &e));
     x->p = (struct probe *)rig_add(&x->r, &probe_class, "p", "");
     rig_wire(&x->r, "com1.irq", "p.in0");
@@ -315,7 +315,7 @@ TEST(debugcon_and_debug_exit)
     struct err e;
     rig_init(&r);
     struct dev *d = dev_new(&r.env, &debugcon_class, "dc", &e);
-    EXPECT(dev_set_chr(d, "chr", &s.chr, &e) && dev_init(d, &e));
+    EXPECT(dev_set_backend(d, "chr", PROP_CHR, &s.chr, &e) && dev_init(d, &e));
     rig_add(&r, &isa_debug_exit_class, "x", "iobase=0xf4,iosize=4");
     rig_reset(&r, RESET_COLD);
     EXPECT_EQ(rig_inb(&r, 0xe9), 0xe9);

@@ -13,6 +13,16 @@ static void on_request(void *ctx, enum dev_request what, uint32_t arg)
     r->req_arg = arg;
 }
 
+static struct ram *ram_new(void *ctx, const char *name, uint64_t bytes)
+{
+    struct rig *r = ctx;
+    (void)name;
+    if (r->nram == RIG_MAX_RAM || !ram_init(&r->ram[r->nram], bytes)) {
+        return NULL;
+    }
+    return &r->ram[r->nram++];
+}
+
 void rig_init(struct rig *r)
 {
     memset(r, 0, sizeof *r);
@@ -26,6 +36,8 @@ void rig_init(struct rig *r)
     r->env.io = &r->io;
     r->env.request = on_request;
     r->env.request_ctx = r;
+    r->env.ram_new = ram_new;
+    r->env.ram_ctx = r;
 }
 
 void rig_fini(struct rig *r)
@@ -33,6 +45,9 @@ void rig_fini(struct rig *r)
     dev_free_all(&r->env);
     aspace_fini(&r->io);
     aspace_fini(&r->mem);
+    while (r->nram) {
+        ram_fini(&r->ram[--r->nram]);
+    }
     gate_fini(&r->gate);
     clock_fini(&r->clock);
 }

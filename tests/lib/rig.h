@@ -8,6 +8,8 @@
 #include "mmu/aspace.h"
 #include "tests/t.h"
 
+#define RIG_MAX_RAM 4u
+
 struct rig {
     struct clock clock;
     struct gate gate;
@@ -16,6 +18,8 @@ struct rig {
     unsigned nreq; // dev_request calls, and the last one
     enum dev_request req;
     uint32_t req_arg;
+    struct ram ram[RIG_MAX_RAM]; // memory of devices' own
+    unsigned nram;
 };
 
 void rig_init(struct rig *r);

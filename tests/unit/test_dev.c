@@ -154,8 +154,8 @@ TEST(dev_properties)
     EXPECT(!dev_set(&t->dev, "colour", "red", &e));
     EXPECT(strstr(e.msg, "colour") && strstr(e.msg, "toy") && strstr(e.msg, "base"));
     struct chr chr = {0};
-    EXPECT(dev_set_chr(&t->dev, "chr", &chr, &e) && t->chr == &chr);
-    EXPECT(!dev_set_chr(&t->dev, "base", &chr, &e));
+    EXPECT(dev_set_backend(&t->dev, "chr", PROP_CHR, &chr, &e) && t->chr == &chr);
+    EXPECT(!dev_set_backend(&t->dev, "base", PROP_CHR, &chr, &e));
     EXPECT(!dev_set(&t->dev, "chr", "stdio", &e));
     teardown(&r);
 }

@@ -1,0 +1,39 @@
+/*
+ * A machine's drives: made from -drive options, found by boards and devices, changed by the
+ * operator, saved and loaded with the machine.
+ *
+ * What always holds: an image is opened (and locked against other writers) while the machine is
+ * built or when its medium is changed, never later. With snapshot=on writes stay in an overlay that
+ * is part of the saved machine and its digest; without it the image is the state, and a saved
+ * machine names it.
+ */
+#ifndef DOPPEL_VM_DRIVES_H
+#define DOPPEL_VM_DRIVES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/backend_block.h"
+#include "core/state.h"
+
+struct doppel_vm;
+struct mon_out;
+
+/* Open every drive that the options name. e: one line. */
+bool drives_open(struct doppel_vm *vm, struct err *e);
+void drives_close(struct doppel_vm *vm);
+
+/* For a board's "drive:ide.N" (N = 2 * channel + unit, 0..3) and "drive:floppy.N" (0..1), or a
+ * user's id; NULL: nothing is there. The first two mark the drive as taken. */
+struct drive *drives_find(struct doppel_vm *vm, const char *ref);
+
+void drives_save(struct doppel_vm *vm, struct st_buf *b);
+bool drives_load(struct doppel_vm *vm, struct st_src *src, struct err *e);
+uint64_t drives_digest(struct doppel_vm *vm, uint64_t h);
+
+/* Monitor: "change DRIVE FILE", "eject [-f] DRIVE", "info block". */
+void drives_change(struct doppel_vm *vm, const char *args, struct mon_out *o);
+void drives_eject(struct doppel_vm *vm, const char *args, struct mon_out *o);
+void drives_info(struct doppel_vm *vm, struct mon_out *o);
+
+#endif

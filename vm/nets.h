@@ -1,0 +1,23 @@
+/*
+ * A machine's network back ends: made from -nic and -netdev options, found by boards and devices.
+ */
+#ifndef DOPPEL_VM_NETS_H
+#define DOPPEL_VM_NETS_H
+
+#include <stdbool.h>
+
+#include "core/backend_net.h"
+#include "util/err.h"
+
+struct doppel_vm;
+struct mon_out;
+
+bool nets_open(struct doppel_vm *vm, struct err *e);
+void nets_close(struct doppel_vm *vm);
+/* A user's id (netdev=ID of -device), or NULL. */
+struct net *nets_find(struct doppel_vm *vm, const char *id);
+/* Can a packet still arrive? Then an idle machine waits instead of ending. */
+bool nets_live(const struct doppel_vm *vm);
+void nets_info(struct doppel_vm *vm, struct mon_out *o); /* "info network" */
+
+#endif
