@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "hw/intc/apic.h"
 #include "util/err.h"
 #include "vm/monitor.h"
 #include "vm/vm.h"
@@ -146,13 +147,27 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
 
 /* --- Idling --- */
 
+/* Can this vCPU, halted with interrupts off, be woken by NMI, SMI or INIT? No vCPU runs that could
+ * send them, so they come from interrupt lines by way of the APICs, or not at all. */
+static bool wakeable_masked(const struct doppel_vm *vm, const struct cpu *cpu)
+{
+    struct dev *bus = dev_find(&vm->env, "apicbus");
+    unsigned modes = bus && !cpu->s.smm ? apicbus_line_modes(bus, cpu->index) : 0;
+    if (cpu->s.nmi_blocked) {
+        modes &= ~(1u << APIC_NMI);
+    }
+    return modes != 0;
+}
+
 /* Can an interrupt wake a vCPU at all? */
 static bool wakeable(const struct doppel_vm *vm)
 {
     for (unsigned i = 0; i < vm->ncpus; i++) {
         const struct cpu_state *s = &vm->cpu[i]->s;
         /* MWAIT also ends by a store to its line, which may be a device's. */
-        if (s->activity == CPU_MWAIT || (s->activity == CPU_HALTED && (s->rflags & FL_IF))) {
+        if (s->activity == CPU_MWAIT ||
+            (s->activity == CPU_HALTED &&
+             ((s->rflags & FL_IF) || wakeable_masked(vm, vm->cpu[i])))) {
             return true;
         }
     }

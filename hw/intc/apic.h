@@ -41,6 +41,11 @@ void lapic_set_cpu(struct dev *lapic, const struct cpu_ops *ops, void *ctx);
 /* Deliver a message. False: nobody accepted it. */
 bool apicbus_send(struct dev *bus, const struct apic_msg *msg);
 
+/* What interrupt lines may become at the vCPU `index` besides vectors, as its local APIC and the
+ * I/O APICs are programmed: a mask of 1 << APIC_SMI, APIC_NMI, APIC_INIT. LINT1 does not count:
+ * boards have errors there, which no timer raises. */
+unsigned apicbus_line_modes(struct dev *bus, unsigned index);
+
 /* A message-signaled interrupt: a write of `data` to `addr` in 0xfeexxxxx (SDM 3A 11.11). */
 void apicbus_msi(struct dev *bus, uint64_t addr, uint32_t data);
 

@@ -120,6 +120,30 @@ void apicbus_msi(struct dev *bus, uint64_t addr, uint32_t data)
     apicbus_send(bus, &msg);
 }
 
+/* LINT0 in a mode that ends any halt, and driven by somebody (the 8259). */
+static unsigned lint0_modes(const struct lapic *l)
+{
+    uint32_t lvt = l->s.lvt[LVT_LINT0];
+    bool live = lapic_on(l) && !(lvt & LVT_MASKED) && dev_pin_driven(l->dev.env, &l->dev, "lint0");
+    return live ? 1u << (lvt >> LVT_MODE_SHIFT & 7) : 0;
+}
+
+unsigned apicbus_line_modes(struct dev *bus, unsigned index)
+{
+    struct apicbus *b = (struct apicbus *)bus;
+    const struct lapic *l = apicbus_lapic(bus, index);
+    unsigned modes = l ? lint0_modes(l) : 0;
+    for (unsigned i = 0; l && i < b->nioapics; i++) {
+        for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+            struct apic_msg msg;
+            if (ioapic_message(b->ioapic[i], pin, &msg) && matches(l, &msg)) {
+                modes |= 1u << msg.mode;
+            }
+        }
+    }
+    return modes & (1u << APIC_SMI | 1u << APIC_NMI | 1u << APIC_INIT);
+}
+
 void apicbus_eoi(struct dev *bus, uint8_t vector)
 {
     struct apicbus *b = (struct apicbus *)bus;

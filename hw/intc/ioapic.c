@@ -15,7 +15,7 @@
 #include "mmu/aspace.h"
 
 enum {
-    PINS = 24,
+    PINS = IOAPIC_PINS,
     WINDOW = 0x10,
     EOI = 0x40,
     REG_ID = 0,
@@ -51,16 +51,23 @@ struct ioapic {
 
 /* --- The register core --- */
 
-static bool send(struct ioapic *a, unsigned n)
+bool ioapic_message(const struct dev *d, unsigned pin, struct apic_msg *msg)
 {
-    uint64_t rte = a->s.rte[n];
-    struct apic_msg msg = {
+    uint64_t rte = ((const struct ioapic *)d)->s.rte[pin];
+    *msg = (struct apic_msg){
         .dest = (uint32_t)(rte >> 56),
         .logical = rte & RTE_LOGICAL,
         .level = rte & RTE_LEVEL,
         .mode = rte >> 8 & 7,
         .vector = (uint8_t)rte,
     };
+    return !(rte & RTE_MASKED);
+}
+
+static bool send(struct ioapic *a, unsigned n)
+{
+    struct apic_msg msg;
+    ioapic_message(&a->dev, n, &msg);
     return apicbus_send(a->bus, &msg);
 }
 

@@ -126,6 +126,10 @@ struct lapic *apicbus_lapic(struct dev *bus, unsigned index);
 void apicbus_add_lapic(struct dev *bus, struct lapic *l);
 void apicbus_add_ioapic(struct dev *bus, struct dev *ioapic,
                         void (*eoi)(struct dev *ioapic, uint8_t vector));
+/* ioapic.c: the message that an input becomes; `pin` below IOAPIC_PINS. False: it is masked. */
+enum { IOAPIC_PINS = 24 };
+bool ioapic_message(const struct dev *ioapic, unsigned pin, struct apic_msg *msg);
+
 /* EOI of a level-triggered vector goes to every I/O APIC. */
 void apicbus_eoi(struct dev *bus, uint8_t vector);
 /* ICR: `self` sends to itself, everyone, or everyone else (shorthand 1, 2, 3). */

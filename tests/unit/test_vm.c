@@ -122,6 +122,66 @@ TEST(halted_beside_a_masked_timer)
     EXPECT_EQ(run_code(code, sizeof code, false, &n), DOPPEL_DEAD);
 }
 
+/* CLI, HLT beside a PIT that ticks: the I/O APIC or LINT0 may turn its ticks into NMI, SMI or INIT,
+ * and nothing else can wake the vCPU. */
+TEST(halted_with_interrupts_off)
+{
+    /* IDT at 2000h with a gate for NMI; an SMM handler at 38000h: mov al, 9; out 0f4h, al; hlt.
+     * 8259 with IR0 alone; redirection entry 2 = RTE; LVT LINT0 = LVT; PIT channel 0 at 1 kHz;
+     * cli; hlt. The NMI's handler: mov al, 7; out 0f4h, al; hlt. */
+    enum { RTE = 96, LVT = 106, HANDLER = 126 };
+    static const uint8_t image[] = {
+        0xe8, 0x00, 0x00, 0x00, 0x00, 0x5b, 0x8d, 0x43, 0x79, 0xbf, 0x10, 0x20, 0x00, 0x00,
+        0x66, 0x89, 0x07, 0x8c, 0x4f, 0x02, 0x66, 0xc7, 0x47, 0x04, 0x00, 0x8e, 0xc1, 0xe8,
+        0x10, 0x66, 0x89, 0x47, 0x06, 0x0f, 0x01, 0x9b, 0x80, 0x00, 0x00, 0x00, 0xbc, 0x00,
+        0x80, 0x00, 0x00, 0xc7, 0x05, 0x00, 0x80, 0x03, 0x00, 0xb0, 0x09, 0xe6, 0xf4, 0xc6,
+        0x05, 0x04, 0x80, 0x03, 0x00, 0xf4, 0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x20, 0xe6, 0x21,
+        0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, 0xb0, 0xfe, 0xe6, 0x21, 0xbf, 0x00,
+        0x00, 0xc0, 0xfe, 0xc7, 0x07, 0x14, 0x00, 0x00, 0x00, 0xc7, 0x47, 0x10, 0x00, 0x00,
+        0x00, 0x00, 0xc7, 0x05, 0x50, 0x03, 0xe0, 0xfe, 0x00, 0x00, 0x00, 0x00, 0xb0, 0x34,
+        0xe6, 0x43, 0xb0, 0xa9, 0xe6, 0x40, 0xb0, 0x04, 0xe6, 0x40, 0xfa, 0xf4, 0xeb, 0xfe,
+        0xb0, 0x07, 0xe6, 0xf4, 0xf4, 0xeb, 0xfe, 0x17, 0x00, 0x00, 0x20, 0x00, 0x00};
+    static const struct {
+        uint32_t rte, lvt;
+        bool nmi_halts; /* the NMI's handler only halts */
+        enum doppel_stop why;
+        uint32_t exit_code;
+    } cases[] = {
+        {0x10000, 0x10000, false, DOPPEL_DEAD, 0},  /* masked both */
+        {0x10400, 0x10400, false, DOPPEL_DEAD, 0},  /* masked both, as NMI */
+        {0x00030, 0x00700, false, DOPPEL_DEAD, 0},  /* a vector, ExtINT: IF is clear */
+        {0x00400, 0x10000, false, DOPPEL_EXIT, 15}, /* NMI */
+        {0x10000, 0x00400, false, DOPPEL_EXIT, 15},
+        {0x00400, 0x10000, true, DOPPEL_DEAD, 0},   /* halted in the handler: NMIs wait for IRET */
+        {0x00200, 0x10000, false, DOPPEL_EXIT, 19}, /* SMI */
+        {0x10000, 0x00200, true, DOPPEL_EXIT, 19},
+        {0x00500, 0x10000, false, DOPPEL_LIMIT, 0}, /* INIT: from the start again and again */
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        uint8_t code[sizeof image];
+        memcpy(code, image, sizeof image);
+        le32_put(code + RTE, cases[i].rte);
+        le32_put(code + LVT, cases[i].lvt);
+        if (cases[i].nmi_halts) {
+            memset(code + HANDLER, 0x90, 4);
+        }
+        struct doppel_options o = options();
+        char *path = make_kernel(code, sizeof code);
+        o.kernel = path;
+        o.device[o.ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
+        struct doppel_vm *vm = create(&o);
+        t_context("case %u", i);
+        if (vm) {
+            EXPECT_EQ(doppel_run(vm, LIMIT), cases[i].why);
+            EXPECT(cases[i].why != DOPPEL_EXIT || doppel_exit_code(vm) == cases[i].exit_code);
+            EXPECT(cases[i].why != DOPPEL_DEAD || doppel_vtime(vm) < 1000000); /* at once */
+            doppel_destroy(vm);
+        }
+        unlink(path);
+        free(path);
+    }
+}
+
 TEST(exit_device_at_once)
 {
     /* mov al, 3; out 0f4h, al; then something that must not run: mov al, 4; out 0f4h, al */
