@@ -505,6 +505,41 @@ TEST(commands)
     doppel_destroy(vm);
 }
 
+/* Each translation that was used, with its page's size and rights. */
+TEST(info_tlb_lists_translations)
+{
+    /* Page directory at 2000h: 0 is 4 MiB, global; 400000h -> 5000h user, read-only; 401000h ->
+     * 6000h supervisor, global. CR4 = PSE PGE. A read of the one, a write to the other; jmp $ */
+    static const uint8_t code[] = {
+        0xc7, 0x05, 0x00, 0x20, 0x00, 0x00, 0x83, 0x01, 0x00, 0x00, 0xc7, 0x05, 0x04, 0x20,
+        0x00, 0x00, 0x07, 0x30, 0x00, 0x00, 0xc7, 0x05, 0x00, 0x30, 0x00, 0x00, 0x05, 0x50,
+        0x00, 0x00, 0xc7, 0x05, 0x04, 0x30, 0x00, 0x00, 0x03, 0x61, 0x00, 0x00, 0xb8, 0x90,
+        0x00, 0x00, 0x00, 0x0f, 0x22, 0xe0, 0xb8, 0x00, 0x20, 0x00, 0x00, 0x0f, 0x22, 0xd8,
+        0x0f, 0x20, 0xc0, 0x0d, 0x00, 0x00, 0x01, 0x80, 0x0f, 0x22, 0xc0, 0xa1, 0x00, 0x00,
+        0x40, 0x00, 0xa3, 0x00, 0x10, 0x40, 0x00, 0xeb, 0xfe};
+    static const char *const lines[] = {
+        "0000000000000000 -> 000000000000  4096 KiB pcid 000 -wxg",
+        "0000000000400000 -> 000000005000     4 KiB pcid 000 u-x-",
+        "0000000000401000 -> 000000006000     4 KiB pcid 000 -wxg",
+    };
+    struct doppel_options o = options();
+    char *path = make_kernel(code, sizeof code);
+    o.kernel = path;
+    struct doppel_vm *vm = create(&o);
+    if (vm) {
+        struct heard h = {.len = 0};
+        EXPECT_EQ(doppel_run(vm, 10000), DOPPEL_LIMIT);
+        doppel_command(vm, "info tlb", hear_text, &h);
+        for (unsigned i = 0; i < ARRAY_LEN(lines); i++) {
+            t_context("%s in:\n%s", lines[i], h.text);
+            EXPECT(strstr(h.text, lines[i]) != NULL);
+        }
+        doppel_destroy(vm);
+    }
+    unlink(path);
+    free(path);
+}
+
 TEST(operator_ends_and_resets)
 {
     struct doppel_options o = options();
