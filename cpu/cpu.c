@@ -13,13 +13,14 @@
 #include "cpu/mem.h"
 #include "cpu/model.h"
 #include "cpu/sys.h"
+#include "cpu/x87.h"
 
 ST_DESCRIBE(seg, SEG_STATE, 1);
 ST_DESCRIBE(x87, X87_STATE, 1);
 ST_DESCRIBE(msrs, MSR_STATE, 1);
 ST_DESCRIBE(cpu_state, CPU_STATE, 1);
 
-enum { PIN_INTR, PIN_NMI, PIN_SMI, PIN_INIT, PIN_A20M };
+enum { PIN_INTR, PIN_NMI, PIN_SMI, PIN_INIT, PIN_A20M }; /* and "ignne", see x87.c */
 enum { PIN_OUT_FERR, PIN_OUT_SMIACT };
 
 /* ---- derived state ---- */
@@ -231,8 +232,8 @@ void cpu_reset(struct cpu *cpu, bool init)
         s->activity = CPU_WAIT_SIPI; /* only the bootstrap processor runs on */
     }
     cpu->delivering = false;
-    cpu->ferr = false;
     cpu_restored(cpu);
+    x87_drive_ferr(cpu);
     cpu_kick(cpu);
 }
 
@@ -321,7 +322,7 @@ static const struct prop cpu_props[] = {
     {0},
 };
 
-static const char *const cpu_pins_in[] = {"intr", "nmi", "smi", "init", "a20m", NULL};
+static const char *const cpu_pins_in[] = {"intr", "nmi", "smi", "init", "a20m", "ignne", NULL};
 static const char *const cpu_pins_out[] = {"ferr", "smiact", NULL};
 
 const struct dev_class cpu_class = {

@@ -1,7 +1,7 @@
 /*
  * A vCPU: its state, what is cached from it, and the run loop's contract.
  *
- * struct cpu is a device (class "cpu") with input pins intr, nmi, smi, init, reset, a20m; its state
+ * struct cpu is a device (class "cpu") with input pins intr, nmi, smi, init, a20m, ignne; its state
  * table is cpu/state.h. Everything outside `s` is derived and rebuilt by cpu_restored().
  *
  * The run loop (cpu/run.c): cpu_run(cpu, n) retires at most n units and never overshoots. A block
@@ -54,6 +54,7 @@ enum {
     EXC_AC = 17,
     EXC_MC = 18,
     EXC_XM = 19,
+    EXC_STOP = 0xfe, /* no vector: halt in front of the instruction, until an interrupt */
 };
 
 /* EFLAGS bits. */
@@ -180,7 +181,6 @@ struct cpu {
     bool delivering;             /* an event is being delivered: a further fault combines with it */
     uint8_t delivering_vec;      /* 0xff: an interrupt (benign for #DF) */
     bool stop;                   /* cpu_run returns at the next boundary (clock kick, requests) */
-    bool ferr;                   /* FERR# level, to the PIC's IRQ 13 by pin "ferr" */
     bool log_exec;               /* -d exec is on; read once a slice */
     bool step_done;              /* the instruction has settled its single-step trap itself */
     bool polling;                /* inside event_poll: its unit is not charged yet */

@@ -14,6 +14,7 @@
 #include "cpu/flags.h"
 #include "cpu/model.h"
 #include "cpu/sem.h"
+#include "cpu/x87.h"
 
 #define CR3_NOFLUSH (UINT64_C(1) << 63)
 
@@ -103,6 +104,7 @@ void ctrl_set_cr0(struct cpu *cpu, uint64_t val)
         cpu->s.cpl = 0;
     }
     cpu_update_mode(cpu);
+    x87_drive_ferr(cpu);
 }
 
 void ctrl_set_cr3(struct cpu *cpu, uint64_t val)

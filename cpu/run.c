@@ -130,6 +130,11 @@ static void take_fault(struct cpu *cpu)
         cpu->s.rip = insn_ip(cpu, cpu->cur);
         refund(cpu, cpu->cur->k);
     }
+    if (cpu->exc.vector == EXC_STOP) {
+        cpu->s.activity = CPU_HALTED;
+        cpu_update_attn(cpu);
+        return;
+    }
     /* A delivery costs one unit, whatever further faults it meets on its way. */
     if (cpu->polling || !cpu->delivering) {
         cpu->budget--;

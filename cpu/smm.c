@@ -15,6 +15,7 @@
 #include "cpu/desc.h"
 #include "cpu/flags.h"
 #include "cpu/sem.h"
+#include "cpu/x87.h"
 
 #define MAP_BASE    0xfe00u /* from SMBASE; the map is 512 bytes */
 #define MAP_LEN     0x200u
@@ -212,6 +213,7 @@ void smm_leave(struct cpu *cpu)
         }
     }
     cpu_restored(cpu);
+    x87_drive_ferr(cpu);
 }
 
 SEM_END(rsm)

@@ -3,9 +3,9 @@
  * stores, exchanges, conditional moves).
  *
  * Exceptions. With CR0.NE an unmasked exception becomes #MF at the next waiting instruction.
- * Without it the FERR# pin goes up at once, the board turns that into IRQ 13, and the next waiting
- * instruction goes on as under IGNNE#: a processor would wait there for the interrupt, which is
- * taken before that instruction unless the guest blocks it.
+ * Without it FERR# is asserted at once, and the board turns that into IRQ 13. The next waiting
+ * instruction goes on if the board asserts IGNNE#; otherwise the processor stops in front of it
+ * until an interrupt comes (SDM vol. 1, D.2.1; vol. 3A, 2.5 NE).
  *
  * FIP is that of the last non-control instruction. FDP and FOP follow the model: with the
  * feature fdp_excptn_only they change only when an unmasked exception occurs; with zero_fcs_fds FCS
@@ -14,9 +14,10 @@
  */
 #include "cpu/x87.h"
 
-enum { PIN_FERR = 0 }; /* in cpu_pins_out */
+enum { PIN_FERR = 0 };  /* in cpu_pins_out */
+enum { PIN_IGNNE = 5 }; /* in cpu_pins_in */
 
-static void drive_ferr(struct cpu *cpu)
+void x87_drive_ferr(struct cpu *cpu)
 {
     dev_pin_set(&cpu->dev, PIN_FERR, (x87_of(cpu)->sw & X87_ES) && !(cpu->s.cr0 & CR0_NE));
 }
@@ -26,19 +27,18 @@ void x87_pending(struct cpu *cpu)
     if (cpu->s.cr0 & CR0_NE) {
         cpu_raise(cpu, EXC_MF);
     }
-    drive_ferr(cpu);
+    if (!dev_pin_in(&cpu->dev, PIN_IGNNE)) {
+        cpu_raise(cpu, EXC_STOP);
+    }
 }
 
 void x87_update_es(struct cpu *cpu)
 {
     struct x87 *f = x87_of(cpu);
     bool pending = f->sw & ~f->cw & FP_ALL_FLAGS;
-    bool was = f->sw & X87_ES;
 
     f->sw = (uint16_t)(pending ? f->sw | X87_ES | X87_B : f->sw & ~(X87_ES | X87_B));
-    if (pending || was) {
-        drive_ferr(cpu);
-    }
+    x87_drive_ferr(cpu);
 }
 
 /* Where the instruction and its operand lie, for FSTENV and FXSAVE. */

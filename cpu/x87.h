@@ -95,7 +95,7 @@ static inline void x87_begin_nowait(struct cpu *cpu)
         cpu_raise(cpu, EXC_NM);
     }
 }
-/* A pending exception: #MF, or FERR# without CR0.NE. */
+/* A pending exception: #MF, or without CR0.NE a wait for the interrupt; returns under IGNNE#. */
 void x87_pending(struct cpu *cpu);
 /* Both: what a waiting instruction does. */
 static inline struct x87 *x87_begin(struct cpu *cpu)
@@ -118,6 +118,8 @@ static inline struct fp_env x87_env(const struct x87 *f)
 void x87_finish(struct cpu *cpu, const struct insn *i, const struct fp_env *e);
 /* Recompute SW.ES and SW.B after SW or CW was changed as a whole, and drive FERR#. */
 void x87_update_es(struct cpu *cpu);
+/* Drive FERR# after SW.ES or CR0.NE was changed. */
+void x87_drive_ferr(struct cpu *cpu);
 
 /* Stack underflow instead of an operation: IE and SF, C1 clear. */
 static inline void x87_underflow(struct fp_env *e)

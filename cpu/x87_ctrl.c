@@ -50,7 +50,7 @@ SEM(fnclex)
     (void)i;
     x87_begin_nowait(cpu);
     struct x87 *f = x87_of(cpu);
-    f->sw &= X87_C3 | X87_TOP | X87_C2 | X87_C1 | X87_C0 | X87_ES; /* ES goes below */
+    f->sw &= X87_C3 | X87_TOP | X87_C2 | X87_C1 | X87_C0;
     x87_update_es(cpu);
 }
 
@@ -58,7 +58,7 @@ static void init(struct cpu *cpu)
 {
     struct x87 *f = x87_of(cpu);
     f->cw = CW_INIT;
-    f->sw &= X87_ES;
+    f->sw = 0;
     f->empty = 0xff;
     f->op = 0;
     f->ip = f->dp = 0;

@@ -75,11 +75,9 @@ static void get_x87(struct cpu *cpu, const uint8_t *p, bool wide)
 static void init_x87(struct cpu *cpu)
 {
     struct x87 *f = &cpu->s.fpu[0];
-    bool pending = f->sw & X87_ES;
     memset(f, 0, sizeof *f);
     f->cw = FCW_RESET;
     f->empty = 0xff;
-    f->sw = pending ? X87_ES : 0; /* so that FERR# falls */
     x87_update_es(cpu);
 }
 

@@ -21,8 +21,7 @@
 
 // clang-format off
 static const struct board_part parts[] = {
-    /* FERR#: an x87 exception without CR0.NE is IRQ 13. */
-    {"cpu%", "cpu", "index=%,seed=$seed", "ferr>pic1.ir5 ferr>ioapic.pin13", PART_CPU},
+    {"cpu%", "cpu", "index=%,seed=$seed", "ferr>ferr.ferr", PART_CPU},
 
     /* Interrupts. Without local APICs the 8259 drives the CPU itself. */
     {"apicbus", "apicbus", "", "", PART_APIC},
@@ -44,6 +43,10 @@ static const struct board_part parts[] = {
      "a20>port92.kbc_a20", PART_ALWAYS},
     {"port92", "port92", "", "a20m>cpu0.a20m a20m>cpu1.a20m a20m>cpu2.a20m a20m>cpu3.a20m "
      "a20m>cpu4.a20m a20m>cpu5.a20m a20m>cpu6.a20m a20m>cpu7.a20m", PART_ALWAYS},
+
+    {"ferr", "ferr", "", "irq13>pic1.ir5 irq13>ioapic.pin13 ignne>cpu0.ignne ignne>cpu1.ignne "
+     "ignne>cpu2.ignne ignne>cpu3.ignne ignne>cpu4.ignne ignne>cpu5.ignne ignne>cpu6.ignne "
+     "ignne>cpu7.ignne", PART_ALWAYS},
 
     /* The HPET can take the place of the 8254 and the RTC on their interrupts. */
     {"hpet", "hpet", "base=0xfed00000",

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu/fp/fp.h"
+#include "cpu/x87.h"
 #include "tests/lib/bare.h"
 #include "tests/t.h"
 
@@ -114,7 +115,10 @@ TEST(x87_ferr_pin_instead_of_mf)
 
     le_put(data(b), 2, 0x37b);
     b->cpu->s.cr0 &= ~(uint64_t)CR0_NE;
-    EXPECT_EQ(run(b), -1); /* goes on, with the pin up */
+    EXPECT_EQ(run(b), -1); /* stops in front of the waiting instruction, with the pin up */
+    EXPECT_EQ(b->cpu->s.rip, CODE + 15);
+    EXPECT_EQ(b->cpu->s.activity, CPU_HALTED);
+    EXPECT_EQ(b->cpu->s.icount, 7);
     EXPECT(dev_pin_out(&b->cpu->dev, 0));
     memcpy(ram_write_ptr(&b->ram, CODE >> 12), clear, 2);
     ram_write_ptr(&b->ram, CODE >> 12)[2] = 0xf4;
@@ -126,6 +130,66 @@ TEST(x87_ferr_pin_instead_of_mf)
     EXPECT(!dev_pin_out(&b->cpu->dev, 0));
     EXPECT_EQ(b->cpu->s.fpu[0].sw & 0x80ff, 0);
     bare_free(b);
+}
+
+/* Each way to change the pending exception or CR0.NE drives FERR#. In: the pin is up (or not), SI
+ * points at an image that makes no exception pending (or one). */
+TEST(x87_ferr_follows_every_load)
+{
+    static const struct {
+        const char *what;
+        uint8_t code[4], len;
+        unsigned cw, sw; /* where the image has its control and status word */
+    } cases[] = {
+        {"fldcw", {0xd9, 0x2c}, 2, 0, 200},      {"fldenv", {0xd9, 0x24}, 2, 0, 2},
+        {"frstor", {0xdd, 0x24}, 2, 0, 2},       {"fxrstor", {0x0f, 0xae, 0x0c}, 3, 0, 2},
+        {"xrstor", {0x0f, 0xae, 0x2c}, 3, 0, 2},
+    };
+    for (unsigned i = 0; i < 4 * ARRAY_LEN(cases); i++) {
+        bool up = i / ARRAY_LEN(cases) & 1, want = i / ARRAY_LEN(cases) & 2;
+        unsigned k = i % ARRAY_LEN(cases);
+        struct bare *b = machine("", cases[k].code, cases[k].len);
+        struct x87 *f = &b->cpu->s.fpu[0];
+        t_context("%s, pin %d, wanted %d", cases[k].what, up, want);
+        b->cpu->s.cr0 &= ~(uint64_t)CR0_NE;
+        f->cw = k == 0 || !up ? 0x37f : 0x37b; /* FLDCW itself waits for what is pending */
+        f->sw = k == 0 || up ? 4 : 0;
+        x87_update_es(b->cpu);
+        memset(data(b), 0, 832);
+        le_put(data(b) + 512, 8, 1); /* XRSTOR: x87 alone */
+        b->cpu->s.gpr[REG_RAX] = 1;
+        b->cpu->s.gpr[REG_RDX] = 0;
+        le_put(data(b) + cases[k].cw, 2, want ? 0x37b : 0x37f);
+        le_put(data(b) + cases[k].sw, 2, 4);
+        bool waits = up && k < 3 && k > 0;
+        run(b);
+        EXPECT_EQ(dev_pin_out(&b->cpu->dev, 0), waits ? up : want);
+        EXPECT_EQ(b->cpu->s.rip, CODE + (waits ? 0 : cases[k].len + 1u));
+        bare_free(b);
+    }
+}
+
+TEST(x87_ferr_follows_reset_and_fninit)
+{
+    static const uint8_t fninit[] = {0xdb, 0xe3}, fnclex[] = {0xdb, 0xe2}, fnstenv[] = {0xd9, 0x34},
+                         fnsave[] = {0xdd, 0x34};
+    static const uint8_t *const codes[] = {fninit, fnclex, fnstenv, fnsave, NULL};
+    for (unsigned i = 0; i < ARRAY_LEN(codes); i++) {
+        struct bare *b = machine("486", codes[i] ? codes[i] : fninit, 2);
+        b->cpu->s.cr0 &= ~(uint64_t)CR0_NE;
+        b->cpu->s.fpu[0].cw = 0x37b;
+        b->cpu->s.fpu[0].sw = 4;
+        x87_update_es(b->cpu);
+        EXPECT(dev_pin_out(&b->cpu->dev, 0));
+        if (codes[i]) {
+            EXPECT_EQ(run(b), -1);
+        } else {
+            cpu_reset(b->cpu, false);
+        }
+        t_context("case %u", i);
+        EXPECT(!dev_pin_out(&b->cpu->dev, 0));
+        bare_free(b);
+    }
 }
 
 /* Unmasking an exception that is already flagged makes it pending. */
