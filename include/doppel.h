@@ -13,7 +13,7 @@
  * returns through a pointer to allocated memory says who frees it.
  *
  * Threads: one thread at a time owns a machine and calls these functions; any number of machines
- * may live in one process. Only doppel_post_input() and doppel_interrupt()
+ * may live in one process. Only doppel_post_input(), doppel_interrupt() and what says "any thread"
  * may be called from any thread while the owner is inside doppel_run(); doppel_interrupt() also
  * from a signal handler. Callbacks run on the thread that owns the machine.
  *
@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /* Grows when a field or function is added; doppel_options_init refuses one that it cannot serve. */
-#define DOPPEL_ABI 2u
+#define DOPPEL_ABI 3u
 
 #define DOPPEL_MAX_CPUS    8u
 #define DOPPEL_MAX_SERIAL  4u
@@ -147,6 +147,41 @@ bool doppel_post_input(struct doppel_vm *vm, const char *source, const void *dat
  * ports). Owner's thread, before running. */
 bool doppel_serial_listen(struct doppel_vm *vm, unsigned port,
                           void (*fn)(void *ctx, const uint8_t *data, size_t len), void *ctx);
+
+/* --- The screen --- */
+
+/* A picture as it was published: it does not change, and belongs to its holder until released. */
+struct doppel_frame {
+    uint64_t serial;        /* 1, 2, ...: pictures with the same serial are the same; 0: none */
+    uint64_t vtime;         /* ns of virtual time when it was drawn */
+    uint32_t width, height; /* pixels; 0: the screen is off */
+    const uint32_t *pixel;  /* 0x00RRGGBB, row after row without gaps */
+    void *held;
+};
+
+/* Ask for the next frame; the machine draws it soon, or as soon as it differs from the latest.
+ * Nobody asking costs nothing. Any thread. */
+void doppel_frame_request(struct doppel_vm *vm);
+/* The latest published frame, if its serial is not `seen`. True: release it when done, before the
+ * machine is destroyed. Any thread. */
+bool doppel_frame_get(struct doppel_vm *vm, uint64_t seen, struct doppel_frame *frame);
+void doppel_frame_release(struct doppel_vm *vm, struct doppel_frame *frame);
+/* `fn` is called on the machine's thread whenever a frame has been published. NULL: nobody. */
+void doppel_frame_listen(struct doppel_vm *vm, void (*fn)(void *ctx), void *ctx);
+
+/* A digest of the screen's size and pixels at this instant; 0: no display adapter. */
+uint64_t doppel_screen_digest(struct doppel_vm *vm);
+/* The screen of a text mode: UTF-8, a line for each row without the blanks at its end. The caller's
+ * to free(). NULL: a graphics mode, or no adapter. */
+char *doppel_screen_text(struct doppel_vm *vm);
+
+/* --- The operator --- */
+
+/* Somebody may act on this machine at any time (a window, a socket of the embedder's): while it is
+ * idle, virtual time passes no faster than the host's, as with a terminal. Any thread. */
+void doppel_set_live(struct doppel_vm *vm, bool live);
+/* How far the machine has come, as of some milliseconds ago. Any thread. */
+void doppel_progress(struct doppel_vm *vm, uint64_t *icount, uint64_t *vtime);
 
 /* Carry out one line of the text monitor; its output goes to `out` in pieces. */
 void doppel_command(struct doppel_vm *vm, const char *line,

@@ -17,6 +17,7 @@
 #include "util/suggest.h"
 #include "vm/boot.h"
 #include "vm/monitor.h"
+#include "vm/screen.h"
 #include "vm/vm.h"
 
 #define MIB         (UINT64_C(1) << 20)
@@ -284,7 +285,8 @@ static bool open_backends(struct doppel_vm *vm, struct err *e)
     struct chr_hooks hooks = {vm, monitor_input, quit_key};
     vm->mon = monitor_new(vm);
     vm->chrs = chr_set_new(&hooks);
-    if (!vm->chrs || !vm->mon) {
+    vm->screen = screen_new(vm);
+    if (!vm->chrs || !vm->mon || !vm->screen) {
         return err_set(e, "no host memory or file descriptors for back ends");
     }
     for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
@@ -488,6 +490,7 @@ void doppel_destroy(struct doppel_vm *vm)
     vm_memory_free(vm);
     chr_set_free(vm->chrs);
     monitor_free(vm->mon);
+    screen_free(vm->screen);
     clock_fini(&vm->clock);
     gate_fini(&vm->gate);
     if (vm->log_file) {

@@ -15,6 +15,7 @@
 
 #include "util/suggest.h"
 #include "vm/monitor_info.h"
+#include "vm/screen.h"
 #include "vm/vm.h"
 
 #define LINE_MAX_LEN 256u
@@ -96,6 +97,25 @@ static void cmd_save(struct doppel_vm *vm, const char *args, struct mon_out *o)
     }
 }
 
+static void cmd_screendump(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    struct err e = {""};
+    if (!*args) {
+        mon_printf(o, "screendump: want a file name\n");
+    } else if (!screen_dump(vm, args, &e)) {
+        mon_printf(o, "screendump: %s\n", e.msg);
+    }
+}
+
+static void cmd_screentext(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    (void)args;
+    struct err e = {""};
+    if (!screen_text(vm, o, &e)) {
+        mon_printf(o, "screentext: %s\n", e.msg);
+    }
+}
+
 static void cmd_help(struct doppel_vm *vm, const char *args, struct mon_out *o);
 
 static const struct command {
@@ -113,6 +133,9 @@ static const struct command {
     {"system_powerdown", "", "press the power button", cmd_powerdown},
     {"digest", "", "instructions retired, virtual time, digest of all state", cmd_digest},
     {"save", "FILE", "save the machine to a file, for -load-state", cmd_save},
+    {"screendump", "FILE", "write the screen as a picture: PNG, or PPM if FILE ends in .ppm",
+     cmd_screendump},
+    {"screentext", "", "print the screen of a text mode", cmd_screentext},
     {"quit", "", "end doppel", cmd_quit},
 };
 

@@ -20,6 +20,7 @@
 #include "hw/intc/apic.h"
 #include "util/err.h"
 #include "vm/monitor.h"
+#include "vm/screen.h"
 #include "vm/vm.h"
 
 #define POLL_UNITS (UINT64_C(1) << 18) /* a few milliseconds under the interpreter */
@@ -30,12 +31,21 @@
 
 static bool is_live(const struct doppel_vm *vm)
 {
-    return chr_set_live(vm->chrs);
+    return chr_set_live(vm->chrs) || atomic_load_explicit(&vm->live, memory_order_relaxed);
+}
+
+/* What other threads may know. */
+static void show(struct doppel_vm *vm)
+{
+    screen_poll(vm->screen);
+    atomic_store_explicit(&vm->told_icount, vm->clock.s.icount, memory_order_relaxed);
+    atomic_store_explicit(&vm->told_now, vm->clock.s.now, memory_order_relaxed);
 }
 
 static void poll_host(struct doppel_vm *vm)
 {
     chr_set_poll(vm->chrs);
+    show(vm);
     vm->poll_credit = (int64_t)POLL_UNITS;
 }
 
@@ -185,6 +195,7 @@ static bool idle(struct doppel_vm *vm)
     vm->idle_skips += !live;
     if (live) {
         uint64_t want = min64(next - now, IDLE_NS);
+        show(vm); /* what the guest drew before it went idle */
         uint64_t slept = chr_set_wait(vm->chrs, want);
         poll_host(vm);
         next = now + min64(want, vm->gate.pending || slept < want ? slept : want);
@@ -202,7 +213,7 @@ static void wait_paused(struct doppel_vm *vm)
 
 /* --- The loop --- */
 
-enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
+static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
 {
     enum doppel_stop why;
     for (;;) {
@@ -239,6 +250,13 @@ enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
     }
 }
 
+enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
+{
+    enum doppel_stop why = run(vm, icount);
+    show(vm);
+    return why;
+}
+
 void doppel_interrupt(struct doppel_vm *vm)
 {
     atomic_store(&vm->interrupted, true);
@@ -263,4 +281,15 @@ uint64_t doppel_icount(const struct doppel_vm *vm)
 uint64_t doppel_vtime(const struct doppel_vm *vm)
 {
     return vm->clock.s.now;
+}
+
+void doppel_progress(struct doppel_vm *vm, uint64_t *icount, uint64_t *now)
+{
+    *icount = atomic_load_explicit(&vm->told_icount, memory_order_relaxed);
+    *now = atomic_load_explicit(&vm->told_now, memory_order_relaxed);
+}
+
+void doppel_set_live(struct doppel_vm *vm, bool live)
+{
+    atomic_store_explicit(&vm->live, live, memory_order_relaxed);
 }

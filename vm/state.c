@@ -17,6 +17,7 @@
 #include "cpu/block.h"
 #include "util/bits.h"
 #include "vm/boot.h"
+#include "vm/screen.h"
 #include "vm/vm.h"
 
 #define STATE_VERSION 1u
@@ -141,6 +142,7 @@ static bool load(struct doppel_vm *vm, struct st_src *src, struct err *e)
         return err_set(e, "\"machine\": no such turn");
     }
     vm_flush_all(vm);
+    screen_forget(vm->screen);
     if (!dev_load_all(&vm->env, src, e) || !load_ram(&vm->ram, src, e) ||
         !load_ram(&vm->rom, src, e) || !vm_memory_load(vm, src, e)) {
         return false;

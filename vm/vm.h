@@ -77,6 +77,7 @@ struct doppel_vm {
     struct vm_listener serial[DOPPEL_MAX_SERIAL];
     struct chr *debugcon, *monitor;
     struct monitor *mon;
+    struct screen *screen;
     int op_source; /* gate source of operator commands */
     uint64_t epoch, seed;
 
@@ -87,6 +88,9 @@ struct doppel_vm {
     uint32_t idle_skips;
     int64_t poll_credit;     /* units until the host is polled again */
     atomic_bool interrupted; /* doppel_interrupt was called */
+    atomic_bool live;        /* doppel_set_live */
+    /* What doppel_progress tells other threads. */
+    _Atomic uint64_t told_icount, told_now;
     uint32_t exit_code;
     struct err failure;
 
