@@ -180,6 +180,12 @@ static bool set_debugcon(struct options *o, const char *v, struct err *e)
     return check_backend("debugcon", v, e);
 }
 
+static bool set_parallel(struct options *o, const char *v, struct err *e)
+{
+    o->vm.parallel = v;
+    return check_backend("parallel", v, e);
+}
+
 static bool set_monitor(struct options *o, const char *v, struct err *e)
 {
     o->vm.monitor = v;
@@ -377,6 +383,8 @@ static const struct option table[] = {
      "null, none; repeat for the next port [mon:stdio]", set_serial,
      backend_name},
     {"debugcon", "BACKEND", "debug console at port 0xe9", set_debugcon, backend_name},
+    {"parallel", "BACKEND", "printer on the parallel port: file:PATH, stdio, unix:PATH,server, "
+     "null, none [none]", set_parallel, backend_name},
     {"monitor", "BACKEND", "text monitor: stdio, unix:PATH,server,nowait, none [none]",
      set_monitor, backend_name},
     {"display", "KIND", "none: no window, nothing on the terminal unless asked for", set_display,

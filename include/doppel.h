@@ -67,8 +67,9 @@ struct doppel_options {
     /* Character back ends: stdio, mon:stdio, file:PATH, unix:PATH[,server][,nowait], null, none.
      * A NULL serial port has no back end: it is there, and what it sends is lost. */
     const char *serial[DOPPEL_MAX_SERIAL];
-    const char *debugcon;                   /* the port at 0xe9; NULL: not there */
-    const char *monitor;                    /* as serial; NULL or "none" */
+    const char *debugcon; /* the port at 0xe9; NULL: not there */
+    const char *monitor;  /* as serial; NULL or "none" */
+    const char *parallel; /* what the printer prints; NULL or "none": no printer on the port */
     const char *device[DOPPEL_MAX_DEVICES]; /* "class,prop=value,..." */
     unsigned ndevices;
     /* As QEMU's options of these names: "file=a.img,if=ide,index=0,...", "user,hostfwd=...". */

@@ -63,6 +63,8 @@ static const struct board_part parts[] = {
      "irq>pic0.ir4 irq>ioapic.pin4", PART_ALWAYS},
     {"com4", "uart16550", "iobase=0x2e8,chr=chr:serial3,turbo=64",
      "irq>pic0.ir3 irq>ioapic.pin3", PART_ALWAYS},
+    {"lpt1", "parport", "iobase=0x378,chr=chr:parallel", "irq>pic0.ir7 irq>ioapic.pin7",
+     PART_ALWAYS},
     {"dma0", "i8237", "", "", PART_ALWAYS},
     {"debugcon", "debugcon", "iobase=0xe9,chr=chr:debugcon", "", PART_DEBUGCON},
     {"demo-exit", "isa-debug-exit", "iobase=0x501,iosize=2", "", PART_DEMO},

@@ -73,6 +73,9 @@ static struct chr *backend_find(struct doppel_vm *vm, const char *name)
     if (strcmp(name, "debugcon") == 0) {
         return vm->debugcon;
     }
+    if (strcmp(name, "parallel") == 0) {
+        return vm->parallel;
+    }
     int ok = sscanf(name, "serial%u", &port);
     assert(ok == 1 && port < DOPPEL_MAX_SERIAL);
     (void)ok;

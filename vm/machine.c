@@ -113,10 +113,10 @@ static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
 {
     vm->opt = *o;
     const char **all[] = {
-        &vm->opt.name,    &vm->opt.machine,   &vm->opt.cpu,      &vm->opt.engine,
-        &vm->opt.kernel,  &vm->opt.initrd,    &vm->opt.append,   &vm->opt.debugcon,
-        &vm->opt.monitor, &vm->opt.log_items, &vm->opt.log_file, &vm->opt.bios,
-        &vm->opt.boot,    &vm->opt.vga,
+        &vm->opt.name,     &vm->opt.machine,   &vm->opt.cpu,      &vm->opt.engine,
+        &vm->opt.kernel,   &vm->opt.initrd,    &vm->opt.append,   &vm->opt.debugcon,
+        &vm->opt.monitor,  &vm->opt.log_items, &vm->opt.log_file, &vm->opt.bios,
+        &vm->opt.parallel, &vm->opt.boot,      &vm->opt.vga,
     };
     for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
         own(vm, all[i]);
@@ -299,6 +299,10 @@ static bool open_backends(struct doppel_vm *vm, struct err *e)
     if (vm->opt.debugcon &&
         !chr_set_open(vm->chrs, vm->opt.debugcon, CHR_DEBUG, &vm->debugcon, NULL, e)) {
         return err_prefix(e, "-debugcon");
+    }
+    if (vm->opt.parallel &&
+        !chr_set_open(vm->chrs, vm->opt.parallel, CHR_DEBUG, &vm->parallel, NULL, e)) {
+        return err_prefix(e, "-parallel");
     }
     if (vm->opt.monitor &&
         !chr_set_open(vm->chrs, vm->opt.monitor, CHR_MONITOR, &vm->monitor, NULL, e)) {

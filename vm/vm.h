@@ -75,7 +75,7 @@ struct doppel_vm {
 
     struct chr_set *chrs;
     struct vm_listener serial[DOPPEL_MAX_SERIAL];
-    struct chr *debugcon, *monitor;
+    struct chr *debugcon, *monitor, *parallel;
     struct monitor *mon;
     struct screen *screen;
     int op_source; /* gate source of operator commands */
