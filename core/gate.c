@@ -116,6 +116,13 @@ unsigned gate_deliver(struct gate *g, vtime now)
     return n;
 }
 
+void gate_hand(struct gate *g, int source, const void *payload, uint32_t len)
+{
+    if (source >= 0 && (unsigned)source < g->nsources) {
+        g->sources[source].deliver(g->sources[source].ctx, payload, len);
+    }
+}
+
 uint64_t gate_value(struct gate *g, const char *name, uint64_t host_value)
 {
     if (g->sink) {

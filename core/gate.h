@@ -68,6 +68,10 @@ bool gate_post(struct gate *g, int source, const void *payload, uint32_t len);
  * slices. Returns the number delivered. */
 unsigned gate_deliver(struct gate *g, vtime now);
 
+/* Hand to a source what follows from an earlier input and the clock (keys typed by a timer): at
+ * once, past the log. Machine's thread, between slices. No such source: nothing happens. */
+void gate_hand(struct gate *g, int source, const void *payload, uint32_t len);
+
 /* A value that set-up takes from the host (RTC epoch, random seed): logged as an input at time 0
  * under `name`, returned as given. */
 uint64_t gate_value(struct gate *g, const char *name, uint64_t host_value);

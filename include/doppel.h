@@ -181,6 +181,14 @@ char *doppel_screen_text(struct doppel_vm *vm);
 /* Somebody may act on this machine at any time (a window, a socket of the embedder's): while it is
  * idle, virtual time passes no faster than the host's, as with a terminal. Any thread. */
 void doppel_set_live(struct doppel_vm *vm, bool live);
+/* The code of a key by its name in the monitor ("a", "ret", "ctrl_r"); 0: there is none. */
+unsigned doppel_key_code(const char *name);
+/* A key goes down or up. False: no keyboard, or no such code. Any thread. */
+bool doppel_key_event(struct doppel_vm *vm, unsigned code, bool down);
+/* The mouse moves by counts to the right and down, its wheel towards the user; the buttons that are
+ * held: 1 left, 2 right, 4 middle, 8, 16. False: no mouse. Any thread. */
+bool doppel_mouse_event(struct doppel_vm *vm, int right, int down, int wheel, unsigned buttons);
+
 /* How far the machine has come, as of some milliseconds ago. Any thread. */
 void doppel_progress(struct doppel_vm *vm, uint64_t *icount, uint64_t *vtime);
 

@@ -39,6 +39,8 @@ struct board {
     /* What is not a wire: interrupt acknowledge, start-up vectors. After all parts are made. */
     bool (*bind)(struct doppel_vm *vm, struct err *e);
     const char *power_source; /* gate source of the power button; NULL: there is none */
+    const char *key_source;   /* ... of the keyboard and the mouse, in the i8042's format */
+    const char *mouse_source;
     /* Put ACPI tables below 1 MiB, for direct boot; the address of the RSDP. NULL: no ACPI. */
     uint64_t (*acpi)(struct doppel_vm *vm);
     /* `info pci`; NULL: there is no PCI bus. */

@@ -168,6 +168,8 @@ const struct board board_pc = {
     .mandatory = mandatory,
     .bind = bind,
     .power_source = "pm.power",
+    .key_source = "kbc.key",
+    .mouse_source = "kbc.mouse",
     .info_pci = info_pci,
     .acpi = make_acpi,
 };

@@ -24,7 +24,7 @@
 #define RAM_DEFAULT (128 * MIB)
 #define RAM_MAX     (UINT64_C(1) << 40)
 
-ST_DESCRIBE(vm_state, VM_STATE, 1);
+ST_DESCRIBE(vm_state, VM_STATE, 2);
 
 /* --- Names --- */
 
@@ -429,6 +429,7 @@ static void set_up(struct doppel_vm *vm)
         .ram_ctx = vm,
     };
     vm->op_source = gate_source_add(&vm->gate, "operator", operate, vm);
+    input_init(vm);
     vm->paused = vm->opt.paused;
 }
 
@@ -449,6 +450,7 @@ static bool create(struct doppel_vm *vm, struct err *e)
         return false;
     }
     pass_attachments(vm);
+    input_bind(vm);
     block_cache_watch(vm->blocks, &vm->ram);
     block_cache_watch(vm->blocks, &vm->rom);
     return vm_reset(vm, RESET_COLD, e);

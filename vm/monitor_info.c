@@ -198,6 +198,25 @@ void mon_info(struct doppel_vm *vm, const char *args, struct mon_out *o)
                suggest_nearest(args, info_name, NULL));
 }
 
+static const char *device_name(void *ctx, unsigned i)
+{
+    const struct dev_env *env = &((struct doppel_vm *)ctx)->env;
+    return i < env->ndevs ? env->devs[i]->name : NULL;
+}
+
+void mon_device_table(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    struct dev *d = dev_find(&vm->env, args);
+    if (d) {
+        show_state(d, o);
+    } else if (!*args) {
+        info_devices(vm, o);
+    } else {
+        mon_printf(o, "device_table: no device \"%s\"; the nearest is \"%s\"\n", args,
+                   suggest_nearest(args, device_name, vm));
+    }
+}
+
 /* --- x, xp --- */
 
 struct dump {

@@ -15,6 +15,7 @@ struct mon_out {
 void mon_printf(struct mon_out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void mon_info(struct doppel_vm *vm, const char *args, struct mon_out *o);
+void mon_device_table(struct doppel_vm *vm, const char *args, struct mon_out *o);
 void mon_x(struct doppel_vm *vm, const char *args, struct mon_out *o);
 void mon_xp(struct doppel_vm *vm, const char *args, struct mon_out *o);
 

@@ -19,6 +19,7 @@
 #include "mmu/aspace.h"
 #include "mmu/ram.h"
 #include "vm/board.h"
+#include "vm/input.h"
 #include "vm/memory.h"
 
 /* Units that a vCPU runs before the next one's turn, when there are several. Small enough that a
@@ -33,7 +34,8 @@
 #define VM_STATE(S, V, A, N)                                                                       \
     V(S, uint32_t, turn, 1)    /* the vCPU whose turn it is */                                     \
     V(S, uint32_t, quantum, 1) /* units left of its turn */                                        \
-    V(S, bool, off, 1)         /* powered off, or reset with no_reboot: nothing runs */
+    V(S, bool, off, 1)         /* powered off, or reset with no_reboot: nothing runs */            \
+    N(S, typist, typist, 1, 2)
 
 ST_DECLARE(vm_state, VM_STATE);
 
@@ -78,7 +80,11 @@ struct doppel_vm {
     struct chr *debugcon, *monitor, *parallel;
     struct monitor *mon;
     struct screen *screen;
-    int op_source; /* gate source of operator commands */
+    int op_source;                               /* gate source of operator commands */
+    int typist_source, key_source, mouse_source; /* vm/input.c; -1: none */
+    struct timer typist_timer;
+    uint32_t typist_posted;        /* steps on their way through the gate */
+    _Atomic uint8_t mouse_buttons; /* held by the operator */
     uint64_t epoch, seed;
 
     struct cpu *running; /* inside cpu_run; NULL outside */
