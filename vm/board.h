@@ -49,6 +49,10 @@ struct board {
 
 extern const struct board board_pc;
 
+/* For `bind` (vm/board_bind.c): the types of fdc0's drives into the CMOS RAM of rtc, which its
+ * power-on reset fills. */
+bool board_tell_floppies(struct doppel_vm *vm, struct err *e);
+
 /* All boards, ends with NULL. */
 extern const struct board *const boards[];
 

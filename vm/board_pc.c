@@ -66,6 +66,7 @@ static const struct board_part parts[] = {
     {"lpt1", "parport", "iobase=0x378,chr=chr:parallel", "irq>pic0.ir7 irq>ioapic.pin7",
      PART_ALWAYS},
     {"dma0", "i8237", "", "", PART_ALWAYS},
+    {"fdc0", "fdc", "dma=dma0", "irq>pic0.ir6 irq>ioapic.pin6", PART_ALWAYS},
     {"debugcon", "debugcon", "iobase=0xe9,chr=chr:debugcon", "", PART_DEBUGCON},
     {"demo-exit", "isa-debug-exit", "iobase=0x501,iosize=2", "", PART_DEMO},
     {0},
@@ -113,7 +114,7 @@ static bool bind(struct doppel_vm *vm, struct err *e)
     if (!vm->cpu[0]->intc) {
         cpu_set_intc(vm->cpu[0], &i8259_intc_ops, dev_find(&vm->env, "pic0"));
     }
-    return wire_intx(vm, e);
+    return wire_intx(vm, e) && board_tell_floppies(vm, e);
 }
 
 static void info_pci(struct doppel_vm *vm, struct mon_out *o)

@@ -35,6 +35,7 @@ enum {
     R_B,
     R_C,
     R_D,
+    R_FLOPPIES = 0x10,
     R_EQUIPMENT = 0x14,
     R_SUM_FIRST = 0x10,
     R_SUM_LAST = 0x2d,
@@ -79,7 +80,7 @@ struct mc146818 {
     struct mc146818_state s;
     struct timer update, periodic;
     uint64_t epoch, ram, high_ram;
-    uint32_t iobase, equipment;
+    uint32_t iobase, equipment, floppies;
 };
 
 /* --- The register core --- */
@@ -337,6 +338,13 @@ static void set_time(struct mc146818 *m, uint64_t t)
     c[R_CENTURY] = encode(m, year / 100);
 }
 
+/* Bits of the equipment byte that follow from the floppy types: any, and how many but one. */
+static unsigned floppy_equipment(uint32_t types)
+{
+    unsigned n = (types >> 4 ? 1u : 0u) + (types & 15 ? 1u : 0u);
+    return n ? 1 | (n - 1) << 6 : 0;
+}
+
 static void power_on(struct mc146818 *m)
 {
     uint8_t *c = m->s.cmos;
@@ -344,7 +352,8 @@ static void power_on(struct mc146818 *m)
     c[R_A] = 0x26; /* 32768 Hz, 1024 Hz periodic */
     c[R_B] = B_24H;
     c[R_D] = D_VRT;
-    c[R_EQUIPMENT] = (uint8_t)m->equipment;
+    c[R_FLOPPIES] = (uint8_t)m->floppies;
+    c[R_EQUIPMENT] = (uint8_t)(m->equipment | floppy_equipment(m->floppies));
     set_time(m, m->epoch + now(m) / VTIME_SEC);
     set_memory(m);
     unsigned sum = 0;
@@ -430,7 +439,9 @@ static const struct prop mc146818_props[] = {
     {"high_ram", PROP_U64, offsetof(struct mc146818, high_ram), "0", 0, UINT64_C(1) << 40,
      "bytes of RAM above 4 GiB"},
     {"equipment", PROP_U32, offsetof(struct mc146818, equipment), "0x06", 0, 0xff,
-     "CMOS byte 0x14"},
+     "CMOS byte 0x14, without what it says of floppies"},
+    {"floppies", PROP_U32, offsetof(struct mc146818, floppies), "0", 0, 0xff,
+     "CMOS byte 0x10: types of the floppy drives, the first in the upper half"},
     {0},
 };
 static const char *const mc146818_out[] = {"irq", "nmi_mask", NULL};

@@ -247,3 +247,27 @@ TEST(rtc_reset_and_memory)
     EXPECT_EQ(get(&r, 0x02), 0x01); // power-on later: epoch and what has passed since
     rig_fini(&r);
 }
+
+TEST(mc146818_floppies)
+{
+    static const struct {
+        const char *props;
+        uint8_t types, equipment;
+    } cases[] = {
+        {"", 0x00, 0x06},
+        {"floppies=0x40", 0x40, 0x07},
+        {"floppies=0x24,equipment=2", 0x24, 0x43},
+        {"floppies=4", 0x04, 0x07},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rig r;
+        rig_init(&r);
+        rig_add(&r, &mc146818_class, "rtc", cases[i].props);
+        rig_reset(&r, RESET_COLD);
+        rig_outb(&r, 0x70, 0x10);
+        EXPECT_EQ(rig_inb(&r, 0x71), cases[i].types);
+        rig_outb(&r, 0x70, 0x14);
+        EXPECT_EQ(rig_inb(&r, 0x71), cases[i].equipment);
+        rig_fini(&r);
+    }
+}
