@@ -36,6 +36,9 @@ struct board {
     const struct board_part *parts; /* ends with name NULL */
     /* Inputs that must be driven: "part.in", ends with NULL. */
     const char *const *mandatory;
+    const char *cpu;         /* the model without -cpu; NULL: the newest */
+    const char *cpu_without; /* features that no CPU has on it, as -cpu takes them; may be NULL */
+    unsigned max_cpus;       /* 0: DOPPEL_MAX_CPUS */
     /* What is not a wire: interrupt acknowledge, start-up vectors. After all parts are made. */
     bool (*bind)(struct doppel_vm *vm, struct err *e);
     const char *power_source; /* gate source of the power button; NULL: there is none */
@@ -47,7 +50,7 @@ struct board {
     void (*info_pci)(struct doppel_vm *vm, struct mon_out *o);
 };
 
-extern const struct board board_pc;
+extern const struct board board_pc, board_isapc;
 
 /* For `bind` (vm/board_bind.c): the types of fdc0's drives into the CMOS RAM of rtc, which its
  * power-on reset fills. */

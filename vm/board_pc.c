@@ -175,4 +175,4 @@ const struct board board_pc = {
     .acpi = make_acpi,
 };
 
-const struct board *const boards[] = {&board_pc, NULL};
+const struct board *const boards[] = {&board_pc, &board_isapc, NULL};

@@ -10,6 +10,7 @@
 
 #include "cpu/block.h"
 #include "cpu/cpu.h"
+#include "cpu/model.h"
 #include "hw/hw.h"
 #include "util/suggest.h"
 #include "vm/vm.h"
@@ -135,11 +136,14 @@ static bool attach_cpu(struct doppel_vm *vm, struct cpu *cpu, struct err *e)
 /* -cpu: a model and its features, longer than a property may be. */
 static bool set_model(const struct doppel_vm *vm, struct cpu *cpu, struct err *e)
 {
-    const char *text = vm->opt.cpu ? vm->opt.cpu : "";
-    if (strlen(text) >= sizeof cpu->model_name) {
-        return err_usage(e, "-cpu: want at most %zu characters", sizeof cpu->model_name - 1);
+    const struct board *b = vm->board;
+    const char *text = vm->opt.cpu ? vm->opt.cpu : b->cpu ? b->cpu : cpu_models[0].name;
+    const char *without = b->cpu_without ? b->cpu_without : "";
+    size_t max = sizeof cpu->model_name - 1 - strlen(without);
+    if (strlen(text) > max) {
+        return err_usage(e, "-cpu: want at most %zu characters", max);
     }
-    memcpy(cpu->model_name, text, strlen(text) + 1);
+    snprintf(cpu->model_name, sizeof cpu->model_name, "%s%s", text, without);
     return true;
 }
 

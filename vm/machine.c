@@ -169,7 +169,9 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
     for (unsigned i = 0; boards[i]; i++) {
         if (o->machine && strcmp(boards[i]->name, o->machine) == 0) {
             vm->board = boards[i];
-            return true;
+            unsigned max = vm->board->max_cpus;
+            return !max || o->cpus <= max ||
+                   err_usage(e, "-smp %u: machine %s takes at most %u", o->cpus, o->machine, max);
         }
     }
     return err_usage(e, "-machine %s: no such machine; the nearest is %s", o->machine,

@@ -64,6 +64,9 @@ for cpu in 8086 286 386 486 pentium pentium3 core2 nehalem doppel64; do
     check "demo_on_$cpu" 0 'This build works' run -cpu "$cpu"
     ! grep -q FAIL out || { echo "FAIL demo_on_$cpu: a check failed" && fail=$((fail + 1)); }
 done
+for cpu in 8086 386 486 pentium doppel64; do
+    check "demo_on_isapc_$cpu" 0 'This build works' run -machine isapc -cpu "$cpu"
+done
 check version 0 'doppel 0.' --version
 check help 0 'Usage: doppel run' --help
 check help_of_run 0 '-icount-limit N' run --help
@@ -85,6 +88,7 @@ bad unknown_option 2 'nearest is -kernel' run -kernal x
 bad unknown_option_two_dashes 2 'nearest is -append' run --apend x
 bad unknown_cpu 2 'nearest is pentium3' run -cpu pentium33
 bad unknown_machine 2 'nearest is pc' run -M pcc
+bad isapc_smp 2 'takes at most 1' run -M isapc -smp 2
 bad unknown_device 2 'nearest is isa-debug-exit' run -device isa-debug-exti
 bad unknown_log_item 2 'nearest is guest_errors' run -d guest_erors
 bad unknown_engine 2 'nearest is interp' run -engine interpreter
