@@ -3,7 +3,8 @@
  *
  * Units and stops of REP INS and REP OUTS are those of cpu/string.c: one unit an iteration, the
  * first one charged with the block. An iteration does its memory access's checks before the device
- * sees the port, so a fault repeats nothing.
+ * sees the port, so a fault repeats nothing. As there, iterations within a page are done without
+ * looking everything up again (disks are read so: 256 words a sector).
  *
  * Sources: Intel SDM 1 chapter 18 (18.5 permission), SDM 3B 17.2.4 (I/O breakpoints), SDM 2 IN,
  * INS.
@@ -105,37 +106,81 @@ static void outs_one(struct cpu *cpu, const struct insn *i, unsigned port, unsig
     string_step(cpu, i, REG_RSI, 1, size);
 }
 
-static void io_string(struct cpu *cpu, const struct insn *i,
-                      void (*one)(struct cpu *, const struct insn *, unsigned, unsigned))
+static void io_one(struct cpu *cpu, const struct insn *i, bool in, unsigned port, unsigned size)
+{
+    if (in) {
+        ins_one(cpu, i, port, size);
+    } else {
+        outs_one(cpu, i, port, size);
+    }
+}
+
+/* Up to n iterations between one register and one page of plain RAM; returns how many are left. The
+ * device sees the time of each, and may change anything: after each call the rest goes on only if
+ * nothing asks for attention, and the host address is looked up anew. */
+static uint64_t io_bulk(struct cpu *cpu, const struct insn *i, bool in, unsigned port, unsigned w,
+                        uint64_t n, bool first)
+{
+    unsigned seg = in ? SEG_ES : i->segovr == SEG_NONE ? SEG_DS : i->segovr;
+    unsigned reg = in ? REG_RDI : REG_RSI;
+    enum mem_access acc = in ? ACC_WRITE : ACC_READ;
+    uint64_t fit = string_fit(cpu, n, first), step = cpu->s.rflags & FL_DF ? 0 - (uint64_t)w : w;
+    uint32_t gen = cpu->io->gen;
+    struct aspace_port p;
+    uint8_t *host;
+    if (fit < 2 || !aspace_port(cpu->io, port, w, &p)) {
+        return n;
+    }
+    fit = string_span(cpu, i, reg, seg, w, acc, fit, &host);
+    gva la = fit ? mem_la(cpu, seg, gpr_get(cpu, reg, i->asz), w, acc) : 0;
+    while (fit && host) {
+        cpu->budget -= !first;
+        if (in) {
+            uint64_t val = p.ops->read ? p.ops->read(p.dev, p.off, w) : ~UINT64_C(0);
+            mem_wr(cpu, seg, la, w, val);
+        } else if (p.ops->write) {
+            p.ops->write(p.dev, p.off, w, le_get(host, w));
+        }
+        string_step(cpu, i, reg, 1, w);
+        gpr_set(cpu, REG_RCX, i->asz, --n);
+        first = false;
+        la += step;
+        fit = string_must_stop(cpu) || cpu->io->gen != gen ? 0 : fit - 1;
+        host = fit ? mem_host_ptr(cpu, la, w, acc, cpu->view) : NULL;
+    }
+    return n;
+}
+
+static void io_string(struct cpu *cpu, const struct insn *i, bool in)
 {
     unsigned port = cpu->s.gpr[REG_RDX] & 0xffff, size = io_size(i);
     check_port(cpu, port, size);
     if (!(i->pfx & (PFX_REP | PFX_REPNE))) {
-        one(cpu, i, port, size);
+        io_one(cpu, i, in, port, size);
         return;
     }
     uint64_t n = gpr_get(cpu, REG_RCX, i->asz);
     for (bool first = true; n; first = false) {
-        if (!first) {
-            if (cpu->attn || cpu->exit_req || (cpu->s.rflags & FL_TF) || cpu->budget <= 0) {
-                cpu->s.rip = insn_ip(cpu, i);
-                cpu->s.rflags |= FL_RF; /* SDM 3B 17.3.1.1 */
-                cpu->attn = 1;
-                break;
-            }
-            cpu->budget--; /* before it may fault */
+        if (!first && string_must_stop(cpu)) {
+            string_stop(cpu, i);
+            break;
         }
-        one(cpu, i, port, size);
-        gpr_set(cpu, REG_RCX, i->asz, --n);
+        uint64_t left = io_bulk(cpu, i, in, port, size, n, first);
+        if (left == n) {
+            cpu->budget -= !first; /* before it may fault */
+            io_one(cpu, i, in, port, size);
+            gpr_set(cpu, REG_RCX, i->asz, --left);
+        }
+        n = left;
     }
 }
 
 SEM_END(ins)
 {
-    io_string(cpu, i, ins_one);
+    io_string(cpu, i, true);
 }
 
 SEM_END(outs)
 {
-    io_string(cpu, i, outs_one);
+    io_string(cpu, i, false);
 }

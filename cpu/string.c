@@ -104,28 +104,27 @@ static bool string_one(struct string *s)
 }
 
 /* ---- many iterations ---- */
-/* How many of n elements from offset `off` on can be reached through one host pointer, which goes
- * to *p and addresses the first element. 0: none. */
-static uint64_t string_span(const struct string *s, unsigned seg, uint64_t off, enum mem_access acc,
-                            uint64_t n, uint8_t **p)
+uint64_t string_span(struct cpu *cpu, const struct insn *i, unsigned reg, unsigned seg, unsigned w,
+                     enum mem_access acc, uint64_t n, uint8_t **p)
 {
-    struct cpu *cpu = s->cpu;
-    unsigned w = s->w;
     const struct seg_view *v = &cpu->segv[seg];
+    bool down = cpu->s.rflags & FL_DF;
+    uint64_t off = gpr_get(cpu, reg, i->asz);
     uint64_t base = cpu_code64(cpu) && seg < SEG_FS ? 0 : v->base;
     gva la = base + off;
     if (!cpu_code64(cpu)) {
         la = (uint32_t)la;
     }
-    uint64_t in_page = la & (PAGE_SIZE - 1), top = bits_mask(8u * s->i->asz);
-    if (in_page + w > PAGE_SIZE || off > top - (w - 1)) {
+    uint64_t in_page = la & (PAGE_SIZE - 1), top = bits_mask(8u * i->asz);
+    if (in_page + w > PAGE_SIZE || off > top - (w - 1) ||
+        ((la & (w - 1)) && (cpu->s.rflags & FL_AC))) { /* perhaps #AC */
         return 0;
     }
-    uint64_t room = s->down ? in_page / w + 1 : (PAGE_SIZE - in_page) / w;
-    uint64_t wrap = s->down ? off / w + 1 : (top - off - (w - 1)) / w + 1;
+    uint64_t room = down ? in_page / w + 1 : (PAGE_SIZE - in_page) / w;
+    uint64_t wrap = down ? off / w + 1 : (top - off - (w - 1)) / w + 1;
     n = n < room ? n : room;
     n = n < wrap ? n : wrap;
-    uint64_t lowest = s->down ? (n - 1) * w : 0; /* below the first element */
+    uint64_t lowest = down ? (n - 1) * w : 0; /* below the first element */
     if (!cpu_code64(cpu)) {
         uint64_t end = acc == ACC_WRITE ? v->end_w : v->end_r;
         uint64_t first = off - lowest;
@@ -197,11 +196,10 @@ static uint64_t string_bulk(struct string *s, uint64_t n, bool *end)
     struct cpu *cpu = s->cpu;
     uint8_t *src = NULL, *dst = NULL;
     if (string_has_src(s->op)) {
-        n = string_span(s, s->seg, gpr_get(cpu, REG_RSI, s->i->asz), ACC_READ, n, &src);
+        n = string_span(cpu, s->i, REG_RSI, s->seg, s->w, ACC_READ, n, &src);
     }
     if (n && string_has_dst(s->op)) {
-        n = string_span(s, SEG_ES, gpr_get(cpu, REG_RDI, s->i->asz), string_dst_access(s->op), n,
-                        &dst);
+        n = string_span(cpu, s->i, REG_RDI, SEG_ES, s->w, string_dst_access(s->op), n, &dst);
     }
     if (n == 0) {
         return 0;
@@ -243,16 +241,13 @@ static void string_rep(struct string *s)
     uint64_t n = gpr_get(cpu, REG_RCX, s->i->asz);
     bool first = true, end = false;
     while (n && !end) {
-        bool hurry = cpu->attn || cpu->exit_req || (cpu->s.rflags & FL_TF);
-        if (!first && (hurry || cpu->budget <= 0)) {
-            cpu->s.rip = insn_ip(cpu, s->i);
-            cpu->s.rflags |= FL_RF; /* an instruction half done: SDM 3B 17.3.1.1 */
-            cpu->attn = 1;
+        if (!first && string_must_stop(cpu)) {
+            string_stop(cpu, s->i);
             break;
         }
-        uint64_t fit = (uint64_t)(cpu->budget > 0 ? cpu->budget : 0) + first, k = 0;
-        if (!hurry && n > 1 && fit > 1) {
-            k = string_bulk(s, n < fit ? n : fit, &end);
+        uint64_t fit = string_fit(cpu, n, first), k = 0;
+        if (fit > 1) {
+            k = string_bulk(s, fit, &end);
             cpu->budget -= k ? (int64_t)k - first : 0;
         }
         if (k == 0) {

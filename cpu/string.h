@@ -31,4 +31,35 @@ static inline gva string_la(struct cpu *cpu, const struct insn *i, unsigned reg,
     return mem_la(cpu, seg, off, w, acc);
 }
 
+/* Must a REP instruction stop before a further iteration: an event waits, the block is to be left,
+ * or the budget is used up? */
+static inline bool string_must_stop(const struct cpu *cpu)
+{
+    return cpu->attn || cpu->exit_req || (cpu->s.rflags & FL_TF) || cpu->budget <= 0;
+}
+
+/* Stop there: the run loop comes back to the instruction, which is half done (RF: SDM 3B
+ * 17.3.1.1). */
+static inline void string_stop(struct cpu *cpu, const struct insn *i)
+{
+    cpu->s.rip = insn_ip(cpu, i);
+    cpu->s.rflags |= FL_RF;
+    cpu->attn = 1;
+}
+
+/* How many of n iterations may be done at once; the first one of the instruction is paid for. */
+static inline uint64_t string_fit(const struct cpu *cpu, uint64_t n, bool first)
+{
+    if (cpu->attn || cpu->exit_req || (cpu->s.rflags & FL_TF)) {
+        return 1;
+    }
+    uint64_t fit = (uint64_t)(cpu->budget > 0 ? cpu->budget : 0) + first;
+    return n < fit ? n : fit;
+}
+
+/* How many of n elements of w bytes from where index register `reg` points can be reached through
+ * one host pointer, which goes to *p and addresses the first element. 0: none. */
+uint64_t string_span(struct cpu *cpu, const struct insn *i, unsigned reg, unsigned seg, unsigned w,
+                     enum mem_access acc, uint64_t n, uint8_t **p);
+
 #endif

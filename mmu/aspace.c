@@ -361,6 +361,19 @@ uint64_t aspace_read(struct aspace *as, uint64_t addr, unsigned size)
     return val;
 }
 
+bool aspace_port(struct aspace *as, uint64_t addr, unsigned size, struct aspace_port *p)
+{
+    uint64_t end;
+    const struct flat_range *f = find_range(as, addr, &end);
+    if (!f || f->region->ram || end - addr < size || log_on(as->log, LOG_io)) {
+        return false;
+    }
+    const struct region *r = f->region;
+    struct piece whole = first_piece(r->ops, addr - r->base, size);
+    *p = (struct aspace_port){r->ops, r->dev, whole.off};
+    return whole.call == size && whole.take == size;
+}
+
 void aspace_write(struct aspace *as, uint64_t addr, unsigned size, uint64_t val)
 {
     for (unsigned done = 0; done < size;) {

@@ -69,6 +69,15 @@ struct aspace_hit aspace_find(struct aspace *as, uint64_t addr);
 /* One access of 1, 2, 4 or 8 bytes, any alignment, as the CPU's bus makes it. */
 uint64_t aspace_read(struct aspace *as, uint64_t addr, unsigned size);
 void aspace_write(struct aspace *as, uint64_t addr, unsigned size, uint64_t val);
+/* The registers that serve an access of `size` at `addr` in one call: fn(dev, off, size). For
+ * string I/O, which makes many such calls. False: it is RAM, nobody, or split, or `-d io` wants to
+ * see it. Good while as->gen stays the same. */
+struct aspace_port {
+    const struct io_ops *ops;
+    struct dev *dev;
+    uint64_t off;
+};
+bool aspace_port(struct aspace *as, uint64_t addr, unsigned size, struct aspace_port *p);
 /* Bulk, for DMA and loaders; RAM page-wise, registers byte-wise. Reports code lines. */
 void aspace_read_buf(struct aspace *as, uint64_t addr, void *buf, uint64_t len);
 void aspace_write_buf(struct aspace *as, uint64_t addr, const void *buf, uint64_t len);

@@ -193,3 +193,159 @@ TEST(rep_movs_over_itself)
     EXPECT_EQ(cpu->s.gpr[REG_RBX], 1);
     bare_free(b);
 }
+
+/* --- String I/O --- */
+
+#define PORT 0x1f0u
+
+/* A register that notes what it sees and when. Reads give a running number. */
+struct port {
+    struct dev dev;
+    struct cpu *cpu;
+    struct region *region;
+    uint32_t n, kick_at; /* accesses; the one that asks the vCPU to leave (0: none) */
+    uint32_t move_at;    /* the access behind which the register is elsewhere */
+    uint32_t data[6000];
+    uint64_t when[6000];
+};
+
+static void port_access(struct port *p, uint32_t val)
+{
+    p->data[p->n] = val;
+    p->when[p->n++] = clock_now(p->dev.env->clock);
+    if (p->n == p->kick_at) {
+        p->cpu->stop = true;
+        cpu_kick(p->cpu);
+    }
+    if (p->n == p->move_at) {
+        region_move(p->dev.env->io, p->region, PORT + 0x100);
+    }
+}
+
+static uint64_t port_read(struct dev *d, uint64_t off, unsigned size)
+{
+    struct port *p = (struct port *)d;
+    EXPECT(off == 0 && (size == 2 || size == 4));
+    uint32_t val = 0x10000 * p->n + 0x8000 + p->n;
+    port_access(p, val);
+    return val;
+}
+
+static void port_write(struct dev *d, uint64_t off, unsigned size, uint64_t val)
+{
+    EXPECT(off == 0 && (size == 2 || size == 4));
+    port_access((struct port *)d, (uint32_t)val);
+}
+
+static const struct io_ops port_ops = {port_read, port_write, 2, 4};
+
+static struct bare *port_machine(struct port *p, const uint8_t *code, unsigned len, uint64_t count)
+{
+    struct bare *b = machine(code, len);
+    *p = (struct port){.dev.env = &b->env, .cpu = b->cpu};
+    p->region = aspace_map_io(&b->io, PORT, 4, &port_ops, &p->dev, "port", 0);
+    b->cpu->s.gpr[REG_RDX] = PORT;
+    b->cpu->s.gpr[REG_RCX] = count;
+    return b;
+}
+
+static const uint8_t rep_insw[] = {0x66, 0xf3, 0x6d, 0xf4}, rep_outsw[] = {0x66, 0xf3, 0x6f, 0xf4},
+                     rep_insd[] = {0xf3, 0x6d, 0xf4};
+
+/* Data, times, units and registers are those of one iteration after the other, over pages, in both
+ * directions, misaligned, however it is cut into slices. */
+TEST(rep_io_is_one_by_one)
+{
+    static const uint64_t slices[] = {0, 1, 3, 256, 1000};
+    static struct port p;
+    for (unsigned k = 0; k < 5 * 2 * 2 * 2; k++) {
+        bool down = k & 1, odd = k & 2, out = k & 4;
+        uint64_t slice = slices[k / 8], step = down ? 0 - UINT64_C(2) : 2;
+        struct bare *b = port_machine(&p, out ? rep_outsw : rep_insw, 4, 5000);
+        uint64_t at = (out ? SRC : DST) + (down ? 0x5000 : 0) + odd;
+        b->cpu->s.gpr[out ? REG_RSI : REG_RDI] = at;
+        b->cpu->s.rflags |= down ? FL_DF : 0;
+        t_context("slice %u, down %d, odd %d, out %d", (unsigned)slice, down, odd, out);
+        EXPECT_EQ(bare_run(b, 100000, slice), 5001);
+        EXPECT_EQ(p.n, 5000);
+        EXPECT_EQ(b->cpu->s.gpr[REG_RCX], 0);
+        EXPECT_EQ(b->cpu->s.gpr[out ? REG_RSI : REG_RDI], at + 5000 * step);
+        unsigned wrong = 0;
+        for (unsigned n = 0; n < 5000; n++) {
+            uint8_t word[2];
+            ram_read(&b->ram, at + n * step, word, 2);
+            wrong += le16_get(word) != (uint16_t)p.data[n] || p.when[n] != n;
+        }
+        EXPECT_EQ(wrong, 0);
+        bare_free(b);
+    }
+}
+
+/* A sector is 256 words: not one by one, but from the page in one go. */
+TEST(rep_io_in_bulk_stops_where_asked)
+{
+    static struct port p;
+    for (unsigned out = 0; out < 2; out++) {
+        struct bare *b = port_machine(&p, out ? rep_outsw : rep_insw, 4, 256);
+        p.kick_at = 100;
+        clock_slice_begin(&b->clock, 1000);
+        uint64_t used = cpu_run(b->cpu, 1000);
+        clock_slice_end(&b->clock, used);
+        EXPECT_EQ(used, 100);
+        EXPECT_EQ(p.n, 100);
+        EXPECT_EQ(b->cpu->s.rip, CODE);
+        EXPECT_EQ(b->cpu->s.gpr[REG_RCX], 156);
+        EXPECT_EQ(b->cpu->s.gpr[out ? REG_RSI : REG_RDI], (out ? SRC : DST) + 200);
+        p.move_at = 150; /* nobody is there from then on */
+        EXPECT_EQ(bare_run(b, 1000, 0), 157);
+        EXPECT_EQ(p.n, 150);
+        EXPECT_EQ(b->cpu->s.gpr[REG_RCX], 0);
+        uint8_t word[2];
+        ram_read(&b->ram, DST + 2 * 150, word, 2);
+        EXPECT_EQ(le16_get(word), out ? 0 : 0xffff);
+        bare_free(b);
+    }
+}
+
+/* The segment ends in the middle, inside a page: the device has seen as many as are done. */
+TEST(rep_io_fault_in_the_middle)
+{
+    static struct port p;
+    struct bare *b = port_machine(&p, rep_insd, 3, 1000);
+    b->cpu->s.seg[SEG_ES].limit = DST + 4 * 300 + 1;
+    b->cpu->s.idt_limit = 0;
+    cpu_restored(b->cpu);
+    bare_run(b, 10000, 0);
+    EXPECT_EQ(b->cpu->s.activity, CPU_SHUTDOWN);
+    EXPECT_EQ(p.n, 300);
+    EXPECT_EQ(b->cpu->s.gpr[REG_RCX], 700);
+    EXPECT_EQ(b->cpu->s.gpr[REG_RDI], DST + 1200);
+    bare_free(b);
+}
+
+/* #AC of a misaligned operand, in string I/O and in MOVS, whatever the count. */
+TEST(rep_misaligned_with_alignment_checks)
+{
+    static const uint8_t movsw[] = {0x66, 0xf3, 0xa5, 0xf4}, lodsd[] = {0xf3, 0xad, 0xf4},
+                         scasw[] = {0x66, 0xf2, 0xaf, 0xf4};
+    static const uint8_t *const codes[] = {movsw, lodsd, scasw, rep_insw, rep_outsw};
+    static struct port p;
+    for (unsigned k = 0; k < 2 * ARRAY_LEN(codes); k++) {
+        bool odd = k & 1;
+        struct bare *b = port_machine(&p, codes[k / 2], 4, 100);
+        bare_mode(b, 32, 3);
+        b->cpu->s.rip = CODE;
+        b->cpu->s.gpr[REG_RDI] = DST + odd;
+        b->cpu->s.gpr[REG_RSI] = SRC + odd;
+        b->cpu->s.gpr[REG_RAX] = 0x5555;
+        b->cpu->s.cr0 |= CR0_AM;
+        b->cpu->s.rflags |= FL_AC | FL_IOPL;
+        b->cpu->s.idt_limit = 0;
+        cpu_restored(b->cpu);
+        bare_run(b, 50, 0);
+        t_context("case %u", k);
+        EXPECT_EQ(b->cpu->s.activity, odd ? CPU_SHUTDOWN : CPU_RUNNING);
+        EXPECT_EQ(b->cpu->s.gpr[REG_RCX], odd ? 100 : 50);
+        bare_free(b);
+    }
+}
