@@ -22,7 +22,7 @@ enum {
     NON_SEEK_TURBO_STEPS = 4, /* settling, with turbo=on, in steps */
 };
 
-#define STEP_TURBO (5 * VTIME_US)
+#define STEP_TURBO (1 * VTIME_US)
 #define SETTLE     (15 * VTIME_MS)
 
 static unsigned unit_of(const struct fdc *f)

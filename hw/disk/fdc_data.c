@@ -31,9 +31,10 @@ enum {
 };
 
 /* With turbo=on: until a command's first sector, from one to the next, and a few bytes through the
- * FIFO. Long enough that a driver's order of doing things works as it does on a machine. */
-#define FIRST_TURBO (50 * VTIME_US)
-#define NEXT_TURBO  (10 * VTIME_US)
+ * FIFO. Long enough (a nanosecond is an instruction) that a driver's order of doing things works as
+ * it does on a machine; short because SeaBIOS polls for the interrupt all that time. */
+#define FIRST_TURBO (5 * VTIME_US)
+#define NEXT_TURBO  (2 * VTIME_US)
 #define CHUNK_TURBO (1 * VTIME_US)
 
 static bool non_dma(const struct fdc *f)
