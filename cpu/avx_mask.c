@@ -6,6 +6,8 @@
  * elements before the fault loaded and their mask cleared, so that it can be restarted (SDM 2C
  * VPGATHERDD): the one kind of instruction here that changes state before it faults, as documented.
  *
+ * None of them checks alignment, whatever EFLAGS.AC says (the same pages: "no #AC reported").
+ *
  * VSIB: the decoder gives the index register as a general register's offset, whose number is the
  * vector register's; "none" is number 4.
  *
@@ -41,6 +43,17 @@ static inline uint64_t get_element(const union vec *v, unsigned k, unsigned size
     return size == 4 ? v->d[VD(k)] : v->q[k];
 }
 
+/* An element of any alignment. */
+static uint64_t element_rd(struct cpu *cpu, const struct insn *i, gva la, unsigned size)
+{
+    uint8_t b[8];
+    if (LIKELY(!(la & (size - 1)))) {
+        return mem_rd(cpu, i->seg, la, size);
+    }
+    mem_rd_buf(cpu, i->seg, la, b, size, cpu->view);
+    return le_get(b, size);
+}
+
 static void mask_load(struct cpu *cpu, const struct insn *i, unsigned size)
 {
     unsigned n = insn_vl(i);
@@ -50,7 +63,7 @@ static void mask_load(struct cpu *cpu, const struct insn *i, unsigned size)
     for (unsigned k = 0; k < n / size; k++) {
         if (mask_bit(&m, k, size)) {
             gva la = element_la(cpu, i, k, size, ACC_READ);
-            put_element(&d, k, size, mem_rd(cpu, i->seg, la, size));
+            put_element(&d, k, size, element_rd(cpu, i, la, size));
         }
     }
     vec_set_zx(cpu, i->reg, &d, n);
@@ -64,13 +77,18 @@ static void mask_store(struct cpu *cpu, const struct insn *i, unsigned size)
     for (unsigned k = 0; k < n / size; k++) {
         if (mask_bit(&m, k, size)) {
             gva la = element_la(cpu, i, k, size, ACC_WRITE);
-            mem_probe(cpu, i->seg, la, size, ACC_WRITE, cpu->view);
+            mem_probe(cpu, i->seg, la, 1, ACC_WRITE, cpu->view);
+            if (la % PAGE_SIZE > PAGE_SIZE - size) { /* and the page behind */
+                mem_probe(cpu, i->seg, (la | (PAGE_SIZE - 1)) + 1, 1, ACC_WRITE, cpu->view);
+            }
         }
     }
     for (unsigned k = 0; k < n / size; k++) {
         if (mask_bit(&m, k, size)) {
             gva la = element_la(cpu, i, k, size, ACC_WRITE);
-            mem_wr(cpu, i->seg, la, size, get_element(&v, k, size));
+            uint8_t b[8];
+            le_put(b, size, get_element(&v, k, size));
+            mem_wr_buf(cpu, i->seg, la, b, size, cpu->view);
         }
     }
 }
@@ -106,7 +124,7 @@ static void gather(struct cpu *cpu, const struct insn *i, unsigned isize, unsign
             uint64_t index = isize == 4 ? (uint64_t)(int64_t)idx.sd[VD(k)] : idx.q[k];
             uint64_t off = (base + (index << i->scale)) << i->ashift >> i->ashift;
             gva la = insn_la_off(cpu, i, off, size, ACC_READ);
-            put_element(&d, k, size, mem_rd(cpu, i->seg, la, size));
+            put_element(&d, k, size, element_rd(cpu, i, la, size));
         }
         put_element(&m, k, size, 0);
         vec_set(cpu, i->reg, &d, 32);

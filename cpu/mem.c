@@ -74,6 +74,11 @@ static void check_align(struct cpu *cpu, unsigned seg, gva la, unsigned size, en
     }
 }
 
+void mem_check_align(struct cpu *cpu, unsigned seg, gva la, unsigned size)
+{
+    check_align(cpu, seg, la, size, cpu->view);
+}
+
 /* --- Data breakpoints -------------------------------------------------------------------------*/
 
 /* Bytes that breakpoint n covers; 0: not a data breakpoint, or off. DR7: L/G in bits 2n, 2n+1; R/W

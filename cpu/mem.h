@@ -20,6 +20,8 @@ void mem_wr_slow(struct cpu *cpu, unsigned seg, gva la, unsigned size, uint64_t 
 /* Fault as an access of [la, la+len) would (len <= 4096), and do nothing else. */
 void mem_probe(struct cpu *cpu, unsigned seg, gva la, unsigned len, enum mem_access acc,
                enum tlb_view view);
+/* #AC if alignment checks are on: for a misaligned explicit access of `size` bytes at la. */
+void mem_check_align(struct cpu *cpu, unsigned seg, gva la, unsigned size);
 /* Any length up to 4096, any alignment; all checks (both pages) before the first byte moves. No
  * atomicity beyond bytes. */
 void mem_rd_buf(struct cpu *cpu, unsigned seg, gva la, void *buf, unsigned len, enum tlb_view view);

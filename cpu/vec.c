@@ -75,6 +75,7 @@ const uint8_t *vec_rd256(struct cpu *cpu, const struct insn *i, uint8_t tmp[32])
 {
     gva la = insn_la(cpu, i, 32, ACC_READ);
     const struct tlb_entry *e = &cpu->tlb.l1[cpu->view][la >> PAGE_BITS & TLB_L1_MASK];
+    vec_check_align(cpu, i->seg, la, 32);
     if (LIKELY(vec_tag_hit(la, e->tag_r, 32))) {
         return (const uint8_t *)(uintptr_t)(la + e->bias_r);
     }
@@ -92,6 +93,12 @@ void vec_maskmov_bytes(struct cpu *cpu, const struct insn *i, const union vec *v
 {
     unsigned seg = i->segovr == SEG_NONE ? SEG_DS : i->segovr;
     uint64_t base = cpu->s.gpr[REG_RDI];
+    if (UNLIKELY(cpu->s.rflags & FL_AC)) { /* at multiples of 8 for either size, as AMD does */
+        gva first = mem_la(cpu, seg, base << i->ashift >> i->ashift, 1, ACC_WRITE);
+        if (first & 7) {
+            mem_check_align(cpu, seg, first, 8);
+        }
+    }
     for (unsigned pass = 0; pass < 2; pass++) {
         for (unsigned k = 0; k < n; k++) {
             if (!(m->b[VB(k)] & 0x80)) {

@@ -122,6 +122,14 @@ static inline void mmx_set(struct cpu *cpu, unsigned r, uint64_t val)
 void vec_load_slow(struct cpu *cpu, unsigned seg, gva la, union vec *v, unsigned n);
 void vec_store_slow(struct cpu *cpu, unsigned seg, gva la, const union vec *v, unsigned n);
 
+/* Alignment checks take operands of 16 and 32 bytes as aligned at a multiple of 16. */
+static ALWAYS_INLINE void vec_check_align(struct cpu *cpu, unsigned seg, gva la, unsigned n)
+{
+    if (UNLIKELY((la & 15) && (cpu->s.rflags & FL_AC))) {
+        mem_check_align(cpu, seg, la, n);
+    }
+}
+
 static ALWAYS_INLINE bool vec_tag_hit(gva la, uint64_t tag, unsigned n)
 {
     return ((la ^ tag) & PAGE_MASK) == 0 && (la & ~PAGE_MASK) <= PAGE_SIZE - n;
@@ -130,6 +138,7 @@ static ALWAYS_INLINE bool vec_tag_hit(gva la, uint64_t tag, unsigned n)
 static ALWAYS_INLINE void vec_load(struct cpu *cpu, unsigned seg, gva la, union vec *v, unsigned n)
 {
     const struct tlb_entry *e = &cpu->tlb.l1[cpu->view][la >> PAGE_BITS & TLB_L1_MASK];
+    vec_check_align(cpu, seg, la, n);
     if (LIKELY(vec_tag_hit(la, e->tag_r, n))) {
         const uint8_t *p = (const uint8_t *)(uintptr_t)(la + e->bias_r);
         for (unsigned k = 0; k < n / 8; k++) {
@@ -146,6 +155,7 @@ static ALWAYS_INLINE void vec_store(struct cpu *cpu, unsigned seg, gva la, const
                                     unsigned n)
 {
     const struct tlb_entry *e = &cpu->tlb.l1[cpu->view][la >> PAGE_BITS & TLB_L1_MASK];
+    vec_check_align(cpu, seg, la, n);
     if (LIKELY(vec_tag_hit(la, e->tag_w, n))) {
         uint8_t *p = (uint8_t *)(uintptr_t)(la + e->bias_w);
         for (unsigned k = 0; k < n / 8; k++) {

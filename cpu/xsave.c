@@ -158,17 +158,30 @@ static void write_image(struct cpu *cpu, const struct insn *i, gva la, const str
     }
 }
 
-static gva area(struct cpu *cpu, const struct insn *i, unsigned size, unsigned align,
-                enum mem_access acc)
+static gva area(struct cpu *cpu, const struct insn *i, unsigned size, enum mem_access acc)
 {
     gva la = insn_la(cpu, i, size, acc);
-    if (la & (align - 1)) {
+    if (la & 63) {
         cpu_gp0(cpu);
     }
     return la;
 }
 
 /* ---- FXSAVE, FXRSTOR ---- */
+/* With alignment checks on, processors may report #AC for some misalignments here (SDM 2A FXSAVE);
+ * as AMD's do, one that is not a multiple of 4. */
+static gva fx_area(struct cpu *cpu, const struct insn *i, enum mem_access acc)
+{
+    gva la = insn_la(cpu, i, 512, acc);
+    if (la & 3) {
+        mem_check_align(cpu, i->seg, la, 512);
+    }
+    if (la & 15) {
+        cpu_gp0(cpu);
+    }
+    return la;
+}
+
 static void fx_check(struct cpu *cpu)
 {
     if (cpu->s.cr0 & (CR0_EM | CR0_TS)) {
@@ -180,7 +193,7 @@ SEM(fxsave)
 {
     struct image m = {.n = 0};
     fx_check(cpu);
-    gva la = area(cpu, i, 512, 16, ACC_WRITE);
+    gva la = fx_area(cpu, i, ACC_WRITE);
     put_x87(cpu, m.b, i->pfx & PFX_W);
     add_part(&m, 0, 24);
     add_part(&m, 32, 128);
@@ -197,7 +210,7 @@ SEM(fxrstor)
 {
     uint8_t b[512];
     fx_check(cpu);
-    gva la = area(cpu, i, 512, 16, ACC_READ);
+    gva la = fx_area(cpu, i, ACC_READ);
     mem_rd_buf(cpu, i->seg, la, b, sizeof b, cpu->view);
     if (le32_get(b + 24) & ~MXCSR_VALID) {
         cpu_gp0(cpu);
@@ -266,7 +279,7 @@ static void xsave_standard(struct cpu *cpu, const struct insn *i, bool optimize)
     struct image m = {.n = 0};
     xsave_check(cpu);
     uint64_t rfbm = requested(cpu), used = in_use(cpu);
-    gva la = area(cpu, i, area_size(rfbm), 64, ACC_WRITE);
+    gva la = area(cpu, i, area_size(rfbm), ACC_WRITE);
     uint64_t old = mem_rd_rmw(cpu, i->seg, la + X_HEADER, 8);
     put_components(cpu, i, &m, optimize ? rfbm & used : rfbm, rfbm & (XCR0_SSE | XCR0_AVX));
     le64_put(m.b + X_HEADER, (old & ~rfbm) | (used & rfbm));
@@ -281,7 +294,7 @@ static void xsave_compact(struct cpu *cpu, const struct insn *i)
     if (cpu->s.mxcsr != MXCSR_RESET) {
         save |= rfbm & XCR0_SSE;
     }
-    gva la = area(cpu, i, area_size(rfbm), 64, ACC_WRITE);
+    gva la = area(cpu, i, area_size(rfbm), ACC_WRITE);
     put_components(cpu, i, &m, save, save & XCR0_SSE);
     le64_put(m.b + X_HEADER, save);
     le64_put(m.b + X_HEADER + 8, rfbm | X_COMPACT);
@@ -336,7 +349,7 @@ static void xrstor_common(struct cpu *cpu, const struct insn *i, bool supervisor
 {
     uint8_t b[X_SIZE];
     uint64_t rfbm = requested(cpu);
-    gva la = area(cpu, i, area_size(rfbm), 64, ACC_READ);
+    gva la = area(cpu, i, area_size(rfbm), ACC_READ);
     mem_rd_buf(cpu, i->seg, la, b, X_AVX, cpu->view);
     check_header(cpu, b + X_HEADER, supervisor);
     uint64_t bv = le64_get(b + X_HEADER);

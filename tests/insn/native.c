@@ -40,7 +40,7 @@ __asm__(".text\n.globl native_begin\nnative_begin:\n"
         "fninit\nvzeroupper\n"
         "push $0x1f80\nldmxcsr (%rsp)\npop %rax\n"
         "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\n"
-        "cld\nret\n");
+        "push $0x202\npopfq\nret\n"); /* DF and AC are not for compiled code */
 // clang-format on
 
 static volatile int trap_no;
