@@ -408,11 +408,33 @@ noreturn void event_raise_db(struct cpu *cpu, uint64_t dr6)
 
 /* --- Between instructions ---------------------------------------------------------------------*/
 
+/* Where an interrupt returns to. The 8086 steps back over one prefix only when a repeated string
+ * instruction is interrupted, so that of several the last alone is there at the return (8086 Family
+ * User's Manual, 2.7 "REP"); all later ones come back to the first. */
+static uint64_t return_ip(struct cpu *cpu)
+{
+    uint64_t ip = cpu->s.rip, next = ip;
+    if (LIKELY(!cpu_has(cpu, FEAT_only86)) || !(cpu->s.rflags & FL_RF)) { /* RF: in the middle */
+        return ip;
+    }
+    for (unsigned n = 0; n < 15; n++) {
+        uint8_t b = (uint8_t)mem_rd(cpu, SEG_CS, mem_la(cpu, SEG_CS, next, 1, ACC_READ), 1);
+        bool segment = (b & 0xe7) == 0x26, prefix = segment || (b >= 0xf0 && b <= 0xf3);
+        if (!prefix) {
+            break;
+        }
+        ip = next;
+        next = (next + 1) & 0xffff;
+    }
+    return ip;
+}
+
 static void deliver_between(struct cpu *cpu, enum event_kind kind, unsigned vector)
 {
+    uint64_t ip = return_ip(cpu);
     cpu->delivering = true;
     cpu->delivering_vec = kind == EV_EXCEPTION ? (uint8_t)vector : NOT_EXC;
-    event_deliver(cpu, kind, vector, false, 0, cpu->s.rip);
+    event_deliver(cpu, kind, vector, false, 0, ip);
     cpu->delivering = false;
 }
 

@@ -515,7 +515,7 @@ static uint16_t read_pointer(struct cpu *cpu, const struct insn *i, uint64_t *of
 {
     gva la = insn_la(cpu, i, i->osz + 2u, ACC_READ);
     *off = mem_rd(cpu, i->seg, la, i->osz);
-    return (uint16_t)mem_rd(cpu, i->seg, la + i->osz, 2);
+    return (uint16_t)mem_rd(cpu, i->seg, insn_la_skip(cpu, i, la, i->osz), 2);
 }
 
 SEM_END(jmp_far_mem)

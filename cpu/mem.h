@@ -135,6 +135,14 @@ static inline gva insn_la(struct cpu *cpu, const struct insn *i, unsigned size, 
     return insn_la_off(cpu, i, insn_ea(cpu, i), size, acc);
 }
 
+/* The linear address `skip` bytes into the operand at `la`, behind its first word: on the 8086,
+ * which stays within the segment, perhaps below it. */
+static inline gva insn_la_skip(const struct cpu *cpu, const struct insn *i, gva la, unsigned skip)
+{
+    bool wraps = cpu_has(cpu, FEAT_only86) && la + skip - cpu->segv[i->seg].base > 0xffff;
+    return la + skip - (wraps ? 0x10000 : 0);
+}
+
 /* Any segment and offset in the current mode (string destinations, XLAT, far pointers). */
 static inline gva mem_la(struct cpu *cpu, unsigned seg, uint64_t off, unsigned size,
                          enum mem_access acc)

@@ -218,7 +218,7 @@ static void load_far_pointer(struct cpu *cpu, const struct insn *i, unsigned seg
 {
     gva la = insn_la(cpu, i, i->osz + 2u, ACC_READ);
     uint64_t off = mem_rd(cpu, i->seg, la, i->osz);
-    uint16_t sel = (uint16_t)mem_rd(cpu, i->seg, la + i->osz, 2);
+    uint16_t sel = (uint16_t)mem_rd(cpu, i->seg, insn_la_skip(cpu, i, la, i->osz), 2);
     seg_load(cpu, seg, sel);
     gpr_set(cpu, i->reg, i->osz, off);
 }

@@ -15,8 +15,8 @@
  * instruction defines: overlapping MOVS repeats its pattern. All else goes one iteration at a time.
  *
  * Flags of CMPS and SCAS are written when the instruction leaves normally; a fault leaves them as
- * they were before it (SDM 2B, REP). The 8086 forgets all prefixes but the last when it is
- * interrupted in a REP; doppel does not. Sources: SDM 2A-2B, each instruction's page and REP.
+ * they were before it (SDM 2B, REP). Where the 8086 comes back to after an interrupt: cpu/event.c.
+ * Sources: SDM 2A-2B, each instruction's page and REP.
  */
 #include "cpu/string.h"
 
