@@ -4,7 +4,7 @@
 #   NAME     package                    files in DIR
 #   amd64    linux-image-amd64          vmlinuz-amd64   busybox-amd64   initrd-amd64
 #   cloud    linux-image-cloud-amd64    vmlinuz-cloud   busybox-amd64   initrd-cloud
-#   686      linux-image-686 (i386)     vmlinuz-686     busybox-i386    initrd-686
+#   686      linux-image-686 (i386)     vmlinuz-686     busybox-i386    initrd-686     floppy-686.ko
 #   686-pae  linux-image-686-pae        vmlinuz-686-pae busybox-i386    initrd-686-pae
 #
 # Without NAMEs, all four. What is there is kept: a second call fetches nothing. Packages are
@@ -101,6 +101,11 @@ for name in "$@"; do
         [ -n "$package" ] || die "no package $meta ($arch) in this machine's sources"
         fetch "$arch" "$package" './boot/vmlinuz-*' "$dir/vmlinuz-$name"
         echo "$package" >"$dir/version-$name"
+    fi
+    if [ "$name" = 686 ]; then # for tests of devices that its driver is a module for
+        (fetch "$arch" "$(cat "$dir/version-$name")" \
+            './lib/modules/*/kernel/drivers/block/floppy.ko' "$dir/floppy-$name.ko") ||
+            echo "guest-kernels: no floppy-$name.ko: its test will be skipped" >&2
     fi
     fetch "$arch" busybox-static './bin/busybox' "$dir/busybox-$arch"
     if [ ! -s "$dir/initrd-$name" ] || [ "$tools/mkinitrd.sh" -nt "$dir/initrd-$name" ]; then

@@ -46,3 +46,11 @@ for pair in amd64:x86_64 i386:i686; do
         "$top/tools/mkinitrd.sh" "$dir/busybox-$arch" "$out" "$self:bin/selftest" "$dir/rc:etc/rc"
     fi
 done
+
+out=$dir/initrd-floppy-686 rc=$here/guest/rc-floppy
+if [ -e "$dir/floppy-686.ko" ] &&
+    { [ ! -e "$out" ] || [ "$dir/floppy-686.ko" -nt "$out" ] || [ "$rc" -nt "$out" ]; }
+then
+    "$top/tools/mkinitrd.sh" "$dir/busybox-i386" "$out" "$dir/floppy-686.ko:floppy.ko" \
+        "$rc:etc/rc"
+fi

@@ -201,6 +201,7 @@ TEST(fdc_errors)
     fdc_done(&x);
 }
 
+// Each diskette is read in its drive at its rate, with its sectors where they belong.
 TEST(fdc_formats_and_rates)
 {
     static const struct {
@@ -267,6 +268,7 @@ TEST(fdc_formats_and_rates)
     }
 }
 
+// Without a turning medium the chip waits for index pulses until one comes or it is reset.
 TEST(fdc_no_medium)
 {
     struct fd x;
@@ -316,6 +318,7 @@ TEST(fdc_no_medium)
     fdc_done(&x);
 }
 
+// turbo=off: what the mechanics need.
 TEST(fdc_real_times)
 {
     struct fd x;

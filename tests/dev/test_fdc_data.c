@@ -289,6 +289,29 @@ TEST(fdc_implied_seek)
     fdc_done(&x);
 }
 
+// What only a hostile snapshot can hold.
+static void scramble(struct fd *x, uint64_t v)
+{
+    struct fdc_state *s = &((struct fdc *)x->d)->s;
+    uint8_t *const bytes[] = {
+        &s->phase,      &s->cmd_len,       &s->cmd_pos, &s->res_len, &s->res_pos, &s->op,
+        &s->r,          &s->head,          &s->rate,    &s->sense,   &s->h,       &s->c,
+        &s->reset_left, &s->seek_drive[0], &s->n,       &s->hlt_nd,  &s->cmd[6],  &s->drive[0].cyl,
+    };
+    uint16_t *const words[] = {&s->left, &s->buf_len, &s->buf_pos, &s->avail};
+    if (v & 1) {
+        *bytes[(v >> 8) % (sizeof bytes / sizeof bytes[0])] = (uint8_t)(v >> 32);
+    } else if (v & 2) {
+        *words[(v >> 8) % 4] = (uint16_t)(v >> 32);
+    } else {
+        s->moving = v >> 8 & 1;
+        s->waiting = v >> 9 & 1;
+        s->drive[0].spun_up = v;
+        s->seek_steps[0] = (int16_t)(v >> 32);
+    }
+}
+
+// Random bytes to every port, with a diskette and DMA; nothing may break, whatever is restored.
 TEST(fdc_random_work)
 {
     struct t_rng rng = {t_seed()};
@@ -327,6 +350,9 @@ TEST(fdc_random_work)
                 rig_inb(&x.r, (uint16_t)(0x3f0 + (v >> 8) % 8));
                 break;
             case 7:
+                if ((v >> 40 & 15) == 0) {
+                    scramble(&x, t_rand(&rng));
+                }
                 rig_outb(&x.r, 0x3f5, ops[(v >> 8) % sizeof ops]);
                 break;
             default:
