@@ -18,7 +18,7 @@
 ST_DESCRIBE(seg, SEG_STATE, 1);
 ST_DESCRIBE(x87, X87_STATE, 1);
 ST_DESCRIBE(msrs, MSR_STATE, 1);
-ST_DESCRIBE(cpu_state, CPU_STATE, 1);
+ST_DESCRIBE(cpu_state, CPU_STATE, 2);
 
 enum { PIN_INTR, PIN_NMI, PIN_SMI, PIN_INIT, PIN_A20M }; /* and "ignne", see x87.c */
 enum { PIN_OUT_FERR, PIN_OUT_SMIACT };

@@ -131,7 +131,8 @@ enum cpu_activity { CPU_RUNNING, CPU_HALTED, CPU_WAIT_SIPI, CPU_SHUTDOWN, CPU_MW
     A(S, uint64_t, monitor_data, 8, 1) /* what that line held then */                              \
     V(S, bool, mwait_break, 1)         /* MWAIT ends at an interrupt even with IF clear */         \
     V(S, uint64_t, rng, 1)             /* RDRAND/RDSEED stream, seeded through the gate */         \
-    V(S, uint64_t, icount, 1)          /* instructions retired by this vCPU */
+    V(S, uint64_t, icount, 1)          /* instructions retired by this vCPU */                     \
+    A(S, uint32_t, tr, 8, 2)           /* test registers of 386 and 486; 0 to 2 unused */
 
 ST_DECLARE(cpu_state, CPU_STATE);
 

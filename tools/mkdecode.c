@@ -146,6 +146,7 @@ static int rank(const struct row *r)
     v += (r->attr & (A_L0 | A_L1)) ? 4 : 0;
     v += (r->attr & (A_I64 | A_O64)) ? 2 : 0;
     v += r->feature == FEAT_only86 ? 10000 : 0;
+    v -= r->feature == FEAT_i286 || r->feature == FEAT_i386 ? 1 : 0; /* where later ones differ */
     return v;
 }
 

@@ -358,6 +358,7 @@ data_breaks:
     DR dr2, mem + 8
     DR dr7, 0x0d0d0411
     mov dword [mem + 8], 0
+    fninit
     START
     mov esi, mem + 8
     mov edi, mem
