@@ -3,7 +3,10 @@
  * few with effects. Every other number is #GP(0), also on models that lack the feature.
  *
  * The TSC runs at 1 GHz, one tick a nanosecond of virtual time: TSC = clock_now() + tsc_offset.
- * There is no speculation to mitigate, and IA32_ARCH_CAPABILITIES says so.
+ * Branches are not recorded (LBR): DEBUGCTL.LBR may be written and reads as 0, as in most virtual
+ * machines, and the P6 family's four registers of the last branch and exception read as 0; later
+ * families' stacks are not there. There is no speculation to mitigate, and IA32_ARCH_CAPABILITIES
+ * says so.
  *
  * Sources: Intel SDM 4 chapter 2 (architectural MSRs), SDM 3A 11.11 (MTRR), 11.12 (PAT), 15.3
  * (machine check), 17.17 (TSC); SDM 3A 2.2.1 (EFER).
@@ -36,6 +39,7 @@ enum msr_rule {
     W_ZERO,      /* only 0 may be written */
     W_NEVER,     /* read-only */
     W_IGNORED,   /* bits outside of the mask are dropped */
+    W_DROPS,     /* W_MASK, but those in `value` read as 0 again */
     W_TYPES,     /* eight memory types (fixed-range MTRRs) */
     W_PAT,       /* eight PAT types */
     W_MTRR,      /* memory type in bits 7:0, else an address or flags */
@@ -76,7 +80,8 @@ static const struct msr_row msr_rows[] = {
     {0x0000017a, 1, 1, FEAT_mca,            AT(mcg_status),     W_MASK,      7, 0},
     {0x0000017b, 1, 1, FEAT_mca,            AT(mcg_ctl),        W_MASK,      ALL, 0},
     {0x000001a0, 1, 1, FEAT_i686,           AT(misc_enable),    W_IGNORED,   0x50009, 0},
-    {0x000001d9, 1, 1, FEAT_i686,           AT(debugctl),       W_MASK,      3, 0},
+    {0x000001d9, 1, 1, FEAT_i686,           AT(debugctl),       W_DROPS,     3, DEBUGCTL_LBR},
+    {0x000001db, 4, 1, FEAT_i686,           NO_OFF,             W_NEVER,     0, 0}, /* (LBR) */
     {0x00000200, MTRR_VARS, 2, FEAT_mtrr,   AT(mtrr_base),      W_MTRR,      PHYS_PAGE, 0xff},
     {0x00000201, MTRR_VARS, 2, FEAT_mtrr,   AT(mtrr_mask),      W_MASK,      PHYS_PAGE, 0x800},
     {0x00000250, 1, 1, FEAT_mtrr,           AT(mtrr_fix[0]),    W_TYPES,     ALL, 0},
@@ -292,6 +297,7 @@ bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t val)
         return false;
     }
     if (r->off != NO_OFF && r->rule != W_NEVER) {
+        val &= r->rule == W_DROPS ? ~r->value : ALL;
         if (r->rule == W_IGNORED) {
             uint64_t old;
             memcpy(&old, (const char *)m + off, sizeof old);

@@ -204,6 +204,25 @@ AT  lmsw ax
     and eax, 0xf
     EQUALS "lmsw_keeps_pe", eax, 1
     mov cr0, ebx
+    ; Single steps on branches are there, last-branch records are not.
+    GOOD "debugctl_btf", 0x1d9, 0, 2
+    WRITE 0x1d9, 0, 1
+    rdmsr
+    EQUALS "debugctl_lbr_is_dropped", eax, 0
+    BAD "debugctl_reserved", 0x1d9, 0, 4
+    BAD "last_branch_from", 0x1db, 0, 0
+    jmp .branch
+.branch:
+    mov ecx, 0x1db
+    rdmsr
+    EQUALS "last_branch_from_none", eax, 0
+    mov ecx, 0x1dc
+    rdmsr
+    EQUALS "last_branch_to_none", eax, 0
+    BEGIN
+    mov ecx, 0x680
+AT  rdmsr
+    FAULTS "last_branch_stack", X_GP, 0
     ; LA57 and the like are not there; CR3 keeps what is written.
     mov ecx, cr3
     mov eax, 0x12345018
