@@ -151,6 +151,11 @@ static bool set_prop(struct dev *d, const struct prop *p, const char *value, str
 bool dev_set(struct dev *d, const char *prop, const char *value, struct err *e)
 {
     assert(!d->inited);
+    return dev_set_late(d, prop, value, e);
+}
+
+bool dev_set_late(struct dev *d, const char *prop, const char *value, struct err *e)
+{
     const struct prop *p = prop_find(d, prop, e);
     return p && set_prop(d, p, value, e);
 }

@@ -121,6 +121,8 @@ struct dev *dev_new(struct dev_env *env, const struct dev_class *cls, const char
                     struct err *e);
 /* Set a property from text. e names the property, the class and what is allowed. */
 bool dev_set(struct dev *d, const char *prop, const char *value, struct err *e);
+/* The same behind dev_init, for boards: a property that only reset looks at. */
+bool dev_set_late(struct dev *d, const char *prop, const char *value, struct err *e);
 /* Set a property of a back-end kind to a struct chr *, drive * or net *, which may be NULL. */
 bool dev_set_backend(struct dev *d, const char *prop, enum prop_kind kind, void *backend,
                      struct err *e);

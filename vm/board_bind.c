@@ -14,5 +14,5 @@ bool board_tell_floppies(struct doppel_vm *vm, struct err *e)
         return true;
     }
     snprintf(types, sizeof types, "%u", fdc_floppy_types(fdc));
-    return dev_set(rtc, "floppies", types, e);
+    return dev_set_late(rtc, "floppies", types, e);
 }
