@@ -87,12 +87,13 @@ static void run_ms(struct doppel_vm *vm, unsigned ms)
     EXPECT_EQ(doppel_run(vm, doppel_icount(vm) + (uint64_t)ms * MS), DOPPEL_LIMIT);
 }
 
-static char said[1024];
+static char said[16384];
 
 static void say(void *ctx, const char *text, size_t len)
 {
     (void)ctx;
-    strncat(said, text, len);
+    size_t room = sizeof said - 1 - strlen(said);
+    strncat(said, text, len < room ? len : room);
 }
 
 static const char *command(struct doppel_vm *vm, const char *line)
