@@ -24,6 +24,8 @@ static const struct board_part parts[] = {
      "irq>pic1.ir0", PART_ALWAYS},
     {"dma0", "i8237", "", "", PART_ALWAYS},
     {"fdc0", "fdc", "dma=dma0", "irq>pic0.ir6", PART_ALWAYS},
+    {"ide0", "isa-ide", "iobase=0x1f0,iobase2=0x3f6", "irq>pic1.ir6", PART_ALWAYS},
+    {"ide1", "isa-ide", "iobase=0x170,iobase2=0x376", "irq>pic1.ir7", PART_ALWAYS},
     {"com1", "uart16550", "iobase=0x3f8,chr=chr:serial0,turbo=64", "irq>pic0.ir4", PART_ALWAYS},
     {"com2", "uart16550", "iobase=0x2f8,chr=chr:serial1,turbo=64", "irq>pic0.ir3", PART_ALWAYS},
     {"com3", "uart16550", "iobase=0x3e8,chr=chr:serial2,turbo=64", "irq>pic0.ir4", PART_ALWAYS},

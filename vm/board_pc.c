@@ -36,6 +36,8 @@ static const struct board_part parts[] = {
     {"isa", "piix3", "bus=pci0,slot=1,routed=on",
      "irq3>pic0.ir3 irq4>pic0.ir4 irq5>pic0.ir5 irq6>pic0.ir6 irq7>pic0.ir7 irq9>pic1.ir1 "
      "irq10>pic1.ir2 irq11>pic1.ir3 irq12>pic1.ir4 irq14>pic1.ir6 irq15>pic1.ir7", PART_ALWAYS},
+    {"ide", "piix3-ide", "bus=pci0,slot=1,enabled=on",
+     "irq14>pic1.ir6 irq14>ioapic.pin14 irq15>pic1.ir7 irq15>ioapic.pin15", PART_ALWAYS},
     {"pm", "piix4-pm", "bus=pci0,slot=1,pmbase=0x600", "sci>pic1.ir1 sci>ioapic.pin9",
      PART_ALWAYS},
 
