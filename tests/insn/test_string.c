@@ -250,7 +250,7 @@ static struct bare *port_machine(struct port *p, const uint8_t *code, unsigned l
 }
 
 static const uint8_t rep_insw[] = {0x66, 0xf3, 0x6d, 0xf4}, rep_outsw[] = {0x66, 0xf3, 0x6f, 0xf4},
-                     rep_insd[] = {0xf3, 0x6d, 0xf4};
+                     rep_insd[] = {0xf3, 0x6d, 0xf4, 0xf4};
 
 /* Data, times, units and registers are those of one iteration after the other, over pages, in both
  * directions, misaligned, however it is cut into slices. */
@@ -326,7 +326,7 @@ TEST(rep_io_fault_in_the_middle)
 /* #AC of a misaligned operand, in string I/O and in MOVS, whatever the count. */
 TEST(rep_misaligned_with_alignment_checks)
 {
-    static const uint8_t movsw[] = {0x66, 0xf3, 0xa5, 0xf4}, lodsd[] = {0xf3, 0xad, 0xf4},
+    static const uint8_t movsw[] = {0x66, 0xf3, 0xa5, 0xf4}, lodsd[] = {0xf3, 0xad, 0xf4, 0xf4},
                          scasw[] = {0x66, 0xf2, 0xaf, 0xf4};
     static const uint8_t *const codes[] = {movsw, lodsd, scasw, rep_insw, rep_outsw};
     static struct port p;
