@@ -172,7 +172,7 @@ static void phys_read(struct cpu *cpu, gpa addr, void *buf, unsigned len)
 static void phys_write(struct cpu *cpu, gpa addr, const void *buf, unsigned len)
 {
     struct aspace_hit hit = aspace_find(cpu->mem, addr);
-    if (LIKELY(hit.ram && hit.whole_page)) {
+    if (LIKELY(hit.ram && hit.whole_page && !hit.split)) {
         if (!hit.readonly) {
             unsigned off = (unsigned)(addr % PAGE_SIZE);
             if (ram_has_code(hit.ram, hit.pfn, off, len)) {

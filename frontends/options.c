@@ -318,6 +318,38 @@ static bool set_log_file(struct options *o, const char *v, struct err *e)
     return true;
 }
 
+static bool set_bios(struct options *o, const char *v, struct err *e)
+{
+    (void)e;
+    o->vm.bios = v;
+    return true;
+}
+
+static bool set_firmware_dir(struct options *o, const char *v, struct err *e)
+{
+    if (o->vm.nfirmware_dirs == DOPPEL_MAX_DIRS) {
+        return err_set(e, "-L %s: more than %u", v, DOPPEL_MAX_DIRS);
+    }
+    o->vm.firmware_dir[o->vm.nfirmware_dirs++] = v;
+    return true;
+}
+
+static bool set_boot(struct options *o, const char *v, struct err *e)
+{
+    (void)e;
+    o->vm.boot = v;
+    return true;
+}
+
+static bool set_fw_cfg(struct options *o, const char *v, struct err *e)
+{
+    if (o->vm.nfw_cfg == DOPPEL_MAX_FW_CFG) {
+        return err_set(e, "-fw_cfg %s: more than %u", v, DOPPEL_MAX_FW_CFG);
+    }
+    o->vm.fw_cfg[o->vm.nfw_cfg++] = v;
+    return true;
+}
+
 static const char *engine_name(unsigned i, const char **help)
 {
     if (help) {
@@ -379,10 +411,17 @@ static const struct option table[] = {
      set_kernel, NULL},
     {"initrd", "FILE", "initial RAM disk; for multiboot \"FILE ARGS,FILE ARGS\"", set_initrd, NULL},
     {"append", "TEXT", "the kernel's command line", set_append, NULL},
+    {"bios", "FILE", "start this firmware, for example OVMF.fd [the board's: Debian's SeaBIOS]",
+     set_bios, NULL},
+    {"L", "FOLDER", "look for firmware here first; repeat for more", set_firmware_dir, NULL},
+    {"boot", "ORDER", "order=dca (a floppy, c disk, d CD, n network), once=d, menu=on, "
+     "splash-time=MS, reboot-timeout=MS", set_boot, NULL},
+    {"fw_cfg", "name=NAME,string=TEXT", "a file for firmware and guests; or name=NAME,file=PATH",
+     set_fw_cfg, NULL},
     {"serial", "BACKEND", "serial port: stdio, mon:stdio, file:PATH, unix:PATH,server,nowait, "
      "null, none; repeat for the next port [mon:stdio]", set_serial,
      backend_name},
-    {"debugcon", "BACKEND", "debug console at port 0xe9", set_debugcon, backend_name},
+    {"debugcon", "BACKEND", "debug console at ports 0xe9 and 0x402", set_debugcon, backend_name},
     {"parallel", "BACKEND", "printer on the parallel port: file:PATH, stdio, unix:PATH,server, "
      "null, none [none]", set_parallel, backend_name},
     {"monitor", "BACKEND", "text monitor: stdio, unix:PATH,server,nowait, none [none]",

@@ -83,14 +83,6 @@ static uint8_t *stored_stream(const uint8_t *data, size_t len, size_t *out_len)
     return out;
 }
 
-static void be32_put(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)(v >> 24);
-    p[1] = (uint8_t)(v >> 16);
-    p[2] = (uint8_t)(v >> 8);
-    p[3] = (uint8_t)v;
-}
-
 static uint8_t *make_stream(const uint8_t *data, size_t len, bool stored, size_t *out_len)
 {
 #if HAVE_ZLIB

@@ -41,6 +41,7 @@ extern "C" {
 #define DOPPEL_MAX_DRIVES  16u
 #define DOPPEL_MAX_NICS    8u
 #define DOPPEL_MAX_DIRS    8u
+#define DOPPEL_MAX_FW_CFG  8u
 #define DOPPEL_NO_LIMIT    UINT64_MAX
 #define DOPPEL_EPOCH_HOST  INT64_MIN /* rtc_epoch: the host's time when the machine is made */
 #define DOPPEL_SEED_HOST   UINT64_MAX
@@ -84,6 +85,8 @@ struct doppel_options {
     const char *bios;
     const char *firmware_dir[DOPPEL_MAX_DIRS]; /* looked in first; then where Debian has them */
     unsigned nfirmware_dirs;
+    const char *fw_cfg[DOPPEL_MAX_FW_CFG]; /* "name=opt/x,string=text", "name=opt/x,file=PATH" */
+    unsigned nfw_cfg;
     const char *boot;      /* "order=dca,menu=on"; NULL: the firmware's order */
     const char *vga;       /* "std", "none"; NULL: std when there is firmware */
     int64_t rtc_epoch;     /* seconds since 1970 UTC that the RTC shows at power-on */

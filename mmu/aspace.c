@@ -10,6 +10,9 @@
  * it, of which a read takes its part. A write widened so carries zeros in the other bytes: no
  * device of a PC is written that way by software that works.
  *
+ * A region that takes writes only (shadow RAM behind ROM that still answers reads) makes a range
+ * whose reads and writes belong to two regions; the fast paths of the CPU leave such ranges alone.
+ *
  * A device call may move or switch regions (a BAR written in the middle of an access, say), so
  * nothing of the flat view is held over one. Regions themselves live as long as the address space.
  */
@@ -28,6 +31,7 @@ struct region {
     uint64_t base, len;
     int prio;
     bool enabled, readonly;
+    bool write_only; /* reads go to what lies below */
     struct ram *ram; /* NULL: registers */
     uint64_t ram_off;
     const struct io_ops *ops;
@@ -35,8 +39,9 @@ struct region {
 };
 
 struct flat_range {
-    uint64_t base, end; /* end exclusive */
-    struct region *region;
+    uint64_t base, end;     /* end exclusive */
+    struct region *region;  /* answers reads; NULL: nobody */
+    struct region *written; /* takes writes; NULL: nobody */
 };
 
 static void *must_have(void *p)
@@ -81,13 +86,13 @@ static int compare_u64(const void *a, const void *b)
 }
 
 /* Who answers at `at`: the highest priority, the later of equals (aspace_check reports those). */
-static struct region *topmost(const struct aspace *as, uint64_t at)
+static struct region *topmost(const struct aspace *as, uint64_t at, bool write)
 {
     struct region *top = NULL;
     for (unsigned i = 0; i < as->nregions; i++) {
         struct region *r = as->regions[i];
         if (region_visible(as, r) && at >= r->base && at < region_end(as, r) &&
-            (!top || r->prio >= top->prio)) {
+            (write || !r->write_only) && (!top || r->prio >= top->prio)) {
             top = r;
         }
     }
@@ -111,12 +116,15 @@ static void rebuild(struct aspace *as)
     as->nflat = 0;
     as->last = 0;
     for (unsigned i = 0; i + 1 < n; i++) {
-        struct region *r = edge[i] < edge[i + 1] ? topmost(as, edge[i]) : NULL;
+        if (edge[i] == edge[i + 1]) {
+            continue;
+        }
+        struct region *r = topmost(as, edge[i], false), *w = topmost(as, edge[i], true);
         struct flat_range *prev = as->nflat ? &as->flat[as->nflat - 1] : NULL;
-        if (r && prev && prev->region == r && prev->end == edge[i]) {
+        if (prev && prev->region == r && prev->written == w && prev->end == edge[i]) {
             prev->end = edge[i + 1];
-        } else if (r) {
-            as->flat[as->nflat++] = (struct flat_range){edge[i], edge[i + 1], r};
+        } else if (r || w) {
+            as->flat[as->nflat++] = (struct flat_range){edge[i], edge[i + 1], r, w};
         }
     }
     free(edge);
@@ -190,6 +198,18 @@ void region_readonly(struct aspace *as, struct region *r, bool ro)
     }
 }
 
+void region_access(struct aspace *as, struct region *r, bool read, bool write)
+{
+    bool enabled = read || write, readonly = !write, write_only = !read;
+    if (r->enabled != enabled ||
+        (enabled && (r->readonly != readonly || r->write_only != write_only))) {
+        r->enabled = enabled;
+        r->readonly = readonly;
+        r->write_only = write_only;
+        rebuild(as);
+    }
+}
+
 bool aspace_check(const struct aspace *as, struct err *e)
 {
     for (unsigned i = 0; i < as->nregions; i++) {
@@ -241,7 +261,7 @@ struct aspace_hit aspace_find(struct aspace *as, uint64_t addr)
     uint64_t end;
     const struct flat_range *f = find_range(as, addr, &end);
     struct aspace_hit hit = {.region = NULL};
-    if (f) {
+    if (f && f->region) {
         const struct region *r = f->region;
         uint64_t page = addr & PAGE_MASK;
         hit.region = f->region;
@@ -249,6 +269,9 @@ struct aspace_hit aspace_find(struct aspace *as, uint64_t addr)
         hit.readonly = r->readonly;
         hit.pfn = r->ram ? (r->ram_off + (addr - r->base)) / PAGE_SIZE : 0;
         hit.whole_page = f->base <= page && f->end - page >= PAGE_SIZE;
+    }
+    if (f && f->written != f->region) {
+        hit.readonly = hit.split = true;
     }
     return hit;
 }
@@ -335,12 +358,12 @@ static uint64_t run_length(uint64_t addr, uint64_t end, uint64_t len)
 }
 
 /* For `-d io`: accesses to registers, and to nobody. */
-static inline void log_access(const struct aspace *as, const struct flat_range *f, const char *what,
+static inline void log_access(const struct aspace *as, const struct region *r, const char *what,
                               uint64_t addr, unsigned size, uint64_t val)
 {
-    if (UNLIKELY(log_on(as->log, LOG_io)) && !(f && f->region->ram)) {
-        log_line(as->log, LOG_io, "%s %s %#" PRIx64 " size %u: %#" PRIx64,
-                 f ? f->region->name : "nobody", what, addr, size, val & bits_mask(8 * size));
+    if (UNLIKELY(log_on(as->log, LOG_io)) && !(r && r->ram)) {
+        log_line(as->log, LOG_io, "%s %s %#" PRIx64 " size %u: %#" PRIx64, r ? r->name : "nobody",
+                 what, addr, size, val & bits_mask(8 * size));
     }
 }
 
@@ -351,10 +374,11 @@ uint64_t aspace_read(struct aspace *as, uint64_t addr, unsigned size)
         uint64_t end, v = ~UINT64_C(0);
         const struct flat_range *f = find_range(as, addr + done, &end);
         unsigned n = (unsigned)run_length(addr + done, end, size - done);
-        if (f) {
-            v = read_in(f->region, addr + done, n);
+        const struct region *r = f ? f->region : NULL;
+        if (r) {
+            v = read_in(r, addr + done, n);
         }
-        log_access(as, f, "read", addr + done, n, v);
+        log_access(as, r, "read", addr + done, n, v);
         val |= (v & bits_mask(8 * n)) << (8 * done);
         done += n;
     }
@@ -380,9 +404,10 @@ void aspace_write(struct aspace *as, uint64_t addr, unsigned size, uint64_t val)
         uint64_t end;
         const struct flat_range *f = find_range(as, addr + done, &end);
         unsigned n = (unsigned)run_length(addr + done, end, size - done);
-        log_access(as, f, "write", addr + done, n, val >> (8 * done));
-        if (f) {
-            write_in(f->region, addr + done, n, val >> (8 * done));
+        const struct region *r = f ? f->written : NULL;
+        log_access(as, r, "write", addr + done, n, val >> (8 * done));
+        if (r) {
+            write_in(r, addr + done, n, val >> (8 * done));
         }
         done += n;
     }
@@ -395,13 +420,14 @@ void aspace_read_buf(struct aspace *as, uint64_t addr, void *buf, uint64_t len)
         uint64_t end;
         const struct flat_range *f = find_range(as, addr, &end);
         uint64_t n = run_length(addr, end, len);
-        if (!f) {
+        const struct region *g = f ? f->region : NULL;
+        if (!g) {
             memset(to, 0xff, n);
-        } else if (f->region->ram) {
-            ram_read(f->region->ram, addr - f->region->base + f->region->ram_off, to, n);
+        } else if (g->ram) {
+            ram_read(g->ram, addr - g->base + g->ram_off, to, n);
         } else {
             n = 1;
-            *to = (uint8_t)io_read(f->region, addr - f->region->base, 1);
+            *to = (uint8_t)io_read(g, addr - g->base, 1);
         }
         to += n;
         addr += n;
@@ -416,11 +442,12 @@ void aspace_write_buf(struct aspace *as, uint64_t addr, const void *buf, uint64_
         uint64_t end;
         const struct flat_range *f = find_range(as, addr, &end);
         uint64_t n = run_length(addr, end, len);
-        if (f && !f->region->ram) {
+        const struct region *g = f ? f->written : NULL;
+        if (g && !g->ram) {
             n = 1;
-            io_write(f->region, addr - f->region->base, 1, *from);
-        } else if (f && !f->region->readonly) {
-            ram_write(f->region->ram, addr - f->region->base + f->region->ram_off, from, n);
+            io_write(g, addr - g->base, 1, *from);
+        } else if (g && !g->readonly) {
+            ram_write(g->ram, addr - g->base + g->ram_off, from, n);
         }
         from += n;
         addr += n;
@@ -435,7 +462,7 @@ void aspace_each(const struct aspace *as,
 {
     for (unsigned i = 0; i < as->nflat; i++) {
         const struct flat_range *f = &as->flat[i];
-        fn(ctx, f->base, f->end - f->base, f->region->name, f->region->ram != NULL,
-           f->region->readonly);
+        const struct region *r = f->region ? f->region : f->written;
+        fn(ctx, f->base, f->end - f->base, r->name, r->ram != NULL, r->readonly);
     }
 }

@@ -53,6 +53,9 @@ struct region *aspace_map_ram(struct aspace *as, uint64_t base, uint64_t len, st
 void region_enable(struct aspace *as, struct region *r, bool on);
 void region_move(struct aspace *as, struct region *r, uint64_t base);
 void region_readonly(struct aspace *as, struct region *r, bool ro);
+/* RAM that takes reads, writes, both or neither; what it does not take goes to the region below
+ * (reads), or is lost (writes). */
+void region_access(struct aspace *as, struct region *r, bool read, bool write);
 /* Set-up check: two enabled regions of equal priority overlap. */
 bool aspace_check(const struct aspace *as, struct err *e);
 
@@ -61,6 +64,7 @@ struct aspace_hit {
     struct ram *ram; /* RAM or ROM: the map; NULL: registers or nobody */
     uint64_t pfn;    /* page within `ram` */
     bool readonly;
+    bool split;            /* writes go elsewhere: only aspace_write knows where; `readonly` too */
     bool whole_page;       /* the whole 4 KiB page of the address is of this one region */
     struct region *region; /* NULL: nobody there */
 };

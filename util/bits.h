@@ -116,4 +116,44 @@ static inline void le_put(void *p, unsigned size, uint64_t v)
     }
 }
 
+/* Big-endian. */
+static inline uint16_t be16_get(const void *p)
+{
+    const uint8_t *b = (const uint8_t *)p;
+    return (uint16_t)(b[0] << 8 | b[1]);
+}
+
+static inline uint32_t be32_get(const void *p)
+{
+    const uint8_t *b = (const uint8_t *)p;
+    return (uint32_t)be16_get(b) << 16 | be16_get(b + 2);
+}
+
+static inline uint64_t be64_get(const void *p)
+{
+    const uint8_t *b = (const uint8_t *)p;
+    return (uint64_t)be32_get(b) << 32 | be32_get(b + 4);
+}
+
+static inline void be16_put(void *p, uint16_t v)
+{
+    uint8_t *b = (uint8_t *)p;
+    b[0] = (uint8_t)(v >> 8);
+    b[1] = (uint8_t)v;
+}
+
+static inline void be32_put(void *p, uint32_t v)
+{
+    uint8_t *b = (uint8_t *)p;
+    be16_put(b, (uint16_t)(v >> 16));
+    be16_put(b + 2, (uint16_t)v);
+}
+
+static inline void be64_put(void *p, uint64_t v)
+{
+    uint8_t *b = (uint8_t *)p;
+    be32_put(b, (uint32_t)(v >> 32));
+    be32_put(b + 4, (uint32_t)v);
+}
+
 #endif

@@ -36,6 +36,8 @@ struct board {
     const struct board_part *parts; /* ends with name NULL */
     /* Inputs that must be driven: "part.in", ends with NULL. */
     const char *const *mandatory;
+    const char *bios;        /* its firmware's file name */
+    bool pam;                /* shadow RAM and SMRAM are switched by an i440FX */
     const char *cpu;         /* the model without -cpu; NULL: the newest */
     const char *cpu_without; /* features that no CPU has on it, as -cpu takes them; may be NULL */
     unsigned max_cpus;       /* 0: DOPPEL_MAX_CPUS */

@@ -11,6 +11,7 @@
 #include "hw/intc/apic.h"
 #include "hw/intc/i8259.h"
 #include "hw/pci/pci.h"
+#include "vm/firmware.h"
 #include "vm/monitor_info.h"
 #include "vm/vm.h"
 
@@ -21,7 +22,7 @@
 
 // clang-format off
 static const struct board_part parts[] = {
-    {"cpu%", "cpu", "index=%,seed=$seed", "ferr>ferr.ferr", PART_CPU},
+    {"cpu%", "cpu", "index=%,seed=$seed", "ferr>ferr.ferr smiact>pci0.smiact%", PART_CPU},
 
     /* Interrupts. Without local APICs the 8259 drives the CPU itself. */
     {"apicbus", "apicbus", "", "", PART_APIC},
@@ -33,13 +34,16 @@ static const struct board_part parts[] = {
      PART_ALWAYS},
 
     {"pci0", "i440fx", "", "", PART_ALWAYS},
-    {"isa", "piix3", "bus=pci0,slot=1,routed=on",
+    {"isa", "piix3", "bus=pci0,slot=1,routed=$no_firmware",
      "irq3>pic0.ir3 irq4>pic0.ir4 irq5>pic0.ir5 irq6>pic0.ir6 irq7>pic0.ir7 irq9>pic1.ir1 "
-     "irq10>pic1.ir2 irq11>pic1.ir3 irq12>pic1.ir4 irq14>pic1.ir6 irq15>pic1.ir7", PART_ALWAYS},
+     "irq10>pic1.ir2 irq11>pic1.ir3 irq12>pic1.ir4 irq14>pic1.ir6 irq15>pic1.ir7 "
+     "irq3>ioapic.pin3 irq4>ioapic.pin4 irq5>ioapic.pin5 irq6>ioapic.pin6 irq7>ioapic.pin7 "
+     "irq9>ioapic.pin9 irq10>ioapic.pin10 irq11>ioapic.pin11 irq12>ioapic.pin12 "
+     "irq14>ioapic.pin14 irq15>ioapic.pin15", PART_ALWAYS},
     {"ide", "piix3-ide", "bus=pci0,slot=1,enabled=on",
      "irq14>pic1.ir6 irq14>ioapic.pin14 irq15>pic1.ir7 irq15>ioapic.pin15", PART_ALWAYS},
-    {"pm", "piix4-pm", "bus=pci0,slot=1,pmbase=0x600", "sci>pic1.ir1 sci>ioapic.pin9",
-     PART_ALWAYS},
+    {"pm", "piix4-pm", "bus=pci0,slot=1,pmbase=$pmbase",
+     "sci>pic1.ir1 sci>ioapic.pin9 smi>cpu0.smi", PART_ALWAYS},
 
     {"kbc", "i8042", "", "irq1>pic0.ir1 irq1>ioapic.pin1 irq12>pic1.ir4 irq12>ioapic.pin12 "
      "a20>port92.kbc_a20", PART_ALWAYS},
@@ -69,7 +73,9 @@ static const struct board_part parts[] = {
      PART_ALWAYS},
     {"dma0", "i8237", "", "", PART_ALWAYS},
     {"fdc0", "fdc", "dma=dma0", "irq>pic0.ir6 irq>ioapic.pin6", PART_ALWAYS},
+    {"fwcfg", "fw_cfg", "", "", PART_ALWAYS},
     {"debugcon", "debugcon", "iobase=0xe9,chr=chr:debugcon", "", PART_DEBUGCON},
+    {"debugcon2", "debugcon", "iobase=0x402,chr=chr:debugcon", "", PART_DEBUGCON},
     {"demo-exit", "isa-debug-exit", "iobase=0x501,iosize=2", "", PART_DEMO},
     {0},
 };
@@ -85,16 +91,22 @@ static void start_up(void *cpu, uint8_t vector)
 
 static const struct cpu_ops cpu_ops = {.sipi = start_up};
 
-/* INTx of every PCI card to the router: pins rotate by slot (PIIX3 as PC boards wire it). */
+/* INTx of every PCI card to the router: pins rotate by slot (PIIX3 as PC boards wire it). PIRQA..D
+ * are also the I/O APIC's inputs 16..19, for those who know of them (ACPI's _PRT); what the router
+ * sends to an ISA interrupt arrives at that input too (the MP table of firmware says so). */
 static bool wire_intx(struct doppel_vm *vm, struct err *e)
 {
     struct dev *bus = dev_find(&vm->env, "pci0"), *isa = dev_find(&vm->env, "isa");
+    struct dev *ioapic = dev_find(&vm->env, "ioapic");
     for (unsigned devfn = 0; devfn < 256; devfn++) {
         const struct pci_func *f = pci_bus_func(bus, (uint8_t)devfn);
         if (f && f->id->int_pin && dev_has_out(f->dev, "inta")) {
-            char pin[8];
-            snprintf(pin, sizeof pin, "pirq%c", "abcd"[((devfn >> 3) + f->id->int_pin - 2) & 3]);
-            if (!dev_connect(f->dev, "inta", isa, pin, e)) {
+            char pin[8], gsi[8];
+            unsigned pirq = ((devfn >> 3) + f->id->int_pin - 2) & 3;
+            snprintf(pin, sizeof pin, "pirq%c", "abcd"[pirq]);
+            snprintf(gsi, sizeof gsi, "pin%u", 16 + pirq);
+            if (!dev_connect(f->dev, "inta", isa, pin, e) ||
+                (ioapic && !dev_connect(f->dev, "inta", ioapic, gsi, e))) {
                 return false;
             }
         }
@@ -116,6 +128,7 @@ static bool bind(struct doppel_vm *vm, struct err *e)
     if (!vm->cpu[0]->intc) {
         cpu_set_intc(vm->cpu[0], &i8259_intc_ops, dev_find(&vm->env, "pic0"));
     }
+    firmware_bind_i440fx(vm, dev_find(&vm->env, "pci0"));
     return wire_intx(vm, e) && board_tell_floppies(vm, e);
 }
 
@@ -167,6 +180,8 @@ static uint64_t make_acpi(struct doppel_vm *vm)
 const struct board board_pc = {
     .name = "pc",
     .help = "i440FX/PIIX PC",
+    .bios = "bios-256k.bin",
+    .pam = true,
     .parts = parts,
     .mandatory = mandatory,
     .bind = bind,

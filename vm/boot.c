@@ -177,7 +177,7 @@ bool boot_load(struct doppel_vm *vm, struct err *e)
         image_free(&b.kernel);
         image_free(&b.initrd);
     }
-    if (ok) {
+    if (ok && !vm->firmware) {
         put_rom(vm, &b.entry);
     }
     return ok;

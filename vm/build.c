@@ -59,6 +59,10 @@ static bool option_value(const struct doppel_vm *vm, const char *name, unsigned 
         v = vm->low_bytes;
     } else if (strcmp(name, "high_ram") == 0) {
         v = o->ram_bytes - vm->low_bytes;
+    } else if (strcmp(name, "no_firmware") == 0) {
+        v = !vm->firmware;
+    } else if (strcmp(name, "pmbase") == 0) {
+        v = vm->firmware ? 0 : 0x600; /* firmware places it */
     } else if (strcmp(name, "cpus") == 0) {
         v = o->cpus;
     } else {
@@ -219,7 +223,7 @@ static unsigned part_count(const struct doppel_vm *vm, const struct board_part *
     case PART_DEBUGCON:
         return vm->debugcon != NULL;
     case PART_DEMO:
-        return vm->opt.kernel == NULL;
+        return !vm->opt.kernel && !vm->firmware;
     default:
         return 1;
     }

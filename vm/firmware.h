@@ -11,9 +11,12 @@
 
 #include "util/err.h"
 
+struct dev;
 struct doppel_vm;
+struct firmware; /* private to vm/firmware.c */
 
-/* Does this machine start with firmware (an image or -bios rather than -kernel or the demo)? */
+/* Does this machine start with firmware (an image, -bios, -boot or -vga rather than -kernel or the
+ * demo)? */
 bool firmware_wanted(const struct doppel_vm *vm);
 /* dev_env.rom_file, with the machine as ctx: the -L folders, then where Debian's packages put
  * firmware. */
@@ -21,7 +24,18 @@ bool firmware_file(void *vm, const char *name, uint8_t **data, size_t *len);
 /* Before the board's parts are made: read the BIOS and map it. e names the Debian package when
  * there is none. */
 bool firmware_map(struct doppel_vm *vm, struct err *e);
-/* After them: fill fw_cfg. */
+/* After them: fill fw_cfg, also for a machine without firmware (kernels read it too). */
 bool firmware_tell(struct doppel_vm *vm, struct err *e);
+bool firmware_fill(struct doppel_vm *vm, struct err *e); /* vm/fwcfg.c: its part of that */
+/* After the devices' reset: what firmware finds in memory and in CMOS RAM. */
+void firmware_reset(struct doppel_vm *vm, bool cold);
+void firmware_tell_cmos(struct doppel_vm *vm, bool cold); /* vm/fwcfg.c */
+void firmware_free(struct doppel_vm *vm);
+
+/* For a board's `bind`: PAM and SMRAM are this host bridge's. */
+void firmware_bind_i440fx(struct doppel_vm *vm, struct dev *bridge);
+/* The memory map as a vCPU in SMM sees it, or as everybody else does. Costs nothing while SMRAM
+ * stays as it is. */
+void firmware_view(struct doppel_vm *vm, bool smm);
 
 #endif

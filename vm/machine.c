@@ -16,6 +16,7 @@
 #include "hw/hw.h"
 #include "util/suggest.h"
 #include "vm/boot.h"
+#include "vm/firmware.h"
 #include "vm/monitor.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
@@ -128,6 +129,7 @@ static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
     own_list(vm, vm->opt.drive, vm->opt.ndrives, DOPPEL_MAX_DRIVES);
     own_list(vm, vm->opt.nic, vm->opt.nnics, DOPPEL_MAX_NICS);
     own_list(vm, vm->opt.netdev, vm->opt.nnetdevs, DOPPEL_MAX_NICS);
+    own_list(vm, vm->opt.fw_cfg, vm->opt.nfw_cfg, DOPPEL_MAX_FW_CFG);
     own_list(vm, vm->opt.firmware_dir, vm->opt.nfirmware_dirs, DOPPEL_MAX_DIRS);
 }
 
@@ -142,7 +144,8 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
     const struct doppel_options *o = &vm->opt;
     if (o->abi != DOPPEL_ABI || o->ndevices > DOPPEL_MAX_DEVICES ||
         o->ndrives > DOPPEL_MAX_DRIVES || o->nnics > DOPPEL_MAX_NICS ||
-        o->nnetdevs > DOPPEL_MAX_NICS || o->nfirmware_dirs > DOPPEL_MAX_DIRS) {
+        o->nnetdevs > DOPPEL_MAX_NICS || o->nfirmware_dirs > DOPPEL_MAX_DIRS ||
+        o->nfw_cfg > DOPPEL_MAX_FW_CFG) {
         return err_usage(e,
                          "options for ABI %u with %u devices, %u drives, %u network cards, %u "
                          "firmware folders; this library has ABI %u and takes %u, %u, %u, %u",
@@ -217,7 +220,11 @@ static void memory_changed(void *ctx)
     if (vm->blocks) {
         block_cache_remapped(vm->blocks);
     }
-    vm_flush_tlbs(vm);
+    /* Translations stay, only what they find there is another thing: so when this happens does not
+     * show in a guest's stale TLB entries (vm/firmware.c depends on it). */
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        tlb_drop_l1(&vm->cpu[i]->tlb);
+    }
 }
 
 static bool make_memory(struct doppel_vm *vm, struct err *e)
@@ -230,10 +237,16 @@ static bool make_memory(struct doppel_vm *vm, struct err *e)
         return err_set(e, "-m %" PRIu64 ": no host memory for it", size >> 20);
     }
     aspace_map_ram(&vm->mem, 0, 0xa0000, &vm->ram, 0, false, "ram", 0);
-    aspace_map_ram(&vm->mem, 0xc0000, vm->low_bytes - 0xc0000, &vm->ram, 0xc0000, false, "ram", 0);
+    uint64_t next = firmware_wanted(vm) ? 0x100000 : 0xc0000;
+    if (vm->low_bytes > next) {
+        aspace_map_ram(&vm->mem, next, vm->low_bytes - next, &vm->ram, next, false, "ram", 0);
+    }
     if (size > vm->low_bytes) {
         aspace_map_ram(&vm->mem, VM_HIGH, size - vm->low_bytes, &vm->ram, vm->low_bytes, false,
                        "ram-high", 0);
+    }
+    if (!firmware_map(vm, e) || vm->firmware) {
+        return vm->firmware != NULL;
     }
     aspace_map_ram(&vm->mem, VM_HIGH - VM_ROM_SIZE, VM_ROM_SIZE, &vm->rom, 0, true, "rom", 1);
     if (!vm->opt.kernel) {
@@ -403,6 +416,7 @@ bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e)
 {
     log_line(&vm->log, LOG_cpu_reset, "system reset at %" PRIu64, clock_now(&vm->clock));
     dev_reset_all(&vm->env, kind);
+    firmware_reset(vm, kind == RESET_COLD);
     vm->s.turn = 0;
     vm->s.quantum = VM_QUANTUM;
     return boot_load(vm, e);
@@ -448,7 +462,7 @@ static bool create(struct doppel_vm *vm, struct err *e)
     if (!vm->blocks) {
         return err_set(e, "no host memory");
     }
-    if (!make_memory(vm, e) || !open_backends(vm, e) || !vm_build(vm, e)) {
+    if (!make_memory(vm, e) || !open_backends(vm, e) || !vm_build(vm, e) || !firmware_tell(vm, e)) {
         return false;
     }
     pass_attachments(vm);
@@ -496,6 +510,7 @@ void doppel_destroy(struct doppel_vm *vm)
         ram_fini(&vm->rom);
     }
     vm_memory_free(vm);
+    firmware_free(vm);
     chr_set_free(vm->chrs);
     monitor_free(vm->mon);
     screen_free(vm->screen);

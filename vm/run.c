@@ -19,6 +19,7 @@
 
 #include "hw/intc/apic.h"
 #include "util/err.h"
+#include "vm/firmware.h"
 #include "vm/monitor.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
@@ -140,10 +141,12 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
     vm->running = cpu;
     vm->env.cur_cpu = cpu->index;
     c->elapsed_ctx = cpu;
+    firmware_view(vm, cpu->s.smm);
     clock_slice_begin(c, c->s.now + n);
     uint64_t used = cpu_run(cpu, n);
     clock_slice_end(c, used);
     vm->running = NULL;
+    firmware_view(vm, false);
     vm->env.cur_cpu = 0;
     vm->poll_credit -= (int64_t)used;
     if (vm->ncpus > 1) {

@@ -29,14 +29,16 @@ static const char magic[8] = {'d', 'o', 'p', 'p', 'e', 'l', 's', 't'};
 #define SHAPE_STATE(S, V, A, N)                                                                    \
     V(S, uint64_t, ram_bytes, 1)                                                                   \
     V(S, uint32_t, cpus, 1)                                                                        \
-    V(S, bool, direct_boot, 1)
+    V(S, bool, direct_boot, 1)                                                                     \
+    V(S, bool, firmware, 2)
 
 ST_DECLARE(vm_shape, SHAPE_STATE);
-ST_DESCRIBE(vm_shape, SHAPE_STATE, 1);
+ST_DESCRIBE(vm_shape, SHAPE_STATE, 2);
 
 static struct vm_shape shape_of(const struct doppel_vm *vm)
 {
-    return (struct vm_shape){vm->opt.ram_bytes, vm->ncpus, vm->opt.kernel != NULL};
+    return (struct vm_shape){vm->opt.ram_bytes, vm->ncpus, vm->opt.kernel != NULL,
+                             vm->firmware != NULL};
 }
 
 static void sync_cpus(struct doppel_vm *vm)
@@ -117,9 +119,10 @@ static bool check_shape(struct doppel_vm *vm, struct st_src *src, struct err *e)
     }
     if (st_diff(&vm_shape_desc, &want, &have, NULL, NULL)) {
         return err_set(e,
-                       "saved with -m %" PRIu64 " -smp %" PRIu32 " and %s -kernel; start it "
-                       "with the same options",
-                       have.ram_bytes >> 20, have.cpus, have.direct_boot ? "a" : "no");
+                       "saved with -m %" PRIu64 " -smp %" PRIu32 ", %s -kernel and %s firmware; "
+                       "start it with the same options",
+                       have.ram_bytes >> 20, have.cpus, have.direct_boot ? "a" : "no",
+                       have.firmware ? "with" : "no");
     }
     return true;
 }

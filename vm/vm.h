@@ -73,6 +73,7 @@ struct doppel_vm {
     struct cpu *cpu[DOPPEL_MAX_CPUS];
     unsigned ncpus;
     const struct board *board;
+    struct firmware *firmware; /* NULL: direct boot, or the demo */
     struct vm_state s;
 
     struct chr_set *chrs;

@@ -58,6 +58,14 @@ struct pci_func *pci_bus_func(struct dev *bus, uint8_t devfn)
 
 /* --- Memory attributes --- */
 
+static void tell_smram(struct i440fx *h)
+{
+    const uint8_t *c = h->s.pci[0].cfg;
+    if (h->ops) {
+        h->ops->smram(h->ops_ctx, c[SMRAM] & SMRAM_ENABLE, c[SMRAM] & SMRAM_OPEN);
+    }
+}
+
 static void tell_board(struct i440fx *h)
 {
     const uint8_t *c = h->s.pci[0].cfg;
@@ -70,7 +78,7 @@ static void tell_board(struct i440fx *h)
         h->ops->pam(h->ops_ctx, seg, bits & 1, bits & 2);
     }
     h->ops->pam(h->ops_ctx, 12, c[PAM0] & 0x10, c[PAM0] & 0x20);
-    h->ops->smram(h->ops_ctx, c[SMRAM] & SMRAM_ENABLE, c[SMRAM] & SMRAM_OPEN);
+    tell_smram(h);
 }
 
 void i440fx_set_ops(struct dev *i440fx, const struct i440fx_ops *ops, void *ctx)
@@ -156,6 +164,8 @@ static const struct pci_ident ident = {
     .device = 0x1237,
     .revision = 2,
     .class_code = 0x060000,
+    .subsys_vendor = 0x1af4, /* by these, firmware knows that fw_cfg is there */
+    .subsys = 0x1100,
 };
 
 static bool i440fx_init(struct dev *d, struct err *e)
@@ -201,13 +211,27 @@ static void i440fx_restored(struct dev *d)
     tell_board(h);
 }
 
+/* SMIACT# of the CPUs: what SMRAM means changes with it. */
+static void i440fx_pin(struct dev *d, unsigned in, bool level)
+{
+    struct i440fx *h = (struct i440fx *)d;
+    (void)in;
+    (void)level;
+    tell_smram(h);
+}
+
+static const char *const i440fx_in[] = {"smiact0", "smiact1", "smiact2", "smiact3", "smiact4",
+                                        "smiact5", "smiact6", "smiact7", NULL};
+
 const struct dev_class i440fx_class = {
     .name = "i440fx",
     .help = "82441FX host bridge and PCI bus",
     .size = sizeof(struct i440fx),
     .state_off = offsetof(struct i440fx, s),
     .state = &i440fx_state_desc,
+    .pins_in = i440fx_in,
     .init = i440fx_init,
     .reset = i440fx_reset,
+    .pin = i440fx_pin,
     .restored = i440fx_restored,
 };

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "hw/hw.h"
+#include "hw/timer/mc146818.h"
 #include "mmu/aspace.h"
 #include "util/bits.h"
 
@@ -345,6 +346,24 @@ static unsigned floppy_equipment(uint32_t types)
     return n ? 1 | (n - 1) << 6 : 0;
 }
 
+static void put_sum(struct mc146818 *m)
+{
+    uint8_t *c = m->s.cmos;
+    unsigned sum = 0;
+    for (unsigned i = R_SUM_FIRST; i <= R_SUM_LAST; i++) {
+        sum += c[i];
+    }
+    c[R_SUM] = (uint8_t)(sum >> 8);
+    c[R_SUM + 1] = (uint8_t)sum;
+}
+
+void mc146818_set_cmos(struct dev *rtc, unsigned reg, uint8_t val)
+{
+    struct mc146818 *m = (struct mc146818 *)rtc;
+    m->s.cmos[reg & 0x7f] = val;
+    put_sum(m);
+}
+
 static void power_on(struct mc146818 *m)
 {
     uint8_t *c = m->s.cmos;
@@ -356,12 +375,7 @@ static void power_on(struct mc146818 *m)
     c[R_EQUIPMENT] = (uint8_t)(m->equipment | floppy_equipment(m->floppies));
     set_time(m, m->epoch + now(m) / VTIME_SEC);
     set_memory(m);
-    unsigned sum = 0;
-    for (unsigned i = R_SUM_FIRST; i <= R_SUM_LAST; i++) {
-        sum += c[i];
-    }
-    c[R_SUM] = (uint8_t)(sum >> 8);
-    c[R_SUM + 1] = (uint8_t)sum;
+    put_sum(m);
     timer_set(&m->update, (now(m) / VTIME_SEC + 1) * VTIME_SEC);
 }
 
