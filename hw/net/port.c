@@ -45,8 +45,8 @@ bool net_mac(const char *text, const struct net *net, uint8_t mac[6], struct err
     }
     unsigned b[6];
     int used = 0;
-    int n = sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-                   &used);
+    int n =
+        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &used);
     if (n != 6 || text[used] || !isxdigit((unsigned char)*text) || (b[0] & 1)) {
         return err_usage(e, "mac=%s: want one station's address such as 52:54:00:12:34:56", text);
     }
@@ -70,8 +70,7 @@ static uint32_t first_len(const struct net_queue *s)
 static void start(struct net_port *p)
 {
     if (p->s->used) {
-        timer_set(&p->timer,
-                  clock_now(p->dev->env->clock) + net_port_time(p, first_len(p->s)));
+        timer_set(&p->timer, clock_now(p->dev->env->clock) + net_port_time(p, first_len(p->s)));
     }
 }
 
@@ -83,7 +82,7 @@ static void arrive(void *ctx, const uint8_t *frame, uint32_t len)
     uint32_t padded = len < NET_FRAME_MIN ? NET_FRAME_MIN : len;
     if (len > NET_FRAME_MAX || padded + 2 > NET_QUEUE_BYTES - s->used) {
         if (p->lost) {
-            p->lost(p->dev);
+            p->lost(p->ctx);
         }
         return;
     }
@@ -104,7 +103,7 @@ static void on_arrival(void *ctx)
     struct net_queue *s = p->s;
     uint32_t n = first_len(s);
     /* Taking it may write to any register by DMA, also to one that resets this card. */
-    if (n && p->take(p->dev, s->bytes + 2, n) && s->used >= n + 2) {
+    if (n && p->take(p->ctx, s->bytes + 2, n) && s->used >= n + 2) {
         s->used -= n + 2;
         memmove(s->bytes, s->bytes + n + 2, s->used);
         start(p);
@@ -116,8 +115,7 @@ void net_port_init(struct net_port *p)
     char name[32];
     snprintf(name, sizeof name, "%.28s.rx", p->dev->name);
     timer_init(&p->timer, p->dev->env->clock, &p->s->arrival, on_arrival, p);
-    net_attach(p->net, p->dev->env->gate,
-               gate_source_add(p->dev->env->gate, name, arrive, p));
+    net_attach(p->net, p->dev->env->gate, gate_source_add(p->dev->env->gate, name, arrive, p));
 }
 
 void net_port_reset(struct net_port *p)

@@ -23,7 +23,7 @@
 /* Frames in order, each two bytes of length and that many of frame. */
 #define NET_QUEUE_STATE(S, V, A, N)                                                                \
     A(S, uint8_t, bytes, NET_QUEUE_BYTES, 1)                                                       \
-    V(S, uint32_t, used, 1)        /* bytes */                                                     \
+    V(S, uint32_t, used, 1)         /* bytes */                                                    \
     V(S, struct vtimer, arrival, 1) /* of the first frame's last bit */
 
 ST_DECLARE(net_queue, NET_QUEUE_STATE);
@@ -36,11 +36,12 @@ struct net_port {
     struct timer timer;
     /* A frame of NET_FRAME_MIN .. NET_FRAME_MAX bytes is here. False: hold it until
      * net_port_retry(). */
-    bool (*take)(struct dev *d, const uint8_t *frame, uint32_t len);
-    void (*lost)(struct dev *d); /* one did not fit in the queue; may be NULL */
+    bool (*take)(void *ctx, const uint8_t *frame, uint32_t len);
+    void (*lost)(void *ctx); /* one did not fit in the queue; may be NULL */
+    void *ctx;               /* the card's */
 };
 
-/* At init, with dev, s, net, mbps, take and lost filled in. Adds the gate source "NAME.rx". */
+/* At init, with dev, s, net, mbps, take, lost and ctx filled in. Adds the gate source "NAME.rx". */
 void net_port_init(struct net_port *p);
 void net_port_reset(struct net_port *p);
 void net_port_restored(struct net_port *p);
