@@ -342,7 +342,7 @@ static void set_multiple(struct ide_unit *u)
     ide_done(u);
 }
 
-static bool set_transfer_mode(struct ide_unit *u, uint8_t mode)
+bool ata_set_transfer_mode(struct ide_unit *u, uint8_t mode)
 {
     unsigned kind = mode >> 3, n = mode & 7;
     bool dma = u->chan->dma && ((kind == 4 && n <= 2) || (kind == 8 && n <= 5));
@@ -366,7 +366,7 @@ static void set_features(struct ide_unit *u)
         flush(u);
         return;
     case FEAT_XFER:
-        ok = set_transfer_mode(u, s->reg[IDE_NSECT]);
+        ok = ata_set_transfer_mode(u, s->reg[IDE_NSECT]);
         break;
     case FEAT_LOOK_ON:
         s->lookahead = true;

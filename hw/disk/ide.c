@@ -144,7 +144,7 @@ void ide_signature(struct ide_unit *u, uint8_t diagnostic)
     s->reg[IDE_NSECT] = s->reg[IDE_LBAL] = 1;
     s->reg[IDE_LBAM] = u->kind->lbam;
     s->reg[IDE_LBAH] = u->kind->lbah;
-    s->device = 0;
+    s->device = (uint8_t)(u->chan->s->select << 4); /* DEVICE RESET leaves DEV alone */
 }
 
 static void begin_reset(struct ide_unit *u)
@@ -422,8 +422,8 @@ static void make_serial(struct ide_unit *u, const char *given)
 
 static bool check_conf(const struct ide_conf *f, unsigned n, struct err *e)
 {
-    if (f->drive && f->drive->kind != DRIVE_HD) {
-        return err_set(e, "drive%u: want a hard disk", n);
+    if (f->drive && f->drive->kind == DRIVE_FLOPPY) {
+        return err_set(e, "drive%u: want a hard disk or CD-ROM", n);
     }
     if (!f->cyls != !f->heads || !f->cyls != !f->secs) {
         return err_usage(e, "cyls%u, heads%u and secs%u go together", n, n, n);
@@ -461,7 +461,7 @@ bool ide_init(struct ide_chan *c, struct dev *d, struct ide_chan_state *s,
         u->chan = c;
         u->s = &s->unit[n];
         u->drive = f->drive;
-        u->kind = &ata_kind;
+        u->kind = f->drive && f->drive->kind == DRIVE_CDROM ? &atapi_kind : &ata_kind;
         timer_init(&u->due, d->env->clock, &u->s->due, on_due, u);
         if (!u->drive) {
             continue;

@@ -89,23 +89,22 @@ enum { ATA_DEVICE_RESET = 0x08, ATA_DIAGNOSTIC = 0x90 };
 
 enum ide_power { IDE_PW_ACTIVE, IDE_PW_STANDBY, IDE_PW_IDLE, IDE_PW_SLEEP };
 
-/* What only packet devices have (atapi.c). */
+/* What only packet devices have (atapi.h). */
+// clang-format off
 #define ATAPI_STATE(S, V, A, N)                                                                    \
     A(S, uint8_t, cdb, 12, 1)                                                                      \
-    V(S, bool, want_cdb, 1)     /* the block that the host writes is a packet */                   \
+    V(S, uint8_t, stage, 1)     /* enum atapi_stage */                                             \
+    V(S, uint16_t, limit, 1)    /* byte count limit of the packet */                               \
     V(S, bool, dma, 1)          /* the packet's data goes by DMA */                                \
     V(S, uint8_t, key, 1)       /* sense: key, */                                                  \
     V(S, uint8_t, asc, 1)       /* additional code */                                              \
     V(S, uint8_t, ascq, 1)      /* and qualifier */                                                \
-    V(S, uint8_t, attention, 1) /* unit attentions to report, ATAPI_UA_ bits */                    \
-    V(S, uint8_t, event, 1)     /* media event to report (MMC-3 table 70) */                       \
+    V(S, uint8_t, attention, 1) /* unit attentions to report */                                    \
+    V(S, uint8_t, event, 1)     /* media event to report */                                        \
     V(S, bool, locked, 1)       /* PREVENT MEDIUM REMOVAL */                                       \
     V(S, bool, open, 1)         /* the tray is out */                                              \
-    V(S, uint32_t, block, 1)    /* bytes that one block of the medium gives; 0: reply in buf */    \
-    V(S, uint8_t, form, 1)      /* READ CD: main channel bits of byte 9 */                         \
-    V(S, uint32_t, reply, 1)    /* bytes of the reply in buf, and those of them gone */            \
-    V(S, uint32_t, gone, 1)                                                                        \
-    V(S, uint16_t, speed, 1) /* as SET CD SPEED left it, KB/s */
+    V(S, uint32_t, reply, 1)    /* bytes in buf that go to the host before anything else */
+// clang-format on
 ST_DECLARE(atapi_state, ATAPI_STATE);
 
 #define IDE_UNIT_STATE(S, V, A, N)                                                                 \
@@ -244,6 +243,9 @@ struct ide_kind {
     uint8_t ready;      /* status after a reset */
 };
 extern const struct ide_kind ata_kind, atapi_kind;
+
+/* A transfer mode of SET FEATURES. False: the device has no such mode. */
+bool ata_set_transfer_mode(struct ide_unit *u, uint8_t mode);
 
 /* ata_identify.c: a guess at the geometry into u->chs, at init; and the 512 bytes of IDENTIFY. */
 void ata_geometry(struct ide_unit *u);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backend_block.h"
 #include "hw/hw.h"
 #include "hw/intc/apic.h"
 #include "hw/intc/i8259.h"
@@ -30,6 +31,8 @@ struct machine {
     struct dev *dut, *bridge, *pic;
     struct dev *lapic[LAPICS];
     struct probe *probe;
+    struct drive drive[4];
+    unsigned ndrives;
     uint64_t seen; // a hash of all that was read
 };
 
@@ -50,6 +53,47 @@ static void see(struct machine *m, uint64_t v)
 }
 
 // --- Building ---
+
+enum { DISK_BYTES = 20000 * 512 };
+
+static bool disk_read(struct blk *b, uint64_t off, void *buf, size_t len)
+{
+    (void)b;
+    memset(buf, (int)(off >> 9 & 0xff), len);
+    return off % 7;
+}
+
+// Remembers nothing, so that a twin's disk is the same.
+static bool disk_write(struct blk *b, uint64_t off, const void *buf, size_t len)
+{
+    (void)b;
+    (void)buf;
+    (void)len;
+    return off % 5;
+}
+
+static bool disk_flush(struct blk *b)
+{
+    (void)b;
+    return true;
+}
+
+static struct blk fuzz_disk = {
+    .bytes = DISK_BYTES, .read = disk_read, .write = disk_write, .flush = disk_flush};
+
+// Disks and CD-ROMs on every connector but the third.
+static void add_drive(struct machine *m, const struct prop *p)
+{
+    struct err e;
+    struct drive *d = &m->drive[m->ndrives % 4];
+    if (strcmp(m->dut->cls->name, "fdc") == 0 || m->ndrives == 4) {
+        return;
+    }
+    snprintf(d->name, sizeof d->name, "drive%u", m->ndrives);
+    d->kind = m->ndrives & 1 ? DRIVE_CDROM : DRIVE_HD;
+    d->blk = &fuzz_disk;
+    EXPECT(dev_set_backend(m->dut, p->name, PROP_DRIVE, m->ndrives++ == 2 ? NULL : d, &e));
+}
 
 // A valid value of a property now and then, and an invalid one.
 static void random_property(struct dev *d, const struct prop *p, struct t_rng *rng)
@@ -103,6 +147,8 @@ static bool build(struct machine *m, const struct dev_class *cls, uint64_t seed)
     for (const struct prop *p = cls->props; p && p->name; p++) {
         if (t_rand_below(&rng, 4) == 0) {
             random_property(m->dut, p, &rng);
+        } else if (p->kind == PROP_DRIVE) {
+            add_drive(m, p);
         } else if (strcmp(p->name, "index") == 0 || strcmp(p->name, "id") == 0) {
             dev_set(m->dut, p->name, "2", &e);
         }
