@@ -25,10 +25,11 @@ struct option {
 /* --- Values --- */
 
 /* Keep text made here alive as long as the options. */
-static const char *own(struct options *o, const char *text, size_t len)
+const char *options_own(struct options *o, const char *text, size_t len)
 {
     char *s = strndup(text, len);
-    if (!s || o->nowned == ARRAY_LEN(o->owned)) {
+    o->owned = realloc(o->owned, (o->nowned + 1) * sizeof o->owned[0]);
+    if (!s || !o->owned) {
         abort();
     }
     return o->owned[o->nowned++] = s;
@@ -388,7 +389,7 @@ static bool set_save_state(struct options *o, const char *v, struct err *e)
     const char *at = strrchr(v, '@');
     o->save_state = v;
     if (at && parse_u64(at + 1, &o->save_at)) {
-        o->save_state = own(o, v, (size_t)(at - v));
+        o->save_state = options_own(o, v, (size_t)(at - v));
     }
     return *o->save_state || err_set(e, "-save-state %s: want FILE or FILE@INSTRUCTIONS", v);
 }
@@ -400,6 +401,15 @@ static bool set_load_state(struct options *o, const char *v, struct err *e)
     return true;
 }
 
+static bool set_write_config(struct options *o, const char *v, struct err *e)
+{
+    (void)e;
+    o->write_config = v;
+    return true;
+}
+
+/* An argument called FILE or FOLDER is a path, BACKEND may hold one, and so may a property file=:
+ * INI files rely on these names. */
 // clang-format off
 static const struct option table[] = {
     {"m", "SIZE", "guest RAM: MiB, or with a suffix K, M, G [128]", set_m, NULL},
@@ -448,6 +458,8 @@ static const struct option table[] = {
      set_save_state, NULL},
     {"load-state", "FILE", "go on from a saved machine, given the same other options",
      set_load_state, NULL},
+    {"write-config", "FILE", "do not run: write these options as an INI file for \"doppel up\"",
+     set_write_config, NULL},
 };
 // clang-format on
 
@@ -466,6 +478,7 @@ static const struct {
 void options_help(FILE *out)
 {
     fprintf(out, "Usage: doppel run [IMAGE] [options]\n"
+                 "       doppel up FILE.ini...   (docs/ini.md)\n"
                  "       doppel --help | --version\n\n"
                  "IMAGE is a kernel, as for -kernel. With neither, a built-in demo runs.\n\n");
     for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
@@ -522,7 +535,7 @@ static const struct option *find_option(const char *name)
 }
 
 /* What depends on several options. */
-static bool finish(struct options *o, struct err *e)
+bool options_finish(struct options *o, struct err *e)
 {
     if (o->image && o->vm.kernel) {
         return err_set(e, "%s and -kernel %s: want one of them", o->image, o->vm.kernel);
@@ -533,11 +546,34 @@ static bool finish(struct options *o, struct err *e)
     if ((o->vm.initrd || o->vm.append) && !o->vm.kernel) {
         return err_set(e, "%s needs -kernel", o->vm.initrd ? "-initrd" : "-append");
     }
+    return true;
+}
+
+/* The command line puts a serial port on the terminal unless told otherwise; always true. */
+static bool default_serial(struct options *o)
+{
     bool monitor_stdio = o->vm.monitor && strcmp(o->vm.monitor, "stdio") == 0;
     if (!o->nserial && !monitor_stdio && (!o->display_none || o->nographic)) {
         o->vm.serial[0] = "mon:stdio";
     }
     return true;
+}
+
+static void note_use(struct options *o, const struct option *opt, const char *value)
+{
+    for (const struct option *twin = table; twin < opt; twin++) {
+        if (twin->set == opt->set) {
+            opt = twin; /* -M is -machine */
+        }
+    }
+    if (opt->set == set_write_config) {
+        return;
+    }
+    o->use = realloc(o->use, (o->nuse + 1) * sizeof o->use[0]);
+    if (!o->use) {
+        abort();
+    }
+    o->use[o->nuse++] = (struct option_use){opt->name, value};
 }
 
 /* One option at argv[*i]; advances *i past its value. */
@@ -567,14 +603,71 @@ static enum options_result parse_one(struct options *o, int argc, char **argv, i
             return OPTIONS_DONE;
         }
     }
+    note_use(o, opt, opt->arg ? value : "on");
     return opt->set(o, value, e) ? OPTIONS_RUN : OPTIONS_USAGE;
+}
+
+void options_init(struct options *o)
+{
+    *o = (struct options){.icount_limit = DOPPEL_NO_LIMIT, .save_at = DOPPEL_NO_LIMIT};
+    doppel_options_init(&o->vm, DOPPEL_ABI);
+}
+
+bool options_set(struct options *o, const char *name, const char *value, struct err *e)
+{
+    if (strcmp(name, "image") == 0) {
+        o->image = options_own(o, value, strlen(value));
+        return true;
+    }
+    const struct option *opt = find_option(name);
+    if (!opt || opt->set == set_write_config) {
+        return err_set(e, "no key \"%s\"; the nearest is \"%s\"", name,
+                       suggest_nearest(name, option_name, NULL));
+    }
+    if (!opt->arg && strcmp(value, "off") == 0) {
+        return true;
+    }
+    if (!opt->arg && strcmp(value, "on") != 0) {
+        return err_set(e, "%s = %s: want on or off", name, value);
+    }
+    value = options_own(o, value, strlen(value));
+    note_use(o, opt, value);
+    return opt->set(o, value, e);
+}
+
+char *options_map_paths(const char *name, const char *value,
+                        char *(*map)(void *ctx, const char *path, size_t len), void *ctx)
+{
+    const struct option *opt = find_option(name);
+    const char *arg = opt && opt->arg ? opt->arg : "";
+    const char *path = value, *prop = strstr(value, "file=");
+    bool whole = strncmp(arg, "FILE", 4) == 0 || strcmp(arg, "FOLDER") == 0 || !opt;
+    if (strcmp(arg, "BACKEND") == 0) {
+        bool has = strncmp(value, "file:", 5) == 0 || strncmp(value, "unix:", 5) == 0;
+        path = has ? value + 5 : NULL;
+    } else if (!whole) {
+        path = prop && (prop == value || prop[-1] == ',') ? prop + 5 : NULL;
+    }
+    /* A name without a folder is looked up where firmware lies. */
+    if (!path || !*path || (opt && opt->set == set_bios && !strchr(path, '/'))) {
+        return strdup(value);
+    }
+    size_t len = whole ? strlen(path) : strcspn(path, ",");
+    char *mapped = map(ctx, path, len);
+    size_t size = strlen(value) + strlen(mapped) + 1;
+    char *out = malloc(size);
+    if (!out) {
+        abort();
+    }
+    snprintf(out, size, "%.*s%s%s", (int)(path - value), value, mapped, path + len);
+    free(mapped);
+    return out;
 }
 
 enum options_result options_parse(struct options *o, int argc, char **argv, int first, FILE *out,
                                   struct err *e)
 {
-    *o = (struct options){.icount_limit = DOPPEL_NO_LIMIT, .save_at = DOPPEL_NO_LIMIT};
-    doppel_options_init(&o->vm, DOPPEL_ABI);
+    options_init(o);
     for (int i = first; i < argc; i++) {
         if (argv[i][0] != '-' || !argv[i][1]) {
             if (o->image) {
@@ -589,7 +682,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv, int 
             return r;
         }
     }
-    return finish(o, e) ? OPTIONS_RUN : OPTIONS_USAGE;
+    return options_finish(o, e) && default_serial(o) ? OPTIONS_RUN : OPTIONS_USAGE;
 }
 
 void options_free(struct options *o)
@@ -597,4 +690,9 @@ void options_free(struct options *o)
     while (o->nowned) {
         free(o->owned[--o->nowned]);
     }
+    free(o->owned);
+    free(o->use);
+    o->owned = NULL;
+    o->use = NULL;
+    o->nuse = 0;
 }

@@ -20,8 +20,14 @@ struct options {
     const char *save_state;
     uint64_t save_at; /* DOPPEL_NO_LIMIT: at the end */
     const char *load_state;
-    char *owned[8]; /* text made by the parser, freed by options_free */
+    const char *write_config; /* do not run: write an INI file */
+    char **owned;             /* text made by the parser, freed by options_free */
     unsigned nowned;
+    /* What was given, in order, by the names of the table; for an INI file. */
+    struct option_use {
+        const char *name, *value;
+    } * use;
+    unsigned nuse;
 };
 
 enum options_result {
@@ -34,6 +40,18 @@ enum options_result {
 enum options_result options_parse(struct options *o, int argc, char **argv, int first, FILE *out,
                                   struct err *e);
 void options_free(struct options *o);
+
+/* The same one by one, for INI files: defaults, single options (a switch takes "on" or "off"), and
+ * what depends on several. The value is copied. */
+void options_init(struct options *o);
+bool options_set(struct options *o, const char *name, const char *value, struct err *e);
+bool options_finish(struct options *o, struct err *e);
+/* Text that lives as long as the options. */
+const char *options_own(struct options *o, const char *text, size_t len);
+/* `value` of an option with every path in it replaced by what `map` makes of it (malloc'ed, as is
+ * the result). */
+char *options_map_paths(const char *name, const char *value,
+                        char *(*map)(void *ctx, const char *path, size_t len), void *ctx);
 
 /* The table as text (--help) and as Markdown (docs/options.md). */
 void options_help(FILE *out);

@@ -180,6 +180,47 @@ sed 's/pic0/pic9/' half >half.bad
 bad state_damaged 1 'damaged' run -serial null -load-state half.bad
 bad state_of_another_machine 1 'saved with -m 128' run -serial null -m 64 -load-state half
 
+# --- INI files and several machines
+fixed=(-seed 1 -rtc base=2024-01-01 -m 64)
+"${run[@]}" run -serial null "${fixed[@]}" -digest -device isa-debug-exit,iobase=0xf4,iosize=4 \
+    >want 2>&1
+mkdir -p conf/sub
+check write_config 0 '' run -serial null "${fixed[@]}" -digest -M pc \
+    -device isa-debug-exit,iobase=0xf4,iosize=4 --write-config conf/a.ini
+cp conf/a.ini out
+verdict config_is_readable 0 0 'machine = pc'
+check config_round_trip 0 "a: $(cat want)" up conf/a.ini
+sed 's/^seed = 1/# my seed\n&/' conf/a.ini >conf/b.ini
+check config_rewritten 0 '' run -serial null "${fixed[@]}" -m 128 --write-config conf/b.ini
+cp conf/b.ini out
+verdict config_keeps_comments 0 0 '# my seed'
+check up_two 0 "a: $(cat want)" up conf/a.ini conf/b.ini
+printf '[machine]\nserial = file:serial.txt\n' >conf/sub/c.ini
+check up_relative 0 '' up conf/sub/c.ini
+cp conf/sub/serial.txt out
+verdict paths_are_relative_to_the_file 0 $? 'This build works'
+printf '[machine]\nserial = stdio\n' >conf/t.ini
+bad up_one_terminal 2 'both want the terminal' up conf/t.ini conf/t.ini
+printf '# x\n[machine]\nkernal = x\n' >conf/bad.ini
+bad up_unknown_key 2 'conf/bad.ini:3: no key "kernal"; the nearest is "kernel"' up conf/a.ini \
+    conf/bad.ini
+printf '[machine]\nm = lots\n' >conf/bad.ini
+bad up_bad_value 2 'conf/bad.ini:2: -m lots: want a size' up conf/bad.ini
+printf '[machine]\nS = maybe\n' >conf/bad.ini
+bad up_bad_switch 2 'conf/bad.ini:2: S = maybe: want on or off' up conf/bad.ini
+printf '[machines]\n' >conf/bad.ini
+bad up_section 2 'conf/bad.ini:1: no section [machines]' up conf/bad.ini
+printf 'm = 3\n' >conf/bad.ini
+bad up_no_section 2 'want [machine] above' up conf/bad.ini
+bad up_missing 2 'No such file' up conf/none.ini
+bad up_nothing 2 'want INI files' up
+printf '[machine]\nkernel = missing\n' >conf/bad.ini
+bad up_missing_kernel 1 'bad: kernel conf/missing: No such file' up conf/a.ini conf/bad.ini
+# The worst status is the process's; a signal ends those that still run.
+printf '[machine]\nS = on\nserial = null\nmonitor = unix:mon.sock,server,nowait\n' >conf/p.ini
+timeout --preserve-status -s TERM 2 "${run[@]}" up conf/p.ini conf/a.ini >out 2>&1
+verdict up_ends_by_signal 143 $? "a: $(cat want)"
+
 # --- character back ends
 timeout 60 "${run[@]}" run -serial file:serial.txt >out 2>&1
 status=$?
