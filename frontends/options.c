@@ -273,6 +273,30 @@ static bool set_device(struct options *o, const char *v, struct err *e)
     return check_name("device", v, strcspn(v, ","), doppel_device_name, e);
 }
 
+static bool set_nic(struct options *o, const char *v, struct err *e)
+{
+    if (o->vm.nnics == DOPPEL_MAX_NICS) {
+        return err_set(e, "-nic %s: more than %u", v, DOPPEL_MAX_NICS);
+    }
+    o->vm.nic[o->vm.nnics++] = v;
+    return true;
+}
+
+static bool set_net(struct options *o, const char *v, struct err *e)
+{
+    return strcmp(v, "none") == 0 ? set_nic(o, v, e)
+                                  : err_set(e, "-net %s: want none; see -nic and -netdev", v);
+}
+
+static bool set_netdev(struct options *o, const char *v, struct err *e)
+{
+    if (o->vm.nnetdevs == DOPPEL_MAX_NICS) {
+        return err_set(e, "-netdev %s: more than %u", v, DOPPEL_MAX_NICS);
+    }
+    o->vm.netdev[o->vm.nnetdevs++] = v;
+    return strstr(v, ",id=") != NULL || err_set(e, "-netdev %s: want id=NAME in it", v);
+}
+
 static bool set_no_reboot(struct options *o, const char *v, struct err *e)
 {
     (void)v;
@@ -443,6 +467,11 @@ static const struct option table[] = {
      set_rtc, NULL},
     {"device", "CLASS[,PROPERTY=VALUE...]", "add a device, for example "
      "isa-debug-exit,iobase=0xf4,iosize=4", set_device, doppel_device_name},
+    {"nic", "user[,model=CARD][,mac=ADDRESS][,hostfwd=...]", "a network card (ne2k_pci) behind "
+     "user-mode networking, or none; options as QEMU's [none]", set_nic, NULL},
+    {"netdev", "user,id=NAME[,hostfwd=...]", "the same without a card, for -device "
+     "ne2k_pci,netdev=NAME", set_netdev, NULL},
+    {"net", "none", "no network card, as there is none unless asked for", set_net, NULL},
     {"no-reboot", NULL, "a reset ends doppel", set_no_reboot, NULL},
     {"no-shutdown", NULL, "a power-off pauses instead of ending doppel", set_no_shutdown, NULL},
     {"S", NULL, "start paused, until the monitor's \"cont\"", set_paused, NULL},

@@ -13,6 +13,7 @@
 #include "cpu/model.h"
 #include "hw/hw.h"
 #include "util/suggest.h"
+#include "vm/nets.h"
 #include "vm/vm.h"
 
 /* `text` with each % replaced by the number. */
@@ -99,6 +100,16 @@ static bool set_one(struct doppel_vm *vm, struct dev *d, const char *prop, const
         assert(known);
         (void)known;
         value = text;
+    }
+    enum prop_kind kind;
+    if (!trusted && dev_prop_kind(d, prop, &kind) && kind == PROP_NET) {
+        struct net *n = nets_find(vm, value);
+        if (!n || n->gate) {
+            return err_usage(e, "%s.%s=%s: %s", d->cls->name, prop, value,
+                             n ? "another card is attached to it"
+                               : "there is no -netdev of that id");
+        }
+        return dev_set_backend(d, prop, PROP_NET, n, e);
     }
     return dev_set(d, prop, value, e);
 }
@@ -290,6 +301,11 @@ bool vm_build(struct doppel_vm *vm, struct err *e)
     }
     for (unsigned i = 0; i < vm->opt.ndevices; i++) {
         if (!make_device(vm, vm->opt.device[i], e)) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; nets_card(vm, i); i++) {
+        if (!make_device(vm, nets_card(vm, i), e)) {
             return false;
         }
     }

@@ -18,6 +18,7 @@
 #include "vm/boot.h"
 #include "vm/firmware.h"
 #include "vm/monitor.h"
+#include "vm/nets.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -422,6 +423,15 @@ bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e)
     return boot_load(vm, e);
 }
 
+/* Something came in from another thread: an idle machine goes on. */
+static void posted(void *ctx)
+{
+    struct doppel_vm *vm = ctx;
+    if (vm->chrs) {
+        chr_set_wake(vm->chrs);
+    }
+}
+
 static void set_up(struct doppel_vm *vm)
 {
     clock_init(&vm->clock);
@@ -429,6 +439,8 @@ static void set_up(struct doppel_vm *vm)
     vm->clock.kick_ctx = vm;
     vm->clock.elapsed = cpu_elapsed;
     gate_init(&vm->gate);
+    vm->gate.wake = posted;
+    vm->gate.wake_ctx = vm;
     aspace_init(&vm->mem, UINT64_C(1) << 46);
     aspace_init(&vm->io, 0x10000);
     vm->mem.changed = memory_changed;
@@ -462,14 +474,15 @@ static bool create(struct doppel_vm *vm, struct err *e)
     if (!vm->blocks) {
         return err_set(e, "no host memory");
     }
-    if (!make_memory(vm, e) || !open_backends(vm, e) || !vm_build(vm, e) || !firmware_tell(vm, e)) {
+    if (!make_memory(vm, e) || !open_backends(vm, e) || !nets_open(vm, e) || !vm_build(vm, e) ||
+        !firmware_tell(vm, e)) {
         return false;
     }
     pass_attachments(vm);
     input_bind(vm);
     block_cache_watch(vm->blocks, &vm->ram);
     block_cache_watch(vm->blocks, &vm->rom);
-    return vm_reset(vm, RESET_COLD, e);
+    return vm_reset(vm, RESET_COLD, e) && nets_start(vm, e);
 }
 
 struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_error *out)
@@ -497,6 +510,7 @@ void doppel_destroy(struct doppel_vm *vm)
     if (!vm) {
         return;
     }
+    nets_close(vm); /* its threads post to the gate */
     dev_free_all(&vm->env);
     if (vm->blocks) {
         block_cache_free(vm->blocks);

@@ -2,6 +2,7 @@
  * info and x: what a machine looks like, from its state tables where there is no better form.
  */
 #include "vm/monitor_info.h"
+#include "vm/nets.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -168,11 +169,11 @@ static const struct {
     const char *name;
     void (*fn)(struct doppel_vm *vm, struct mon_out *o);
 } infos[] = {
-    {"status", info_status},   {"registers", info_registers},
-    {"cpus", info_cpus},       {"mem", info_mem},
-    {"tlb", info_tlb},         {"pic", info_pic},
-    {"pci", info_pci},         {"mtree", info_mtree},
-    {"devices", info_devices},
+    {"status", info_status}, {"registers", info_registers},
+    {"cpus", info_cpus},     {"mem", info_mem},
+    {"tlb", info_tlb},       {"pic", info_pic},
+    {"network", nets_info},  {"pci", info_pci},
+    {"mtree", info_mtree},   {"devices", info_devices},
 };
 
 static const char *info_name(void *ctx, unsigned i)

@@ -16,6 +16,10 @@ bool nets_open(struct doppel_vm *vm, struct err *e);
 void nets_close(struct doppel_vm *vm);
 /* A user's id (netdev=ID of -device), or NULL. */
 struct net *nets_find(struct doppel_vm *vm, const char *id);
+/* The i-th card that -nic asks for, as -device would say it; NULL: there are no more. */
+const char *nets_card(const struct doppel_vm *vm, unsigned i);
+/* Once cards are attached, frames pass. */
+bool nets_start(struct doppel_vm *vm, struct err *e);
 /* Can a packet still arrive? Then an idle machine waits instead of ending. */
 bool nets_live(const struct doppel_vm *vm);
 void nets_info(struct doppel_vm *vm, struct mon_out *o); /* "info network" */

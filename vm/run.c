@@ -21,6 +21,7 @@
 #include "util/err.h"
 #include "vm/firmware.h"
 #include "vm/monitor.h"
+#include "vm/nets.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -32,7 +33,8 @@
 
 static bool is_live(const struct doppel_vm *vm)
 {
-    return chr_set_live(vm->chrs) || atomic_load_explicit(&vm->live, memory_order_relaxed);
+    return chr_set_live(vm->chrs) || nets_live(vm) ||
+           atomic_load_explicit(&vm->live, memory_order_relaxed);
 }
 
 /* What other threads may know. */

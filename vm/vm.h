@@ -77,6 +77,7 @@ struct doppel_vm {
     struct vm_state s;
 
     struct chr_set *chrs;
+    struct nets *nets; /* private to nets.c */
     struct vm_listener serial[DOPPEL_MAX_SERIAL];
     struct chr *debugcon, *monitor, *parallel;
     struct monitor *mon;
