@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #include "doppel.h"
-#include "frontends/config.h"
+#include "frontends/machine_ini.h"
+#include "frontends/sdl.h"
 #include "frontends/session.h"
 
 static struct session *volatile the_session; /* for the signal handler */
@@ -76,7 +77,12 @@ static int run_command(int argc, char **argv, int first)
     catch_signals();
     if (session_create(&s)) {
         the_session = &s;
-        session_run(&s);
+        if (s.o.display_sdl) {
+            sdl_run(&s);
+        } else {
+            session_play(&s);
+            session_end(&s);
+        }
     }
     the_session = NULL;
     options_free(&s.o);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "config.h"
 #include "util/bits.h"
 #include "util/suggest.h"
 
@@ -195,16 +196,41 @@ static bool set_monitor(struct options *o, const char *v, struct err *e)
 
 static const char *display_name(unsigned i, const char **help)
 {
-    if (help) {
-        *help = "no window, and no serial port on the terminal unless asked for";
+    static const char *const known[][2] = {
+        {"none", "no window, and no serial port on the terminal unless asked for"},
+        {"sdl", "a window; with scale=integer or scale=fit, full-screen=on"},
+    };
+    if (i < ARRAY_LEN(known) && help) {
+        *help = known[i][1];
     }
-    return i == 0 ? "none" : NULL;
+    return i < ARRAY_LEN(known) ? known[i][0] : NULL;
 }
 
 static bool set_display(struct options *o, const char *v, struct err *e)
 {
+    size_t n = strcspn(v, ",");
     o->display_none = true;
-    return check_name("display", v, strlen(v), display_name, e);
+    if (!check_name("display", v, n, display_name, e)) {
+        return false;
+    }
+    o->display_sdl = strncmp(v, "sdl", 3) == 0;
+    if (o->display_sdl && !HAVE_SDL2) {
+        return err_set(e, "-display sdl: this doppel was built without SDL2; install libsdl2-dev "
+                          "and configure it again");
+    }
+    for (const char *p = v + n; *p; p += n) {
+        n = strcspn(++p, ",");
+        if (o->display_sdl && strncmp(p, "scale=integer", n) == 0 && n == 13) {
+            o->sdl_integer = true;
+        } else if (o->display_sdl && strncmp(p, "scale=fit", n) == 0 && n == 9) {
+            o->sdl_integer = false;
+        } else if (o->display_sdl && strncmp(p, "full-screen=on", n) == 0 && n == 14) {
+            o->sdl_full = true;
+        } else {
+            return err_set(e, "-display %s: want sdl,scale=integer|fit,full-screen=on, or none", v);
+        }
+    }
+    return true;
 }
 
 static bool set_nographic(struct options *o, const char *v, struct err *e)
@@ -460,7 +486,8 @@ static const struct option table[] = {
      "null, none [none]", set_parallel, backend_name},
     {"monitor", "BACKEND", "text monitor: stdio, unix:PATH,server,nowait, none [none]",
      set_monitor, backend_name},
-    {"display", "KIND", "none: no window, nothing on the terminal unless asked for", set_display,
+    {"display", "KIND", "sdl: a window (sdl,scale=integer,full-screen=on); none: nothing on the "
+     "terminal unless asked for", set_display,
      display_name},
     {"nographic", NULL, "serial port and monitor on the terminal", set_nographic, NULL},
     {"rtc", "base=WHEN", "clock of the guest: utc, localtime or 2024-02-29T12:00:00 [utc]",

@@ -15,6 +15,7 @@ struct options {
     const char *image; /* the positional argument */
     unsigned nserial;
     bool display_none, nographic;
+    bool display_sdl, sdl_integer, sdl_full;
     bool digest;           /* print count, time and digest at the end */
     uint64_t icount_limit; /* DOPPEL_NO_LIMIT: none */
     const char *save_state;

@@ -65,7 +65,7 @@ static int exit_status(struct session *s, enum doppel_stop why)
     case DOPPEL_FAILED:
         return complain(s->title, EXIT_SETUP, doppel_failure(s->vm));
     case DOPPEL_INTERRUPT:
-        return 128 + s->signal;
+        return s->closed ? 0 : 128 + s->signal;
     case DOPPEL_DEAD:
         if (s->o.vm.kernel) {
             complain(s->title, 0, "every CPU has halted and nothing can wake one");
@@ -76,23 +76,26 @@ static int exit_status(struct session *s, enum doppel_stop why)
     }
 }
 
-void session_run(struct session *s)
+void session_play(struct session *s)
 {
-    struct doppel_error e = {""};
-    bool ok;
-    enum doppel_stop why = run(s, &e, &ok);
-    s->status = ok ? exit_status(s, why) : EXIT_SETUP;
+    enum doppel_stop why = run(s, &s->e, &s->ok);
+    s->status = s->ok ? exit_status(s, why) : EXIT_SETUP;
+    s->played = true;
+}
+
+void session_end(struct session *s)
+{
     uint64_t icount = doppel_icount(s->vm), vtime = doppel_vtime(s->vm);
-    uint64_t digest = s->o.digest ? doppel_digest(s->vm) : 0;
+    uint64_t digest = s->o.digest && s->played ? doppel_digest(s->vm) : 0;
     pthread_mutex_lock(&s->lock);
     struct doppel_vm *vm = s->vm;
     s->vm = NULL;
     pthread_mutex_unlock(&s->lock);
     doppel_destroy(vm); /* restores the terminal: what follows is for the user */
-    if (!ok) {
-        complain(s->title, s->status, e.msg);
+    if (s->played && !s->ok) {
+        complain(s->title, s->status, s->e.msg);
     }
-    if (s->o.digest) {
+    if (s->o.digest && s->played) {
         printf("%s%sicount %" PRIu64 " vtime %" PRIu64 " digest %016" PRIx64 "\n",
                s->title ? s->title : "", s->title ? ": " : "", icount, vtime, digest);
     }

@@ -15,14 +15,18 @@ struct session {
     const char *title;    /* in front of messages; NULL: the only machine */
     pthread_mutex_t lock; /* guards vm against being destroyed while another thread stops it */
     struct doppel_vm *vm;
-    int signal; /* that ended it */
+    int signal;  /* that ended it */
+    bool closed; /* its window was closed */
+    bool ok, played;
+    struct doppel_error e;
     int status; /* for the process, when it has ended */
 };
 
 /* Make the machine. False: s->status, after a message. */
 bool session_create(struct session *s);
-/* Run to the end, say what is to be said, destroy the machine. */
-void session_run(struct session *s);
+/* Run to the end; then, on any one thread, destroy the machine and say what is to be said. */
+void session_play(struct session *s);
+void session_end(struct session *s);
 /* From any thread: end it soon. */
 void session_stop(struct session *s, int signal);
 

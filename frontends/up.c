@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "frontends/config.h"
+#include "frontends/machine_ini.h"
 #include "frontends/session.h"
 
 struct up_machine {
@@ -23,7 +23,8 @@ struct up_machine {
 static void *run_machine(void *ctx)
 {
     struct up_machine *m = ctx;
-    session_run(&m->s);
+    session_play(&m->s);
+    session_end(&m->s);
     ssize_t n = write(m->done_wr, "d", 1);
     (void)n;
     return NULL;
@@ -50,6 +51,10 @@ static int read_files(struct up_machine *m, unsigned n, char **path)
     const char *owner = NULL;
     for (unsigned i = 0; i < n; i++) {
         if (!config_read(&m[i].s.o, path[i], &e)) {
+            return complain(NULL, EXIT_USAGE, e.msg);
+        }
+        if (m[i].s.o.display_sdl) {
+            err_set(&e, "%s: display = sdl: doppel up has no windows yet", path[i]);
             return complain(NULL, EXIT_USAGE, e.msg);
         }
         m[i].s.title = m[i].s.o.vm.name;

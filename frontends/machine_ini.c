@@ -1,7 +1,7 @@
 /*
  * Between options and INI files. What a key means is in the table of options alone.
  */
-#include "frontends/config.h"
+#include "frontends/machine_ini.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * Machines as INI files: section [machine], whose keys are the names of options, and `image`.
  * Relative paths in values are relative to the file's folder.
  */
-#ifndef DOPPEL_FRONTENDS_CONFIG_H
-#define DOPPEL_FRONTENDS_CONFIG_H
+#ifndef DOPPEL_FRONTENDS_MACHINE_INI_H
+#define DOPPEL_FRONTENDS_MACHINE_INI_H
 
 #include "frontends/options.h"
 

@@ -1,0 +1,145 @@
+#!/bin/bash
+# The SDL window under Xvfb, with real key and mouse events from xdotool. What reaches the machine is
+# read from its log of inputs (-d gate). Skips without Xvfb and xdotool, or in a build without SDL2.
+# BUILD is the build directory.
+
+set -u
+export LC_ALL=C
+BUILD=${BUILD:-.}
+doppel=$(cd "$BUILD" && pwd)/doppel
+tmp=$(mktemp -d)
+cd "$tmp" || exit 1
+pass=0 fail=0 x='' d='' wm=''
+trap '[ -z "$d" ] || kill "$d" 2>/dev/null; [ -z "$wm" ] || kill "$wm"; [ -z "$x" ] || kill "$x"; rm -rf "$tmp"' EXIT
+
+skip()
+{
+    echo "SKIP sdl: $1"
+    echo '0 passed, 0 failed, 1 skipped'
+    exit 0
+}
+ok() # NAME STATUS [FILE shown on failure]
+{
+    if [ "$2" -eq 0 ]; then
+        echo "PASS $1"
+        pass=$((pass + 1))
+    else
+        [ ! -e "${3:-}" ] || cat "$3"
+        echo "FAIL $1"
+        fail=$((fail + 1))
+    fi
+}
+until_true() # COMMAND...: within ten seconds
+{
+    for _ in $(seq 100); do
+        "$@" >/dev/null 2>&1 && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+command -v Xvfb >/dev/null && command -v xdotool >/dev/null || skip 'no Xvfb or xdotool'
+"$doppel" run -display sdl -m nonsense 2>&1 | grep -q 'without SDL2' && skip 'built without SDL2'
+
+Xvfb -displayfd 3 -screen 0 1024x768x24 3>number 2>xvfb.log &
+x=$!
+until_true test -s number || skip 'Xvfb does not start'
+DISPLAY=:$(cat number)
+export DISPLAY SDL_AUDIODRIVER=dummy
+
+# Full screen and the close button are a window manager's affair.
+if command -v openbox >/dev/null; then
+    openbox --sm-disable >wm.log 2>&1 &
+    wm=$!
+    sleep 1
+fi
+
+start() # OPTIONS...
+{
+    rm -f log
+    "$doppel" run -display sdl -name window -serial null -d gate -D log "$@" 2>err &
+    d=$!
+    until_true xdotool search --name '^window - '
+    win=$(xdotool search --name '^window - ' | head -n 1)
+}
+ended() # the exit status
+{
+    until_true bash -c "! kill -0 $d" || kill "$d"
+    wait "$d"
+    status=$?
+    d=''
+}
+logged() # TEXT: within ten seconds
+{
+    until_true grep -q "$1" log
+}
+named()
+{
+    xdotool getwindowname "$win" | grep -q "$1"
+}
+
+start -S
+[ -n "$win" ]
+ok opens $? err
+xdotool windowfocus --sync "$win" 2>/dev/null || xdotool windowfocus "$win"
+xdotool key --delay 30 a shift+Right Pause
+logged 'kbc.key, 2 bytes, first 0xc6'
+ok keys_arrive $? log
+keys=$(sed -n 's/.*kbc.key, 2 bytes, first //p' log | tr '\n' ' ')
+[ "$keys" = '0x1e 0x1e 0x2a 0xcd 0x2a 0xcd 0xc6 0xc6 ' ] ||
+    [ "$keys" = '0x1e 0x1e 0x2a 0xcd 0xcd 0x2a 0xc6 0xc6 ' ]
+ok keys_by_scancode $? log
+
+xdotool mousemove --window "$win" 100 100
+sleep 0.3
+! grep -q kbc.mouse log
+ok mouse_is_free_at_first $? log
+xdotool click 1
+until_true named 'Ctrl-Alt-G releases'
+ok click_captures $?
+xdotool mousemove_relative 21 5
+logged 'kbc.mouse, 6 bytes, first 0x15'
+ok mouse_moves_by_counts $? log
+xdotool key ctrl+alt+g
+until_true bash -c "! xdotool getwindowname $win | grep -q Ctrl-Alt-G"
+ok released $?
+
+size() { xdotool getwindowgeometry "$win" | grep -q "Geometry: $1"; }
+if [ -n "$wm" ]; then
+    xdotool key ctrl+alt+f
+    until_true size 1024x768
+    ok full_screen $?
+    xdotool key ctrl+alt+f
+    until_true size 720x400
+    ok full_screen_ends $?
+fi
+xdotool windowsize "$win" 500 500
+until_true size 500x500
+ok resizes $?
+
+kill -TERM "$d"
+ended
+[ "$status" -eq 143 ]
+ok signal_closes $? err
+
+# The demo ends by itself, and its window with it.
+"$doppel" run -display sdl -name window -serial file:demo.txt 2>err &
+d=$!
+ended
+[ "$status" -eq 0 ] && grep -q 'This build works' demo.txt
+ok power_off_closes $? err
+
+# As a window manager closes a window: WM_DELETE_WINDOW, which xdotool's windowquit sends.
+if [ -n "$wm" ] && xdotool help 2>&1 | grep -q windowquit; then
+    start -S
+    xdotool windowquit "$win"
+    ended
+    [ "$status" -eq 0 ]
+    ok closing_ends_it $? err
+fi
+DISPLAY=:none "$doppel" run -display sdl 2>err
+[ $? -eq 1 ] && grep -q '^doppel: -display sdl: ' err
+ok no_display $? err
+
+echo "$pass passed, $fail failed, 0 skipped"
+[ "$fail" -eq 0 ]
