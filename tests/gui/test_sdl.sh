@@ -1,6 +1,7 @@
 #!/bin/bash
-# The SDL window under Xvfb, with real key and mouse events from xdotool. What reaches the machine is
-# read from its log of inputs (-d gate). Skips without Xvfb and xdotool, or in a build without SDL2.
+# The SDL window under Xvfb, with real key and mouse events from xdotool. What reaches the machine
+# is read from its log of inputs (-d gate). Skips without Xvfb and xdotool, or in a build without
+# SDL2.
 # BUILD is the build directory.
 
 set -u
@@ -10,7 +11,14 @@ doppel=$(cd "$BUILD" && pwd)/doppel
 tmp=$(mktemp -d)
 cd "$tmp" || exit 1
 pass=0 fail=0 x='' d='' wm=''
-trap '[ -z "$d" ] || kill "$d" 2>/dev/null; [ -z "$wm" ] || kill "$wm"; [ -z "$x" ] || kill "$x"; rm -rf "$tmp"' EXIT
+finish()
+{
+    [ -z "$d" ] || kill "$d" 2>/dev/null
+    [ -z "$wm" ] || kill "$wm"
+    [ -z "$x" ] || kill "$x"
+    rm -rf "$tmp"
+}
+trap finish EXIT
 
 skip()
 {
