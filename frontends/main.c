@@ -116,6 +116,10 @@ int main(int argc, char **argv)
         options_markdown(stdout);
         return 0;
     }
+    if (strcmp(what, "--help=monitor") == 0) {
+        options_monitor_markdown(stdout);
+        return 0;
+    }
     if (strcmp(what, "up") == 0) {
         return run_up(argc, argv);
     }

@@ -564,6 +564,15 @@ void options_markdown(FILE *out)
     }
 }
 
+void options_monitor_markdown(FILE *out)
+{
+    const char *name, *args, *help;
+    fprintf(out, "| command | meaning |\n|---|---|\n");
+    for (unsigned i = 0; (name = doppel_monitor_command(i, &args, &help)) != NULL; i++) {
+        fprintf(out, "| `%s%s%s` | %s |\n", name, *args ? " " : "", args, help);
+    }
+}
+
 static void print_list(const struct option *opt, FILE *out)
 {
     const char *name, *help = "";

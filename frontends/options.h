@@ -57,5 +57,6 @@ char *options_map_paths(const char *name, const char *value,
 /* The table as text (--help) and as Markdown (docs/options.md). */
 void options_help(FILE *out);
 void options_markdown(FILE *out);
+void options_monitor_markdown(FILE *out); /* the monitor's commands (docs/monitor.md) */
 
 #endif

@@ -195,6 +195,8 @@ bool doppel_mouse_event(struct doppel_vm *vm, int right, int down, int wheel, un
 /* How far the machine has come, as of some milliseconds ago. Any thread. */
 void doppel_progress(struct doppel_vm *vm, uint64_t *icount, uint64_t *vtime);
 
+/* The i-th command of the text monitor, or NULL; its arguments and what it does. */
+const char *doppel_monitor_command(unsigned i, const char **args, const char **help);
 /* Carry out one line of the text monitor; its output goes to `out` in pieces. */
 void doppel_command(struct doppel_vm *vm, const char *line,
                     void (*out)(void *ctx, const char *text, size_t len), void *ctx);

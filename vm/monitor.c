@@ -167,6 +167,11 @@ const char *monitor_command(unsigned i, const char **args, const char **help)
     return commands[i].name;
 }
 
+const char *doppel_monitor_command(unsigned i, const char **args, const char **help)
+{
+    return monitor_command(i, args, help);
+}
+
 static const char *command_name(void *ctx, unsigned i)
 {
     (void)ctx;

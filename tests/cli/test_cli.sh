@@ -80,6 +80,11 @@ tail -n +5 "$src/docs/options.md" | cmp - out >cmp.out 2>&1
 status=$?
 cat cmp.out >>out
 verdict manual_matches_the_table 0 $status '| `-kernel FILE` |'
+"${run[@]}" --help=monitor >out 2>&1
+tail -n +11 "$src/docs/monitor.md" | cmp - out >cmp.out 2>&1
+status=$?
+cat cmp.out >>out
+verdict monitor_manual_matches_the_table 0 $status '| `quit` |'
 rm cmp.out
 
 # --- the command line is wrong: exit 2, and the nearest known word
