@@ -294,6 +294,30 @@ static bool check_mandatory(struct doppel_vm *vm, struct err *e)
     return true;
 }
 
+/* ISA cards: an output "isaN" is interrupt N of the bus, to the 8259s and the I/O APIC. */
+static bool wire_isa(struct doppel_vm *vm, struct err *e)
+{
+    struct dev *ioapic = dev_find(&vm->env, "ioapic");
+    for (unsigned i = 0; i < vm->env.ndevs; i++) {
+        struct dev *d = vm->env.devs[i];
+        for (unsigned irq = 0; irq < 16; irq++) {
+            char out[8], in[8], pin[8];
+            snprintf(out, sizeof out, "isa%u", irq);
+            struct dev *pic = dev_find(&vm->env, irq < 8 ? "pic0" : "pic1");
+            if (irq == 2 || !pic || !dev_has_out(d, out)) {
+                continue;
+            }
+            snprintf(in, sizeof in, "ir%u", irq & 7);
+            snprintf(pin, sizeof pin, "pin%u", irq ? irq : 2);
+            if (!dev_connect(d, out, pic, in, e) ||
+                (ioapic && !dev_connect(d, out, ioapic, pin, e))) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 bool vm_build(struct doppel_vm *vm, struct err *e)
 {
     if (!each_part(vm, make_part, e)) {
@@ -309,6 +333,7 @@ bool vm_build(struct doppel_vm *vm, struct err *e)
             return false;
         }
     }
-    return each_part(vm, make_wires, e) && (!vm->board->bind || vm->board->bind(vm, e)) &&
-           check_mandatory(vm, e) && aspace_check(&vm->mem, e) && aspace_check(&vm->io, e);
+    return each_part(vm, make_wires, e) && wire_isa(vm, e) &&
+           (!vm->board->bind || vm->board->bind(vm, e)) && check_mandatory(vm, e) &&
+           aspace_check(&vm->mem, e) && aspace_check(&vm->io, e);
 }

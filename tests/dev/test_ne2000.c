@@ -196,3 +196,23 @@ TEST(ne2000_loopback_leaves_the_crc_in_the_fifo)
     }
     rig_fini(&x.r);
 }
+
+TEST(ne2000_isa_shares_the_core)
+{
+    struct rig r;
+    rig_init(&r);
+    rig_add(&r, &ne2k_isa_class, "ne", "iobase=0x320,irq=10,mac=02:00:00:00:00:07");
+    struct probe *p = (struct probe *)rig_add(&r, &probe_class, "p", "");
+    rig_wire(&r, "ne.isa10", "p.in0");
+    rig_reset(&r, RESET_COLD);
+    rig_outb(&r, 0x32e, 0x49);
+    rig_outb(&r, 0x32a, 4); // four bytes of PROM, by words
+    rig_outb(&r, 0x32f, 0x40);
+    rig_outb(&r, 0x320, 0x0a);
+    EXPECT_EQ(rig_inw(&r, 0x330), 0x0202);
+    EXPECT(!dev_pin_in(&p->dev, 0));
+    EXPECT_EQ(rig_inw(&r, 0x330), 0);
+    EXPECT(dev_pin_in(&p->dev, 0));
+    rig_reload(&r);
+    rig_fini(&r);
+}
