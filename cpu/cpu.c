@@ -291,6 +291,7 @@ static void cpu_dev_pin(struct dev *d, unsigned in, bool level)
         break;
     case PIN_INIT:
         cpu->s.init_pending |= level;
+        cpu->s.sipi_pending &= !level;
         break;
     case PIN_A20M:
         cpu->s.a20_masked = level;

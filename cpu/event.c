@@ -506,6 +506,16 @@ static void wake(struct cpu *cpu)
 static bool poll_system(struct cpu *cpu)
 {
     struct cpu_state *s = &cpu->s;
+    if (s->init_pending && !s->smm) {
+        /* A SIPI that is pending came behind it (SeaBIOS sends both at once). */
+        bool sipi = s->sipi_pending;
+        uint8_t vector = s->sipi_vector;
+        cpu_reset(cpu, true);
+        s->sipi_pending = sipi;
+        s->sipi_vector = vector;
+        cpu_update_attn(cpu);
+        return true;
+    }
     if (s->sipi_pending) {
         s->sipi_pending = false;
         if (s->activity == CPU_WAIT_SIPI) {
@@ -517,10 +527,6 @@ static bool poll_system(struct cpu *cpu)
             cpu_update_mode(cpu);
             return true;
         }
-    }
-    if (s->init_pending && !s->smm) {
-        cpu_reset(cpu, true);
-        return true;
     }
     if (s->smi_pending && !s->smm && s->activity != CPU_WAIT_SIPI) {
         s->smi_pending = false;

@@ -81,14 +81,18 @@ SEM(xchg)
     reg_set(cpu, i->w, i->rb, a);
 }
 
-/* XCHG rAX, r (90-97). 90 itself is NOP: it does not clear the upper half of RAX; with F3, PAUSE.
- */
+/* XCHG rAX, r (90-97). 90 itself is NOP: it does not clear the upper half of RAX; with F3, PAUSE,
+ * which ends the vCPU's turn: it waits for another. Two that wait in step would otherwise never
+ * meet, since all run in fixed turns. */
 SEM(xchg_acc)
 {
     if (i->ra != i->rb) {
         uint64_t a = reg_get(cpu, i->w, i->ra);
         reg_set(cpu, i->w, i->ra, reg_get(cpu, i->w, i->rb));
         reg_set(cpu, i->w, i->rb, a);
+    } else if ((i->pfx & PFX_REP) && cpu->yields) {
+        cpu->yielded = cpu->stop = true;
+        cpu->exit_req = 1;
     }
 }
 

@@ -148,7 +148,7 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
 {
     cpu->slice = n;
     cpu->budget = (int64_t)n;
-    cpu->stop = false;
+    cpu->stop = cpu->yielded = false;
     cpu->cur = NULL;
     cpu->charged = 0;
     cpu->polling = false;

@@ -152,7 +152,7 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
     vm->env.cur_cpu = 0;
     vm->poll_credit -= (int64_t)used;
     if (vm->ncpus > 1) {
-        vm->s.quantum -= (uint32_t)used;
+        vm->s.quantum = cpu->yielded ? 0 : vm->s.quantum - (uint32_t)used;
     }
     if (cpu->s.activity == CPU_SHUTDOWN) {
         /* The chipset answers the shutdown cycle by resetting (PIIX3 datasheet, 4.1). */
