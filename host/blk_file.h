@@ -1,0 +1,34 @@
+/*
+ * An image's file on the host: opened once, locked, read and written at offsets. Private to host/.
+ *
+ * What always holds: one who writes excludes all others, in this process too (OFD locks belong to
+ * the open file, fcntl(2)); many may read. Transfers are whole or fail with errno set.
+ */
+#ifndef DOPPEL_HOST_BLK_FILE_H
+#define DOPPEL_HOST_BLK_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/err.h"
+
+struct blk_file {
+    int fd;
+    uint64_t bytes; /* of the file or block device; grows with writes behind its end */
+    bool readonly;
+    bool is_device; /* a block device: it cannot grow */
+};
+
+/* Open and lock. readonly false: for writing, or for reading where the host allows no more (then
+ * f->readonly is set). e: "PATH: what is wrong". */
+bool blk_file_open(struct blk_file *f, const char *path, bool readonly, struct err *e);
+void blk_file_close(struct blk_file *f);
+
+/* Bytes behind the end of the file read as zeros. */
+bool blk_file_read(const struct blk_file *f, uint64_t off, void *buf, size_t len);
+bool blk_file_write(struct blk_file *f, uint64_t off, const void *buf, size_t len);
+/* Data, and the metadata that is needed to find it, on stable storage. */
+bool blk_file_sync(const struct blk_file *f);
+
+#endif

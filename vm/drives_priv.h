@@ -1,0 +1,52 @@
+/*
+ * A drive as the machine keeps it. Private to vm/drives*.c.
+ */
+#ifndef DOPPEL_VM_DRIVES_PRIV_H
+#define DOPPEL_VM_DRIVES_PRIV_H
+
+#include "host/blk.h"
+#include "vm/drives.h"
+#include "vm/vm.h"
+
+#define DRIVES_IDE     4u /* two channels of two */
+#define DRIVES_FLOPPY  2u
+#define DRIVES_DEFAULT 2u /* an empty CD-ROM and floppy drive that nobody asked for */
+
+enum drive_if { DRIVE_IF_IDE, DRIVE_IF_FLOPPY, DRIVE_IF_NONE };
+
+struct vm_drive {
+    struct drive d; /* first */
+    struct doppel_vm *vm;
+    enum drive_if iface;
+    int slot;       /* ide 0..3, floppy 0..1; none: -1 */
+    bool implicit;  /* nobody asked for it: a board may leave it out */
+    bool taken;     /* a controller has it */
+    char *path;     /* of the medium, in the drive or in its open tray; NULL: none */
+    struct blk *tray; /* the medium while the guest holds the tray open; d.blk is NULL then */
+    struct blk_how how;
+    enum blk_format format; /* of the medium */
+};
+
+struct drives {
+    struct vm_drive *list[DOPPEL_MAX_DRIVES + DRIVES_DEFAULT];
+    unsigned n;
+    int source;            /* gate source of medium changes */
+    struct mon_out *reply; /* of the command being carried out; NULL: none, notices go to the log */
+};
+
+/* The medium that is in the drive or its open tray. */
+static inline struct blk *drive_medium(const struct vm_drive *v)
+{
+    return v->d.blk ? v->d.blk : v->tray;
+}
+
+/* Open a medium for the drive and put it in; what was in there is closed. False: as it was. */
+bool drive_insert(struct vm_drive *v, const char *path, enum blk_format format, struct err *e);
+void drive_remove(struct vm_drive *v);
+
+/* vm/drives_media.c: the callbacks of struct drive and the gate source. */
+void drives_media_init(struct doppel_vm *vm);
+void drive_guest_eject(struct drive *d, bool out);
+void drive_host_failed(struct drive *d, const char *what);
+
+#endif
