@@ -52,6 +52,7 @@ static void catch_signals(void)
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGHUP, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails, as on a full disk */
     is_tty = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &at_start) == 0;
 }
 
@@ -65,7 +66,7 @@ static int run_command(int argc, char **argv, int first)
         return 0;
     case OPTIONS_USAGE:
         options_free(&s.o);
-        return complain(NULL, EXIT_USAGE, e.msg);
+        return complain(NULL, s.o.failed_setup ? EXIT_SETUP : EXIT_USAGE, e.msg);
     case OPTIONS_RUN:
         break;
     }

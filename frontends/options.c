@@ -4,7 +4,7 @@
  * Nothing is ignored silently: an option or value that is not known is an error that names the
  * nearest known one.
  */
-#include "frontends/options.h"
+#include "frontends/options_priv.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -478,6 +478,15 @@ static const struct option table[] = {
      "splash-time=MS, reboot-timeout=MS", set_boot, NULL},
     {"fw_cfg", "name=NAME,string=TEXT", "a file for firmware and guests; or name=NAME,file=PATH",
      set_fw_cfg, NULL},
+    {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|none, index=N, "
+     "media=disk|cdrom, format=raw|qcow2, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
+    {"hda", "FILE", "hard disk; also -hdb, -hdc, -hdd", options_hda, NULL},
+    {"hdb", "FILE", "second hard disk", options_hdb, NULL},
+    {"hdc", "FILE", "third hard disk", options_hdc, NULL},
+    {"hdd", "FILE", "fourth hard disk", options_hdd, NULL},
+    {"cdrom", "FILE", "CD-ROM", options_cdrom, NULL},
+    {"fda", "FILE", "floppy in drive A", options_fda, NULL},
+    {"fdb", "FILE", "floppy in drive B", options_fdb, NULL},
     {"serial", "BACKEND", "serial port: stdio, mon:stdio, file:PATH, unix:PATH,server,nowait, "
      "null, none; repeat for the next port [mon:stdio]", set_serial,
      backend_name},
@@ -533,10 +542,12 @@ static const struct {
 
 void options_help(FILE *out)
 {
-    fprintf(out, "Usage: doppel run [IMAGE] [options]\n"
-                 "       doppel up FILE.ini...   (docs/ini.md)\n"
-                 "       doppel --help | --version\n\n"
-                 "IMAGE is a kernel, as for -kernel. With neither, a built-in demo runs.\n\n");
+    fprintf(out,
+            "Usage: doppel run [IMAGE] [options]\n"
+            "       doppel up FILE.ini...   (docs/ini.md)\n"
+            "       doppel --help | --version\n\n"
+            "IMAGE is a floppy, CD or hard disk image or a kernel; doppel looks at it and says "
+            "what it is.\nWith nothing to boot, a built-in demo runs.\n\n");
     for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
         char head[64];
         snprintf(head, sizeof head, "-%s %s", table[i].name, table[i].arg ? table[i].arg : "");
@@ -605,8 +616,8 @@ bool options_finish(struct options *o, struct err *e)
     if (o->image && o->vm.kernel) {
         return err_set(e, "%s and -kernel %s: want one of them", o->image, o->vm.kernel);
     }
-    if (o->image) {
-        o->vm.kernel = o->image;
+    if (o->image && !options_image(o, e)) {
+        return false;
     }
     if ((o->vm.initrd || o->vm.append) && !o->vm.kernel) {
         return err_set(e, "%s needs -kernel", o->vm.initrd ? "-initrd" : "-append");

@@ -46,8 +46,8 @@ enum blk_format blk_probe_format(const uint8_t *head, size_t len);
 /* The overlay on top of b; NULL: there is none. */
 struct blk_overlay;
 struct blk_overlay *blk_overlay_of(struct blk *b);
-/* Each cluster that has been written, in order of `index` (its offset / BLK_OVERLAY_CLUSTER). False:
- * the host failed. */
+/* Each cluster that has been written, in order of `index` (its offset / BLK_OVERLAY_CLUSTER).
+ * False: the host failed. */
 bool blk_overlay_each(struct blk_overlay *o,
                       void (*fn)(void *ctx, uint64_t index, const uint8_t *data), void *ctx);
 /* The image under it, as it was when it was opened. */

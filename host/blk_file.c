@@ -69,8 +69,9 @@ bool blk_file_open(struct blk_file *f, const char *path, bool readonly, struct e
     if (!lock(f->fd, f->readonly)) {
         blk_file_close(f);
         return err_set(e, "%s: in use by another machine or program%s", path,
-                       readonly ? " that writes to it" : "; snapshot=on or readonly=on shares it "
-                                                         "with others that only read");
+                       readonly ? " that writes to it"
+                                : "; snapshot=on or readonly=on shares it "
+                                  "with others that only read");
     }
     return true;
 }

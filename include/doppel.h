@@ -108,6 +108,22 @@ const char *doppel_device_name(unsigned i, const char **help);
 const char *doppel_log_item(unsigned i, const char **help);
 const char *doppel_version(void);
 
+/* What an image is by its content, without keeping it open. */
+enum doppel_image_kind {
+    DOPPEL_IMAGE_KERNEL, /* also what is nothing else: only its loader can tell */
+    DOPPEL_IMAGE_HARD_DISK,
+    DOPPEL_IMAGE_CDROM,
+    DOPPEL_IMAGE_FLOPPY,
+};
+struct doppel_image {
+    enum doppel_image_kind kind;
+    char format[16]; /* "raw", "qcow2" */
+    uint64_t bytes;  /* of the disk */
+    bool readonly;   /* the host does not let us write it */
+};
+/* False: *e (may be NULL) says why it cannot be read. */
+bool doppel_image_look(const char *path, struct doppel_image *img, struct doppel_error *e);
+
 /* Build a machine, load its boot images, leave it at its reset vector. NULL: *e says why (e may be
  * NULL). Free with doppel_destroy, which also flushes back ends and restores the terminal. */
 struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_error *e);

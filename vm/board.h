@@ -22,10 +22,10 @@ enum part_when {
     PART_DEMO,     /* only when nothing is booted but the demo ROM */
 };
 
-/* props: "name=value,..."; a value chr:serialN, chr:parallel or chr:debugcon names a back end of
- * the machine's, $name takes something from its options. wires: "out>part.in ...", separated by
- * spaces. "out>part.in|part.in" drives the first of them whose part is there; a wire to a part that
- * is not there is left out. */
+/* props: "name=value,..."; a value drive:ide.N or drive:floppy.N, chr:serialN, chr:parallel or
+ * chr:debugcon names a back end of the machine's, $name takes something from its options. wires:
+ * "out>part.in ...", separated by spaces. "out>part.in|part.in" drives the first of them whose part
+ * is there; a wire to a part that is not there is left out. */
 struct board_part {
     const char *name, *cls, *props, *wires;
     enum part_when when;

@@ -40,7 +40,8 @@ static const struct board_part parts[] = {
      "irq3>ioapic.pin3 irq4>ioapic.pin4 irq5>ioapic.pin5 irq6>ioapic.pin6 irq7>ioapic.pin7 "
      "irq9>ioapic.pin9 irq10>ioapic.pin10 irq11>ioapic.pin11 irq12>ioapic.pin12 "
      "irq14>ioapic.pin14 irq15>ioapic.pin15", PART_ALWAYS},
-    {"ide", "piix3-ide", "bus=pci0,slot=1,enabled=on",
+    {"ide", "piix3-ide", "bus=pci0,slot=1,enabled=on,drive0=drive:ide.0,drive1=drive:ide.1,"
+     "drive2=drive:ide.2,drive3=drive:ide.3",
      "irq14>pic1.ir6 irq14>ioapic.pin14 irq15>pic1.ir7 irq15>ioapic.pin15", PART_ALWAYS},
     {"pm", "piix4-pm", "bus=pci0,slot=1,pmbase=$pmbase",
      "sci>pic1.ir1 sci>ioapic.pin9 smi>cpu0.smi", PART_ALWAYS},
@@ -72,7 +73,8 @@ static const struct board_part parts[] = {
     {"lpt1", "parport", "iobase=0x378,chr=chr:parallel", "irq>pic0.ir7 irq>ioapic.pin7",
      PART_ALWAYS},
     {"dma0", "i8237", "", "", PART_ALWAYS},
-    {"fdc0", "fdc", "dma=dma0", "irq>pic0.ir6 irq>ioapic.pin6", PART_ALWAYS},
+    {"fdc0", "fdc", "dma=dma0,driveA=drive:floppy.0,driveB=drive:floppy.1",
+     "irq>pic0.ir6 irq>ioapic.pin6", PART_ALWAYS},
     {"fwcfg", "fw_cfg", "", "", PART_ALWAYS},
     {"debugcon", "debugcon", "iobase=0xe9,chr=chr:debugcon", "", PART_DEBUGCON},
     {"debugcon2", "debugcon", "iobase=0x402,chr=chr:debugcon", "", PART_DEBUGCON},

@@ -13,6 +13,7 @@
 #include "cpu/model.h"
 #include "hw/hw.h"
 #include "util/suggest.h"
+#include "vm/drives.h"
 #include "vm/nets.h"
 #include "vm/vm.h"
 
@@ -94,6 +95,14 @@ static bool set_one(struct doppel_vm *vm, struct dev *d, const char *prop, const
     if (trusted && strncmp(value, "chr:", 4) == 0) {
         return dev_set_backend(d, prop, PROP_CHR, backend_find(vm, value + 4), e);
     }
+    if (trusted && strncmp(value, "drive:", 6) == 0) {
+        return dev_set_backend(d, prop, PROP_DRIVE, drives_find(vm, value + 6), e);
+    }
+    enum prop_kind kind;
+    if (!trusted && dev_prop_kind(d, prop, &kind) && kind == PROP_DRIVE) {
+        struct drive *drive;
+        return drives_take(vm, value, &drive, e) && dev_set_backend(d, prop, kind, drive, e);
+    }
     char text[64];
     if (trusted && *value == '$') {
         bool known = option_value(vm, value + 1, *trusted, text, sizeof text);
@@ -101,7 +110,6 @@ static bool set_one(struct doppel_vm *vm, struct dev *d, const char *prop, const
         (void)known;
         value = text;
     }
-    enum prop_kind kind;
     if (!trusted && dev_prop_kind(d, prop, &kind) && kind == PROP_NET) {
         struct net *n = nets_find(vm, value);
         if (!n || n->gate) {

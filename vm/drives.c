@@ -103,10 +103,17 @@ static const struct {
     const char *key;
     bool (*set)(struct drive_opt *o, const struct keyval *kv, struct err *e);
 } keys[] = {
-    {"file", opt_file},   {"if", opt_if},         {"format", opt_format},
-    {"media", opt_media}, {"index", opt_place},   {"bus", opt_place},
-    {"unit", opt_place},  {"snapshot", opt_snapshot}, {"readonly", opt_readonly},
-    {"read-only", opt_readonly}, {"id", opt_id},
+    {"file", opt_file},
+    {"if", opt_if},
+    {"format", opt_format},
+    {"media", opt_media},
+    {"index", opt_place},
+    {"bus", opt_place},
+    {"unit", opt_place},
+    {"snapshot", opt_snapshot},
+    {"readonly", opt_readonly},
+    {"read-only", opt_readonly},
+    {"id", opt_id},
 };
 
 static const char *key_name(void *ctx, unsigned i)
@@ -229,8 +236,7 @@ static unsigned slots_of(enum drive_if iface)
     return iface == DRIVE_IF_IDE ? DRIVES_IDE : iface == DRIVE_IF_FLOPPY ? DRIVES_FLOPPY : 0;
 }
 
-static bool choose_slot(struct drives *ds, struct drive_opt *o, const bool *reserved,
-                        struct err *e)
+static bool choose_slot(struct drives *ds, struct drive_opt *o, const bool *reserved, struct err *e)
 {
     unsigned n = slots_of(o->iface);
     if (o->index < 0) {
@@ -399,8 +405,7 @@ bool drives_take(struct doppel_vm *vm, const char *id, struct drive **out, struc
         return err_usage(e, "drive=%.60s: no -drive has this id", id);
     }
     if (v->iface != DRIVE_IF_NONE) {
-        return err_usage(e, "drive=%.60s: that one is if=%s; want if=none", id,
-                         if_names[v->iface]);
+        return err_usage(e, "drive=%.60s: that one is if=%s; want if=none", id, if_names[v->iface]);
     }
     if (v->taken) {
         return err_usage(e, "drive=%.60s: another device has it", id);

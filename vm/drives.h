@@ -31,7 +31,8 @@ bool drives_take(struct doppel_vm *vm, const char *id, struct drive **out, struc
 /* After the machine is built: has every drive that the user asked for found its controller? */
 bool drives_check(const struct doppel_vm *vm, struct err *e);
 
-void drives_save(struct doppel_vm *vm, struct st_buf *b);
+/* Before the devices. False: the host failed to read back what an overlay holds. */
+bool drives_save(struct doppel_vm *vm, struct st_buf *b);
 bool drives_load(struct doppel_vm *vm, struct st_src *src, struct err *e);
 uint64_t drives_digest(struct doppel_vm *vm, uint64_t h);
 

@@ -18,10 +18,10 @@ struct vm_drive {
     struct drive d; /* first */
     struct doppel_vm *vm;
     enum drive_if iface;
-    int slot;       /* ide 0..3, floppy 0..1; none: -1 */
-    bool implicit;  /* nobody asked for it: a board may leave it out */
-    bool taken;     /* a controller has it */
-    char *path;     /* of the medium, in the drive or in its open tray; NULL: none */
+    int slot;         /* ide 0..3, floppy 0..1; none: -1 */
+    bool implicit;    /* nobody asked for it: a board may leave it out */
+    bool taken;       /* a controller has it */
+    char *path;       /* of the medium, in the drive or in its open tray; NULL: none */
     struct blk *tray; /* the medium while the guest holds the tray open; d.blk is NULL then */
     struct blk_how how;
     enum blk_format format; /* of the medium */

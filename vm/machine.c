@@ -16,6 +16,7 @@
 #include "hw/hw.h"
 #include "util/suggest.h"
 #include "vm/boot.h"
+#include "vm/drives.h"
 #include "vm/firmware.h"
 #include "vm/monitor.h"
 #include "vm/nets.h"
@@ -474,8 +475,8 @@ static bool create(struct doppel_vm *vm, struct err *e)
     if (!vm->blocks) {
         return err_set(e, "no host memory");
     }
-    if (!make_memory(vm, e) || !open_backends(vm, e) || !nets_open(vm, e) || !vm_build(vm, e) ||
-        !firmware_tell(vm, e)) {
+    if (!make_memory(vm, e) || !open_backends(vm, e) || !drives_open(vm, e) || !nets_open(vm, e) ||
+        !vm_build(vm, e) || !drives_check(vm, e) || !firmware_tell(vm, e)) {
         return false;
     }
     pass_attachments(vm);
@@ -512,6 +513,7 @@ void doppel_destroy(struct doppel_vm *vm)
     }
     nets_close(vm); /* its threads post to the gate */
     dev_free_all(&vm->env);
+    drives_close(vm);
     if (vm->blocks) {
         block_cache_free(vm->blocks);
     }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "util/suggest.h"
+#include "vm/drives.h"
 #include "vm/monitor_info.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
@@ -123,7 +124,8 @@ static const struct command {
     void (*fn)(struct doppel_vm *vm, const char *args, struct mon_out *o);
 } commands[] = {
     {"help", "", "this list", cmd_help},
-    {"info", "WHAT", "status, registers, cpus, mem, tlb, pic, pci, mtree, devices", mon_info},
+    {"info", "WHAT", "status, registers, cpus, mem, tlb, pic, pci, mtree, devices, block",
+     mon_info},
     {"x", "/NF ADDR", "dump N items of memory at a linear address of CPU 0; F: x d, size b h w g",
      mon_x},
     {"xp", "/NF ADDR", "the same at a physical address", mon_xp},
@@ -131,6 +133,10 @@ static const struct command {
     {"cont", "", "let it run on", cmd_cont},
     {"system_reset", "", "press the reset button", cmd_reset},
     {"system_powerdown", "", "press the power button", cmd_powerdown},
+    {"change", "[-f] DRIVE FILE", "put another medium into a CD-ROM or floppy drive",
+     drives_change},
+    {"eject", "[-f] DRIVE", "take the medium out; -f: though the guest has locked it",
+     drives_eject},
     {"digest", "", "instructions retired, virtual time, digest of all state", cmd_digest},
     {"save", "FILE", "save the machine to a file, for -load-state", cmd_save},
     {"device_table", "[NAME]", "every field of a device's state; without a name: all devices",

@@ -10,6 +10,7 @@
 
 #include "cpu/block.h"
 #include "util/suggest.h"
+#include "vm/drives.h"
 #include "vm/vm.h"
 
 /* --- info --- */
@@ -174,6 +175,7 @@ static const struct {
     {"tlb", info_tlb},       {"pic", info_pic},
     {"network", nets_info},  {"pci", info_pci},
     {"mtree", info_mtree},   {"devices", info_devices},
+    {"block", drives_info},
 };
 
 static const char *info_name(void *ctx, unsigned i)

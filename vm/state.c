@@ -17,6 +17,7 @@
 #include "cpu/block.h"
 #include "util/bits.h"
 #include "vm/boot.h"
+#include "vm/drives.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -53,7 +54,7 @@ uint64_t doppel_digest(struct doppel_vm *vm)
     sync_cpus(vm);
     uint64_t h = st_digest(ST_DIGEST_INIT, &clock_state_desc, &vm->clock.s);
     h = st_digest(h, &vm_state_desc, &vm->s);
-    h = dev_digest_all(&vm->env, h);
+    h = drives_digest(vm, dev_digest_all(&vm->env, h));
     h = ram_digest(&vm->ram, h);
     h = ram_digest(&vm->rom, h);
     return vm_memory_digest(vm, h);
@@ -82,6 +83,7 @@ void doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len)
     st_save(&b, "shape", &vm_shape_desc, &shape);
     st_save(&b, "machine", &vm_state_desc, &vm->s);
     st_save(&b, "clock", &clock_state_desc, &vm->clock.s);
+    drives_save(vm, &b);
     dev_save_all(&vm->env, &b);
     ram_save(&vm->ram, &b);
     ram_save(&vm->rom, &b);
@@ -146,8 +148,8 @@ static bool load(struct doppel_vm *vm, struct st_src *src, struct err *e)
     }
     vm_flush_all(vm);
     screen_forget(vm->screen);
-    if (!dev_load_all(&vm->env, src, e) || !load_ram(&vm->ram, src, e) ||
-        !load_ram(&vm->rom, src, e) || !vm_memory_load(vm, src, e)) {
+    if (!drives_load(vm, src, e) || !dev_load_all(&vm->env, src, e) ||
+        !load_ram(&vm->ram, src, e) || !load_ram(&vm->rom, src, e) || !vm_memory_load(vm, src, e)) {
         return false;
     }
     if (src->pos != src->len) {

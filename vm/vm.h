@@ -76,6 +76,7 @@ struct doppel_vm {
     struct firmware *firmware; /* NULL: direct boot, or the demo */
     struct vm_state s;
 
+    struct drives *drives;
     struct chr_set *chrs;
     struct nets *nets; /* private to nets.c */
     struct vm_listener serial[DOPPEL_MAX_SERIAL];
