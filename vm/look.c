@@ -5,7 +5,7 @@
  * ISO 9660 volume descriptors (sector 16, "CD001": ECMA-119, 8.1), which a hybrid image with a
  * partition table has too; kernels (ELF, the "HdrS" of a bzImage: Linux x86 boot protocol);
  * sizes that only diskettes have; a boot signature; a multiboot header (in the first 8 KiB, its
- * three words adding up to zero); whole sectors, as a disk that is still empty.
+ * three words adding up to zero); whole sectors or a MiB, as a disk that is still empty.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,8 @@
 #include "util/err.h"
 
 #define HEAD       8192u
-#define CD_VOLUMES 32768u /* byte offset of the first volume descriptor */
+#define DISK_MIN   (1u << 20) /* smaller files that are no whole sectors are no disks */
+#define CD_VOLUMES 32768u     /* byte offset of the first volume descriptor */
 
 static bool is_floppy_size(uint64_t bytes)
 {
@@ -70,7 +71,7 @@ static bool judge(struct blk *b, enum blk_format format, uint64_t file_bytes,
         img->kind = DOPPEL_IMAGE_FLOPPY;
     } else if (head[510] == 0x55 && head[511] == 0xaa) {
         img->kind = DOPPEL_IMAGE_HARD_DISK;
-    } else if (raw && (has_multiboot(head) || file_bytes % BLK_SECTOR)) {
+    } else if (raw && (has_multiboot(head) || (file_bytes % BLK_SECTOR && file_bytes < DISK_MIN))) {
         img->kind = DOPPEL_IMAGE_KERNEL; /* or nothing: the kernel's loader says so */
     } else {
         img->kind = DOPPEL_IMAGE_HARD_DISK;
