@@ -369,6 +369,24 @@ static bool set_log_file(struct options *o, const char *v, struct err *e)
     return true;
 }
 
+static const char *vga_name(unsigned i, const char **help)
+{
+    static const char *const known[][2] = {
+        {"std", "VGA with the Bochs VBE extension"},
+        {"none", "no display adapter"},
+    };
+    if (i < ARRAY_LEN(known) && help) {
+        *help = known[i][1];
+    }
+    return i < ARRAY_LEN(known) ? known[i][0] : NULL;
+}
+
+static bool set_vga(struct options *o, const char *v, struct err *e)
+{
+    o->vm.vga = v;
+    return check_name("vga", v, strlen(v), vga_name, e);
+}
+
 static bool set_bios(struct options *o, const char *v, struct err *e)
 {
     (void)e;
@@ -476,6 +494,7 @@ static const struct option table[] = {
     {"L", "FOLDER", "look for firmware here first; repeat for more", set_firmware_dir, NULL},
     {"boot", "ORDER", "order=dca (a floppy, c disk, d CD, n network), once=d, menu=on, "
      "splash-time=MS, reboot-timeout=MS", set_boot, NULL},
+    {"vga", "KIND", "display adapter: std (with firmware, the default) or none", set_vga, vga_name},
     {"fw_cfg", "name=NAME,string=TEXT", "a file for firmware and guests; or name=NAME,file=PATH",
      set_fw_cfg, NULL},
     {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|none, index=N, "

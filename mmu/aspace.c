@@ -210,6 +210,18 @@ void region_access(struct aspace *as, struct region *r, bool read, bool write)
     }
 }
 
+void region_ram_offset(struct aspace *as, struct region *r, uint64_t ram_off)
+{
+    assert(r->ram && ram_off % PAGE_SIZE == 0);
+    assert(ram_off <= r->ram->npages * PAGE_SIZE && r->len <= r->ram->npages * PAGE_SIZE - ram_off);
+    if (r->ram_off != ram_off) {
+        r->ram_off = ram_off;
+        if (r->enabled) {
+            rebuild(as);
+        }
+    }
+}
+
 bool aspace_check(const struct aspace *as, struct err *e)
 {
     for (unsigned i = 0; i < as->nregions; i++) {

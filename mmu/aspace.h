@@ -53,6 +53,8 @@ struct region *aspace_map_ram(struct aspace *as, uint64_t base, uint64_t len, st
 void region_enable(struct aspace *as, struct region *r, bool on);
 void region_move(struct aspace *as, struct region *r, uint64_t base);
 void region_readonly(struct aspace *as, struct region *r, bool ro);
+/* Show another part of its RAM: [ram_off, ram_off + length). Page-aligned, inside (asserted). */
+void region_ram_offset(struct aspace *as, struct region *r, uint64_t ram_off);
 /* RAM that takes reads, writes, both or neither; what it does not take goes to the region below
  * (reads), or is lost (writes). */
 void region_access(struct aspace *as, struct region *r, bool read, bool write);

@@ -332,6 +332,24 @@ uint64_t ram_host_bytes(const struct ram *r)
     return n * PAGE_SIZE;
 }
 
+bool ram_dirty_take(struct ram *r, uint64_t pfn, uint64_t n)
+{
+    bool any = false;
+    assert(pfn <= r->npages && n <= r->npages - pfn);
+    for (uint64_t i = pfn; i < pfn + n; i++) {
+        if (i % 64 == 0 && pfn + n - i >= 64 && !r->dirty[i >> 6]) {
+            i += 63;
+        } else if (is_dirty(r, i)) {
+            any = true;
+            r->dirty[i >> 6] &= ~(UINT64_C(1) << (i & 63));
+        }
+    }
+    if (any) {
+        tell_moved(r, RAM_EVERY_PAGE); /* the next write to each must be seen again */
+    }
+    return any;
+}
+
 void ram_dirty_clear(struct ram *r)
 {
     tell_moved(r, RAM_EVERY_PAGE); /* the next write to each must be seen again */

@@ -78,6 +78,9 @@ void ram_fork(struct ram *dst, struct ram *src);
 /* Host bytes held by pages of this map. */
 uint64_t ram_host_bytes(const struct ram *r);
 void ram_dirty_clear(struct ram *r);
+/* Was any of pages [pfn, pfn+n) written since the last take or clear? Forgets it for all of them.
+ * For the one who watches this map; costs nothing where nothing was written. */
+bool ram_dirty_take(struct ram *r, uint64_t pfn, uint64_t n);
 uint64_t ram_digest(const struct ram *r, uint64_t h);
 /* Pages that are present and not all zero, as (pfn, 4096 bytes); load into an all-absent map. */
 void ram_save(const struct ram *r, struct st_buf *b);

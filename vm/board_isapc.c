@@ -34,6 +34,7 @@ static const struct board_part parts[] = {
     {"com3", "uart16550", "iobase=0x3e8,chr=chr:serial2,turbo=64", "irq>pic0.ir4", PART_ALWAYS},
     {"com4", "uart16550", "iobase=0x2e8,chr=chr:serial3,turbo=64", "irq>pic0.ir3", PART_ALWAYS},
     {"lpt1", "parport", "iobase=0x378,chr=chr:parallel", "irq>pic0.ir7", PART_ALWAYS},
+    {"vga", "isa-vga", "", "", PART_VGA},
     {"fwcfg", "fw_cfg", "", "", PART_ALWAYS},
     {"debugcon", "debugcon", "iobase=0xe9,chr=chr:debugcon", "", PART_DEBUGCON},
     {"debugcon2", "debugcon", "iobase=0x402,chr=chr:debugcon", "", PART_DEBUGCON},

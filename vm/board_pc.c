@@ -40,6 +40,7 @@ static const struct board_part parts[] = {
      "irq3>ioapic.pin3 irq4>ioapic.pin4 irq5>ioapic.pin5 irq6>ioapic.pin6 irq7>ioapic.pin7 "
      "irq9>ioapic.pin9 irq10>ioapic.pin10 irq11>ioapic.pin11 irq12>ioapic.pin12 "
      "irq14>ioapic.pin14 irq15>ioapic.pin15", PART_ALWAYS},
+    {"vga", "vga", "bus=pci0,slot=2", "", PART_VGA},
     {"ide", "piix3-ide", "bus=pci0,slot=1,enabled=on,drive0=drive:ide.0,drive1=drive:ide.1,"
      "drive2=drive:ide.2,drive3=drive:ide.3",
      "irq14>pic1.ir6 irq14>ioapic.pin14 irq15>pic1.ir7 irq15>ioapic.pin15", PART_ALWAYS},

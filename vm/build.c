@@ -15,6 +15,7 @@
 #include "util/suggest.h"
 #include "vm/drives.h"
 #include "vm/nets.h"
+#include "vm/firmware.h"
 #include "vm/vm.h"
 
 /* `text` with each % replaced by the number. */
@@ -242,6 +243,8 @@ static unsigned part_count(const struct doppel_vm *vm, const struct board_part *
         return cpu_has(vm->cpu[0], FEAT_apic) ? vm->opt.cpus : 0;
     case PART_DEBUGCON:
         return vm->debugcon != NULL;
+    case PART_VGA:
+        return vm->opt.vga ? strcmp(vm->opt.vga, "std") == 0 : firmware_wanted(vm);
     case PART_DEMO:
         return !vm->opt.kernel && !vm->firmware;
     default:
