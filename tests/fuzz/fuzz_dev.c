@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/backend_block.h"
+#include "core/backend_display.h"
 #include "hw/hw.h"
 #include "hw/intc/apic.h"
 #include "hw/intc/i8259.h"
@@ -307,6 +308,25 @@ static void pass_time(struct machine *m, struct t_rng *rng)
     rig_run(&m->r, t_rand_below(rng, n) + 1);
 }
 
+// The picture is a function of the state too. With `all`: what has changed since the last look is
+// not state.
+static void look(struct machine *m, bool text)
+{
+    struct frame f = {0};
+    struct text_screen *t = calloc(1, sizeof *t);
+    struct dev *d = m->r.env.display;
+    if (text && m->r.env.display_ops->text(d, t)) {
+        m->seen = st_digest_bytes(m->seen, t->ch, sizeof t->ch);
+        see(m, t->cursor_row << 8 | t->cursor_col);
+    } else if (!text && m->r.env.display_ops->draw(d, &f, true) && f.width * f.height < 1 << 20) {
+        for (uint32_t i = 0; i < f.width * f.height; i += 61) {
+            see(m, f.pixel[i]);
+        }
+    }
+    frame_free(&f);
+    free(t);
+}
+
 static void step(struct machine *m, struct t_rng *rng)
 {
     m->r.env.cur_cpu = (unsigned)t_rand_below(rng, LAPICS + 1);
@@ -340,6 +360,9 @@ static void step(struct machine *m, struct t_rng *rng)
         access_bus(m, &m->r.io, rng);
         break;
     }
+    if (m->r.env.display == m->dut && t_rand_below(rng, 64) == 0) {
+        look(m, t_rand(rng) & 1);
+    }
 }
 
 static void work(struct machine *m, uint64_t seed, unsigned steps)
@@ -357,6 +380,15 @@ static bool load(struct machine *m, const struct machine *from, const struct st_
 {
     struct st_src src = {b->data, b->len, 0};
     m->r.clock.s = from->r.clock.s;
+    for (unsigned i = 0; i < m->r.nram && i < from->r.nram;
+         i++) { // memory of devices' own is beside their state
+        for (uint64_t pfn = 0; pfn < m->r.ram[i].npages; pfn++) {
+            if (from->r.ram[i].page[pfn]) {
+                const uint8_t *page = ram_read_ptr(&from->r.ram[i], pfn);
+                ram_write(&m->r.ram[i], pfn * PAGE_SIZE, page, PAGE_SIZE);
+            }
+        }
+    }
     return dev_load_all(&m->r.env, &src, e);
 }
 
