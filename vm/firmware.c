@@ -152,6 +152,8 @@ static void map_low(struct doppel_vm *vm)
         map_shadow(vm);
     } else {
         map(vm, MIB - LOW_ROM, LOW_ROM, &vm->ram, MIB - LOW_ROM, false, "bios-low", PRIO_LOW_ROM);
+        /* Where SeaBIOS puts the video BIOS that fw_cfg has for it. */
+        map(vm, SHADOW, MIB - LOW_ROM - SHADOW, &vm->ram, SHADOW, false, "rom-area", PRIO_LOW_ROM);
     }
 }
 

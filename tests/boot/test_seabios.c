@@ -85,6 +85,7 @@ static void options(struct doppel_options *o)
     o->rtc_epoch = 1700000000;
     o->seed = 1;
     o->boot = "order=c";
+    o->vga = "none"; /* then SeaBIOS speaks to the serial port */
 }
 
 static bool have(const char *path)
