@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "doppel.h"
+#include "tests/boot/dos.h"
 #include "tests/t.h"
 
 struct text {
@@ -88,6 +89,17 @@ static void options(struct doppel_options *o)
     o->vga = "none"; /* then SeaBIOS speaks to the serial port */
 }
 
+/* A floppy that does not boot: SeaBIOS waits seconds for an empty drive. */
+static void add_blank(struct doppel_options *o)
+{
+    static const uint8_t zeros[1474560];
+    static char drive[512];
+    char *path = dos_write_file("blank.img", zeros, sizeof zeros);
+    snprintf(drive, sizeof drive, "file=%s,if=floppy,format=raw,snapshot=on", path ? path : "");
+    free(path);
+    o->drive[o->ndrives++] = drive;
+}
+
 static bool have(const char *path)
 {
     if (access(path, R_OK) != 0) {
@@ -105,6 +117,7 @@ TEST(seabios_no_disk)
         return;
     }
     options(&o);
+    add_blank(&o);
     uint64_t first = run(&o, 150000000, 150000000, &t);
     EXPECT(strstr(t.buf, "SeaBIOS (version ") != NULL);
     if (!EXPECT(strstr(t.buf, "No bootable device.") != NULL)) {
@@ -122,6 +135,7 @@ TEST(seabios_smp)
         return;
     }
     options(&o);
+    add_blank(&o);
     o.cpus = 4;
     o.boot = "order=d,reboot-timeout=100";
     o.ram_bytes = UINT64_C(64) << 20;
@@ -138,6 +152,7 @@ TEST(seabios_isapc)
         return;
     }
     options(&o);
+    add_blank(&o);
     o.machine = "isapc";
     uint64_t first = run(&o, 150000000, 150000000, &t);
     EXPECT(strstr(t.buf, "No bootable device.") != NULL);
