@@ -2,8 +2,9 @@
  * Drives from options, and who gets which.
  *
  * Slots: if=ide has four (2 * channel + unit), if=floppy two; a drive without index= takes the
- * first that is free. A CD-ROM drive as secondary master and a floppy drive are there without being
- * asked for, empty, so that a medium can be put in later.
+ * first that is free. A CD-ROM drive as secondary master is there without being
+ * asked for, empty, so that a medium can be put in later. A floppy drive is not: without a medium
+ * its controller never answers, as on hardware, and firmware waits seconds for it.
  */
 #include "vm/drives.h"
 
@@ -321,12 +322,8 @@ static bool has_cdrom(const struct drives *ds)
 static void add_defaults(struct doppel_vm *vm)
 {
     struct drive_opt cd = {.iface = DRIVE_IF_IDE, .index = DEFAULT_CD, .cdrom = true};
-    struct drive_opt floppy = {.iface = DRIVE_IF_FLOPPY, .index = 0};
     if (!has_cdrom(vm->drives) && !at_slot(vm->drives, DRIVE_IF_IDE, DEFAULT_CD)) {
         add(vm, &cd)->implicit = true;
-    }
-    if (!at_slot(vm->drives, DRIVE_IF_FLOPPY, 0)) {
-        add(vm, &floppy)->implicit = true;
     }
 }
 

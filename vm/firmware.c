@@ -93,9 +93,8 @@ bool firmware_file(void *ctx, const char *name, uint8_t **data, size_t *len)
 static bool read_bios(const struct doppel_vm *vm, struct image *img, struct err *e)
 {
     const char *name = vm->opt.bios ? vm->opt.bios : vm->board->bios;
-    static char none[] = "";
     char path[4096];
-    *img = (struct image){.path = none};
+    *img = (struct image){.path = ""};
     /* A file beside the user comes first, as for other options that name files. */
     bool here = vm->opt.bios && is_file(name);
     if (!here && !find_file(vm, name, path, sizeof path)) {
@@ -109,7 +108,7 @@ static bool read_bios(const struct doppel_vm *vm, struct image *img, struct err 
     if (!image_read(img, here ? name : path, "firmware", FILE_MAX, e)) {
         return false;
     }
-    img->path = none; /* nothing below keeps it */
+    img->path = ""; /* nothing below keeps it */
     if (img->len < FILE_MIN || img->len % PAGE_SIZE) {
         return err_set(e, "firmware %s: %zu bytes; want 64 KiB to 16 MiB, a multiple of 4 KiB",
                        name, img->len);

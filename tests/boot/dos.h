@@ -52,10 +52,8 @@ bool dos_twice(const struct dos_setup *setup, bool (*script)(struct dos *d));
 
 /* ../shared/images/NAME, or NULL after the running test was skipped. Valid until the next call. */
 const char *dos_shared_image(const char *name);
-/* The firmware is installed and boards have a display adapter; if not, the test is skipped. */
+/* The firmware is installed; if not, the test is skipped. */
 bool dos_possible(void);
-/* -drive makes floppy drives; if not, the test is skipped. */
-bool dos_has_drives(void);
 /* A file of the test's own in the build directory, written with these bytes; its path, to be
  * free()d. NULL: reported. */
 char *dos_write_file(const char *name, const void *data, size_t len);
