@@ -89,6 +89,9 @@ static bool create(struct dos *d)
     o.ram_bytes = UINT64_C(16) << 20;
     o.rtc_epoch = 946684800; /* 1 January 2000 */
     o.seed = 1;
+    if (d->setup.fda) {
+        o.boot = "order=a"; /* firmware would start a hard disk first */
+    }
     add_drive(&o, drive[0], sizeof drive[0], d->setup.fda, "if=floppy,index=0", d->setup.keep);
     add_drive(&o, drive[1], sizeof drive[1], d->setup.fdb, "if=floppy,index=1", d->setup.keep);
     add_drive(&o, drive[2], sizeof drive[2], d->setup.hda, "if=ide,index=0", d->setup.keep);
@@ -129,10 +132,10 @@ static bool fail(struct dos *d, const char *what, const char *text)
         FAIL("%s \"%s\" after %" PRIu64 " million instructions; the screen:\n%s\n"
              "by hand: doppel run -m 16 -machine %s%s%s%s%s%s%s",
              what, text, doppel_icount(d->vm) / 1000000, d->screen,
-             d->setup.machine ? d->setup.machine : "isapc", d->setup.fda ? " -fda " : "",
-             d->setup.fda ? d->setup.fda : "", d->setup.fdb ? " -fdb " : "",
-             d->setup.fdb ? d->setup.fdb : "", d->setup.hda ? " -hda " : "",
-             d->setup.hda ? d->setup.hda : "");
+             d->setup.machine ? d->setup.machine : "isapc",
+             d->setup.fda ? " -boot order=a -fda " : "", d->setup.fda ? d->setup.fda : "",
+             d->setup.fdb ? " -fdb " : "", d->setup.fdb ? d->setup.fdb : "",
+             d->setup.hda ? " -hda " : "", d->setup.hda ? d->setup.hda : "");
     }
     d->failed = true;
     return false;
