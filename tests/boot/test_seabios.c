@@ -127,6 +127,35 @@ TEST(seabios_no_disk)
     run_saved(&o, 40000000, 150000000);
 }
 
+static void collect(void *ctx, const char *text, size_t len)
+{
+    struct text *t = ctx;
+    heard(t, (const uint8_t *)text, len);
+}
+
+/* The firmware moved SMBASE from 0x30000 by an SMI through port 0xb2, with the handler that it put
+ * there by way of SMRAM: port, line, save map, RSM and the memory map all had their part. */
+TEST(seabios_moves_smbase)
+{
+    static struct text t;
+    struct doppel_options o;
+    if (!have("/usr/share/seabios/bios-256k.bin")) {
+        return;
+    }
+    options(&o);
+    struct doppel_vm *vm = make(&o, &t);
+    if (vm != NULL) {
+        doppel_run(vm, 150000000);
+        memset(&t, 0, sizeof t);
+        doppel_command(vm, "device_table cpu0", collect, &t);
+        const char *row = strstr(t.buf, "smbase ");
+        if (!EXPECT(row != NULL && strtoul(row + 7, NULL, 0) == 0xa0000)) {
+            printf("%s\n", t.buf);
+        }
+    }
+    doppel_destroy(vm);
+}
+
 TEST(seabios_smp)
 {
     static struct text t;
