@@ -10,7 +10,7 @@
 #include "hw/display/vga.h"
 #include "util/bits.h"
 
-enum { NOT_OURS = UINT32_MAX };
+#define NOT_OURS UINT32_MAX
 
 /* The address within the selected window, or NOT_OURS. */
 static uint32_t window_addr(const struct vga_state *s, uint64_t off)
