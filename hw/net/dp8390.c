@@ -93,7 +93,10 @@ static void mem_put(struct dp8390 *c, uint16_t addr, uint8_t val)
 static uint16_t advance(const struct dp8390 *c, uint16_t addr)
 {
     addr++;
-    return addr == c->s->pstop << 8 ? (uint16_t)(c->s->pstart << 8) : addr;
+    if (addr == c->s->pstop << 8) {
+        addr = (uint16_t)(c->s->pstart << 8);
+    }
+    return addr;
 }
 
 /* --- Reception --- */
