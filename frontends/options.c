@@ -498,7 +498,7 @@ static const struct option table[] = {
     {"fw_cfg", "name=NAME,string=TEXT", "a file for firmware and guests; or name=NAME,file=PATH",
      set_fw_cfg, NULL},
     {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|none, index=N, "
-     "media=disk|cdrom, format=raw|qcow2, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
+     "media=disk|cdrom, format=raw, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
     {"hda", "FILE", "hard disk; also -hdb, -hdc, -hdd", options_hda, NULL},
     {"hdb", "FILE", "second hard disk", options_hdb, NULL},
     {"hdc", "FILE", "third hard disk", options_hdc, NULL},

@@ -26,13 +26,22 @@ const char *dos_shared_image(const char *name)
     return NULL;
 }
 
+bool dos_need(const char *path, const char *package)
+{
+    if (access(path, R_OK) == 0) {
+        return true;
+    }
+    if (getenv("CI") != NULL) {
+        FAIL("%s is missing: install the package %s", path, package);
+    } else {
+        SKIP("a Debian package is not installed (./check installs it)");
+    }
+    return false;
+}
+
 bool dos_possible(void)
 {
-    if (access("/usr/share/seabios/bios.bin", R_OK) != 0) {
-        SKIP("no firmware: install the package seabios");
-        return false;
-    }
-    return true;
+    return dos_need("/usr/share/seabios/bios.bin", "seabios");
 }
 
 char *dos_write_file(const char *name, const void *data, size_t len)

@@ -52,7 +52,10 @@ bool dos_twice(const struct dos_setup *setup, bool (*script)(struct dos *d));
 
 /* ../shared/images/NAME, or NULL after the running test was skipped. Valid until the next call. */
 const char *dos_shared_image(const char *name);
-/* The firmware is installed; if not, the test is skipped. */
+/* A file of a Debian package is there; if not, the running test is skipped, or fails in CI, where
+ * ./check has installed the package. */
+bool dos_need(const char *path, const char *package);
+/* The same for SeaBIOS. */
 bool dos_possible(void);
 /* A file of the test's own in the build directory, written with these bytes; its path, to be
  * free()d. NULL: reported. */

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "doppel.h"
+#include "tests/boot/dos.h"
 #include "tests/t.h"
 
 #define CHUNK UINT64_C(5000000)
@@ -62,8 +62,7 @@ static uint64_t run_to(struct doppel_vm *vm, const char *image, const char *text
 static void boots(const char *image, bool cdrom, const char *text)
 {
     char drive[4200];
-    if (access(image, R_OK) != 0 || access("/usr/share/seabios/bios-256k.bin", R_OK) != 0) {
-        SKIP("not installed: seabios, grub-rescue-pc or memtest86+");
+    if (!dos_possible() || !dos_need(image, "grub-rescue-pc or memtest86+")) {
         return;
     }
     struct doppel_vm *a = start(image, drive, sizeof drive, cdrom);

@@ -89,35 +89,14 @@ static void options(struct doppel_options *o)
     o->vga = "none"; /* then SeaBIOS speaks to the serial port */
 }
 
-/* A floppy that does not boot: SeaBIOS waits seconds for an empty drive. */
-static void add_blank(struct doppel_options *o)
-{
-    static const uint8_t zeros[1474560];
-    static char drive[512];
-    char *path = dos_write_file("blank.img", zeros, sizeof zeros);
-    snprintf(drive, sizeof drive, "file=%s,if=floppy,format=raw,snapshot=on", path ? path : "");
-    free(path);
-    o->drive[o->ndrives++] = drive;
-}
-
-static bool have(const char *path)
-{
-    if (access(path, R_OK) != 0) {
-        SKIP("Debian's seabios or ovmf is not installed");
-        return false;
-    }
-    return true;
-}
-
 TEST(seabios_no_disk)
 {
     static struct text t;
     struct doppel_options o;
-    if (!have("/usr/share/seabios/bios-256k.bin")) {
+    if (!dos_possible()) {
         return;
     }
     options(&o);
-    add_blank(&o);
     uint64_t first = run(&o, 150000000, 150000000, &t);
     EXPECT(strstr(t.buf, "SeaBIOS (version ") != NULL);
     if (!EXPECT(strstr(t.buf, "No bootable device.") != NULL)) {
@@ -139,7 +118,7 @@ TEST(seabios_moves_smbase)
 {
     static struct text t;
     struct doppel_options o;
-    if (!have("/usr/share/seabios/bios-256k.bin")) {
+    if (!dos_possible()) {
         return;
     }
     options(&o);
@@ -160,11 +139,10 @@ TEST(seabios_smp)
 {
     static struct text t;
     struct doppel_options o;
-    if (!have("/usr/share/seabios/bios-256k.bin")) {
+    if (!dos_possible()) {
         return;
     }
     options(&o);
-    add_blank(&o);
     o.cpus = 4;
     o.boot = "order=d,reboot-timeout=100";
     o.ram_bytes = UINT64_C(64) << 20;
@@ -177,11 +155,10 @@ TEST(seabios_isapc)
 {
     static struct text t;
     struct doppel_options o;
-    if (!have("/usr/share/seabios/bios.bin")) {
+    if (!dos_possible()) {
         return;
     }
     options(&o);
-    add_blank(&o);
     o.machine = "isapc";
     uint64_t first = run(&o, 150000000, 150000000, &t);
     EXPECT(strstr(t.buf, "No bootable device.") != NULL);

@@ -223,7 +223,14 @@ printf '[machine]\nkernel = missing\n' >conf/bad.ini
 bad up_missing_kernel 1 'bad: kernel conf/missing: No such file' up conf/a.ini conf/bad.ini
 # The worst status is the process's; a signal ends those that still run.
 printf '[machine]\nS = on\nserial = null\nmonitor = unix:mon.sock,server,nowait\n' >conf/p.ini
-timeout --preserve-status -s TERM 2 "${run[@]}" up conf/p.ini conf/a.ini >out 2>&1
+timeout --preserve-status -s TERM 60 "${run[@]}" up conf/p.ini conf/a.ini >out 2>&1 &
+up=$!
+for _ in $(seq 600); do # a has ended, p has not
+    grep -q "^a: icount" out && break
+    sleep 0.1
+done
+kill -TERM $up
+wait $up
 verdict up_ends_by_signal 143 $? "a: $(cat want)"
 
 # --- character back ends
