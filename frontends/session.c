@@ -98,5 +98,6 @@ void session_end(struct session *s)
     if (s->o.digest && s->played) {
         printf("%s%sicount %" PRIu64 " vtime %" PRIu64 " digest %016" PRIx64 "\n",
                s->title ? s->title : "", s->title ? ": " : "", icount, vtime, digest);
+        fflush(stdout); /* the process may go on for long with other machines */
     }
 }
