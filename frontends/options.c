@@ -28,7 +28,7 @@ static const char *option_name(void *ctx, unsigned i)
     return i < options_count ? options_table[i].name : NULL;
 }
 
-static const struct option *find_option(const char *name)
+const struct option *options_find(const char *name)
 {
     for (unsigned i = 0; i < options_count; i++) {
         if (strcmp(options_table[i].name, name) == 0) {
@@ -89,7 +89,7 @@ static enum options_result parse_one(struct options *o, int argc, char **argv, i
         options_help(out);
         return OPTIONS_DONE;
     }
-    const struct option *opt = find_option(name);
+    const struct option *opt = options_find(name);
     if (!opt) {
         err_set(e, "%s: no such option; the nearest is -%s", arg,
                 suggest_nearest(name, option_name, NULL));
@@ -123,7 +123,7 @@ bool options_set(struct options *o, const char *name, const char *value, struct 
         o->image = options_own(o, value, strlen(value));
         return true;
     }
-    const struct option *opt = find_option(name);
+    const struct option *opt = options_find(name);
     if (!opt || opt->set == options_set_write_config) {
         return err_set(e, "no key \"%s\"; the nearest is \"%s\"", name,
                        suggest_nearest(name, option_name, NULL));
@@ -137,35 +137,6 @@ bool options_set(struct options *o, const char *name, const char *value, struct 
     value = options_own(o, value, strlen(value));
     note_use(o, opt, value);
     return opt->set(o, value, e);
-}
-
-char *options_map_paths(const char *name, const char *value,
-                        char *(*map)(void *ctx, const char *path, size_t len), void *ctx)
-{
-    const struct option *opt = find_option(name);
-    const char *arg = opt && opt->arg ? opt->arg : "";
-    const char *path = value, *prop = strstr(value, "file=");
-    bool whole = strncmp(arg, "FILE", 4) == 0 || strcmp(arg, "FOLDER") == 0 || !opt;
-    if (strcmp(arg, "BACKEND") == 0) {
-        bool has = strncmp(value, "file:", 5) == 0 || strncmp(value, "unix:", 5) == 0;
-        path = has ? value + 5 : NULL;
-    } else if (!whole) {
-        path = prop && (prop == value || prop[-1] == ',') ? prop + 5 : NULL;
-    }
-    /* A name without a folder is looked up where firmware lies. */
-    if (!path || !*path || (opt && opt->set == options_set_bios && !strchr(path, '/'))) {
-        return strdup(value);
-    }
-    size_t len = whole ? strlen(path) : strcspn(path, ",");
-    char *mapped = map(ctx, path, len);
-    size_t size = strlen(value) + strlen(mapped) + 1;
-    char *out = malloc(size);
-    if (!out) {
-        abort();
-    }
-    snprintf(out, size, "%.*s%s%s", (int)(path - value), value, mapped, path + len);
-    free(mapped);
-    return out;
 }
 
 enum options_result options_parse(struct options *o, int argc, char **argv, int first, FILE *out,

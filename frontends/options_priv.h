@@ -14,6 +14,9 @@ struct option {
     const char *(*list)(unsigned i, const char **help);
 };
 
+/* frontends/options.c: a row by its name; NULL: none. */
+const struct option *options_find(const char *name);
+
 /* frontends/options_table.c */
 extern const struct option options_table[];
 extern const unsigned options_count;
@@ -39,6 +42,7 @@ bool options_set_device(struct options *o, const char *v, struct err *e);
 bool options_set_nic(struct options *o, const char *v, struct err *e);
 bool options_set_net(struct options *o, const char *v, struct err *e);
 bool options_set_netdev(struct options *o, const char *v, struct err *e);
+bool options_set_snapshot(struct options *o, const char *v, struct err *e);
 bool options_set_no_reboot(struct options *o, const char *v, struct err *e);
 bool options_set_no_shutdown(struct options *o, const char *v, struct err *e);
 bool options_set_paused(struct options *o, const char *v, struct err *e);

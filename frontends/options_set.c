@@ -299,6 +299,13 @@ bool options_set_netdev(struct options *o, const char *v, struct err *e)
     return strstr(v, ",id=") != NULL || err_set(e, "-netdev %s: want id=NAME in it", v);
 }
 
+bool options_set_snapshot(struct options *o, const char *v, struct err *e)
+{
+    (void)v;
+    (void)e;
+    return o->vm.snapshot = true;
+}
+
 bool options_set_no_reboot(struct options *o, const char *v, struct err *e)
 {
     (void)v;

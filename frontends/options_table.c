@@ -6,8 +6,8 @@
 #include "frontends/options_priv.h"
 #include "util/bits.h"
 
-/* An argument called FILE or FOLDER is a path, BACKEND may hold one, and so may a property file=:
- * INI files rely on these names. */
+/* An argument called FILE... or FOLDER is a path, BACKEND may hold one: INI files rely on these
+ * names (frontends/options_paths.c, which has the options that are neither). */
 // clang-format off
 const struct option options_table[] = {
     {"m", "SIZE", "guest RAM: MiB, or with a suffix K, M, G [128]", options_set_m, NULL},
@@ -32,6 +32,8 @@ const struct option options_table[] = {
      options_set_fw_cfg, NULL},
     {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|none, index=N, "
      "media=disk|cdrom, format=raw, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
+    {"snapshot", NULL, "snapshot=on for every drive that does not say otherwise: images stay "
+     "as they are", options_set_snapshot, NULL},
     {"hda", "FILE", "hard disk; also -hdb, -hdc, -hdd", options_hda, NULL},
     {"hdb", "FILE", "second hard disk", options_hdb, NULL},
     {"hdc", "FILE", "third hard disk", options_hdc, NULL},

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "host/blk_priv.h"
 
@@ -32,6 +33,12 @@ bool blk_format_parse(const char *name, enum blk_format *format)
 enum blk_format blk_probe_format(const uint8_t *head, size_t len)
 {
     return len >= 4 && memcmp(head, "QFI\xfb", 4) == 0 ? BLK_QCOW2 : BLK_RAW;
+}
+
+bool blk_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 static struct blk *open_format(const char *path, const struct blk_how *how, struct blk_file *f,

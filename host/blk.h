@@ -36,6 +36,9 @@ const char *blk_format_name(enum blk_format format);
 /* False: no such format. */
 bool blk_format_parse(const char *name, enum blk_format *format);
 
+/* Both names lead to one file. */
+bool blk_same_file(const char *a, const char *b);
+
 /* The format by the first bytes of a file; `len` of them. */
 enum blk_format blk_probe_format(const uint8_t *head, size_t len);
 

@@ -66,9 +66,10 @@ bool blk_file_open(struct blk_file *f, const char *path, bool readonly, struct e
         blk_file_close(f);
         return false;
     }
+    f->linked = st.st_nlink > 0;
     if (!lock(f->fd, f->readonly)) {
         blk_file_close(f);
-        return err_set(e, "%s: in use by another machine or program%s", path,
+        return err_set(e, "%s: in use by another drive, machine or program%s", path,
                        readonly ? " that writes to it"
                                 : "; snapshot=on or readonly=on shares it "
                                   "with others that only read");
@@ -114,11 +115,28 @@ bool blk_file_read(const struct blk_file *f, uint64_t off, void *buf, size_t len
     return read_inside(f, off, p, inside);
 }
 
+/* Is it as long as it was? */
+static bool is_whole(const struct blk_file *f)
+{
+    struct stat st;
+    if (fstat(f->fd, &st) != 0) {
+        return false;
+    }
+    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < f->bytes) {
+        errno = EIO;
+        return false;
+    }
+    return true;
+}
+
 bool blk_file_write(struct blk_file *f, uint64_t off, const void *buf, size_t len)
 {
     const uint8_t *p = buf;
     if (off > INT64_MAX - len) {
         errno = EFBIG;
+        return false;
+    }
+    if (!is_whole(f)) {
         return false;
     }
     while (len) {
@@ -138,11 +156,20 @@ bool blk_file_write(struct blk_file *f, uint64_t off, const void *buf, size_t le
     return true;
 }
 
-bool blk_file_sync(const struct blk_file *f)
+bool blk_file_sync(struct blk_file *f)
 {
+    struct stat st;
     int r;
     do {
         r = fdatasync(f->fd);
     } while (r != 0 && errno == EINTR);
-    return r == 0;
+    if (r != 0 && !f->lost) {
+        f->lost = errno;
+    }
+    if (!f->lost && f->linked && fstat(f->fd, &st) == 0 && st.st_nlink == 0) {
+        errno = ENOENT;
+        return false;
+    }
+    errno = f->lost;
+    return !f->lost;
 }

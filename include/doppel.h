@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /* Grows when a field or function is added; doppel_options_init refuses one that it cannot serve. */
-#define DOPPEL_ABI 3u
+#define DOPPEL_ABI 4u
 
 #define DOPPEL_MAX_CPUS    8u
 #define DOPPEL_MAX_SERIAL  4u
@@ -76,6 +76,7 @@ struct doppel_options {
     /* As QEMU's options of these names: "file=a.img,if=ide,index=0,...", "user,hostfwd=...". */
     const char *drive[DOPPEL_MAX_DRIVES];
     unsigned ndrives;
+    bool snapshot; /* as snapshot=on in every drive that does not say otherwise */
     const char *nic[DOPPEL_MAX_NICS]; /* a back end and its card; "none": no default card */
     unsigned nnics;
     const char *netdev[DOPPEL_MAX_NICS]; /* a back end alone, for -device CARD,netdev=ID */
@@ -153,8 +154,9 @@ void doppel_interrupt(struct doppel_vm *vm);            /* makes doppel_run retu
 uint64_t doppel_digest(struct doppel_vm *vm);
 
 /* The whole machine as bytes; *data is the caller's to free(). Saving flushes TLBs, as a logged
- * event, and changes nothing else. */
-void doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len);
+ * event, and changes nothing else. False: the host failed to read back what snapshot=on keeps;
+ * *data is NULL, and the log has the reason. */
+bool doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len);
 /* Load into a machine created with the same options. False: *e says why, and the machine is only
  * good for doppel_destroy. */
 bool doppel_load(struct doppel_vm *vm, const uint8_t *data, size_t len, struct doppel_error *e);

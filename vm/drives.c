@@ -26,7 +26,7 @@
 struct drive_opt {
     const char *text;
     char file[KEYVAL_VALUE], id[32];
-    bool has_file, cdrom, disk, snapshot, readonly;
+    bool has_file, cdrom, disk, snapshot, snapshot_given, readonly;
     enum drive_if iface;
     enum blk_format format;
     int index, bus, unit; /* -1: not given */
@@ -81,6 +81,7 @@ static bool opt_place(struct drive_opt *o, const struct keyval *kv, struct err *
 
 static bool opt_snapshot(struct drive_opt *o, const struct keyval *kv, struct err *e)
 {
+    o->snapshot_given = true;
     return keyval_bool(kv, &o->snapshot, e);
 }
 
@@ -181,6 +182,7 @@ static bool parse_opt(struct drive_opt *o, const char *text, struct err *e)
 void drive_remove(struct vm_drive *v)
 {
     struct blk *b = drive_medium(v);
+    drive_flush_medium(v);
     v->d.blk = v->tray = NULL;
     free(v->path);
     v->path = NULL;
@@ -288,7 +290,7 @@ static struct vm_drive *add(struct doppel_vm *vm, const struct drive_opt *o)
     v->d.failed = drive_host_failed;
     v->how = (struct blk_how){
         .readonly = o->readonly || o->cdrom,
-        .snapshot = o->snapshot && !o->cdrom,
+        .snapshot = (o->snapshot_given ? o->snapshot : vm->opt.snapshot) && !o->cdrom,
         .align = o->cdrom ? 4 * BLK_SECTOR : BLK_SECTOR,
     };
     name_drive(ds, v, o->id);
@@ -306,7 +308,14 @@ static bool add_from_opt(struct doppel_vm *vm, struct drive_opt *o, const bool *
         return err_usage(e, "id=%s: two drives of this name", o->id);
     }
     struct vm_drive *v = add(vm, o);
-    return !o->has_file || drive_insert(v, o->file, o->format, e);
+    if (o->has_file && !drive_insert(v, o->file, o->format, e)) {
+        return false;
+    }
+    if (v->d.kind == DRIVE_HD && v->d.blk->readonly && !v->how.readonly) {
+        fprintf(vm->log.out, "%s: %s: %s cannot be written to; snapshot=on keeps writes aside\n",
+                vm->opt.name, v->d.name, o->file);
+    }
+    return true;
 }
 
 static bool has_cdrom(const struct drives *ds)

@@ -34,19 +34,39 @@ static void reply(struct doppel_vm *vm, const char *fmt, ...)
     if (vm->drives->reply) {
         mon_printf(vm->drives->reply, "%s\n", text);
     } else {
-        fprintf(vm->log.out, "doppel: %s\n", text);
+        fprintf(vm->log.out, "%s: %s\n", vm->opt.name, text);
     }
 }
 
-/* The first failures each, then ever fewer of them: a guest tries again and again. */
+/* A guest tries again and again: so many lines at most within a time of the guest's. */
+enum { NOTICES = 4 };
+#define NOTICE_TIME (10 * VTIME_SEC)
+
 void drive_host_failed(struct drive *d, const char *what)
 {
     struct vm_drive *v = (struct vm_drive *)d;
     int why = errno;
-    uint64_t n = d->stats.errors;
-    if (n <= 4 || !(n & (n - 1))) {
-        fprintf(v->vm->log.out, "doppel: %s: %s of %s failed: %s (%" PRIu64 " failed so far)\n",
-                d->name, what, v->path ? v->path : "its image", strerror(why), n);
+    vtime now = clock_now(&v->vm->clock);
+    if (now - v->notices_from >= NOTICE_TIME) {
+        v->notices_from = now;
+        v->notices = 0;
+    }
+    if (v->notices++ >= NOTICES) {
+        return;
+    }
+    fprintf(v->vm->log.out, "%s: %s: %s of %s failed: %s (%" PRIu64 " failed so far)%s\n",
+            v->vm->opt.name, d->name, what, v->path ? v->path : "its image", strerror(why),
+            d->stats.errors,
+            blk_overlay_of(drive_medium(v)) ? "; snapshot=on keeps writes in memory and $TMPDIR"
+                                            : "");
+}
+
+void drive_flush_medium(struct vm_drive *v)
+{
+    struct blk *b = drive_medium(v);
+    if (b && !b->readonly && !b->flush(b)) {
+        v->d.stats.errors++;
+        drive_host_failed(&v->d, "flush");
     }
 }
 
@@ -64,7 +84,7 @@ void drive_guest_eject(struct drive *d, bool out)
 {
     struct vm_drive *v = (struct vm_drive *)d;
     if (out && d->blk) {
-        d->blk->flush(d->blk);
+        drive_flush_medium(v);
         v->tray = d->blk;
         d->blk = NULL;
     } else if (!out && !d->blk) {
@@ -97,7 +117,10 @@ static void do_eject(struct vm_drive *v)
 static void do_change(struct vm_drive *v, const char *path)
 {
     struct err e = {""};
-    struct vm_drive fresh = {.how = v->how};
+    struct vm_drive fresh = {.how = v->how, .vm = v->vm};
+    if (drive_medium(v) && blk_same_file(v->path, path)) {
+        do_eject(v); /* the lock on it is ours */
+    }
     if (!drive_insert(&fresh, path, BLK_PROBE, &e)) {
         reply(v->vm, "%s: %s", v->d.name, e.msg);
         return;

@@ -25,6 +25,8 @@ struct vm_drive {
     struct blk *tray; /* the medium while the guest holds the tray open; d.blk is NULL then */
     struct blk_how how;
     enum blk_format format; /* of the medium */
+    vtime notices_from;     /* the operator was told of failures since then, */
+    unsigned notices;       /* so often */
 };
 
 struct drives {
@@ -43,6 +45,8 @@ static inline struct blk *drive_medium(const struct vm_drive *v)
 /* Open a medium for the drive and put it in; what was in there is closed. False: as it was. */
 bool drive_insert(struct vm_drive *v, const char *path, enum blk_format format, struct err *e);
 void drive_remove(struct vm_drive *v);
+/* What was written is on stable storage, or the operator knows. */
+void drive_flush_medium(struct vm_drive *v);
 
 /* vm/drives_media.c: the callbacks of struct drive and the gate source. */
 void drives_media_init(struct doppel_vm *vm);

@@ -2,10 +2,12 @@
  * What an image is, by its content: the answer to "doppel run IMAGE".
  *
  * Looked at in this order, the surest first: qcow2 (its content then decides between CD and disk);
- * ISO 9660 volume descriptors (sector 16, "CD001": ECMA-119, 8.1), which a hybrid image with a
- * partition table has too; kernels (ELF, the "HdrS" of a bzImage: Linux x86 boot protocol);
- * sizes that only diskettes have; a boot signature; a multiboot header (in the first 8 KiB, its
- * three words adding up to zero); whole sectors or a MiB, as a disk that is still empty.
+ * a diskette's size with a boot signature, whatever else is in there (GRUB's rescue floppy holds an
+ * ISO 9660 file system, memtest86+'s is a bzImage); ISO 9660 volume descriptors (sector 16,
+ * "CD001": ECMA-119, 8.1), which a hybrid image with a partition table has too; kernels (ELF, the
+ * "HdrS" of a bzImage: Linux x86 boot protocol); a diskette's size; a boot signature; a multiboot
+ * header (in the first 8 KiB, its three words adding up to zero); whole sectors or a MiB, as a disk
+ * that is still empty.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,23 +15,13 @@
 
 #include "doppel.h"
 #include "host/blk.h"
+#include "hw/disk/fd_media.h"
 #include "util/bits.h"
 #include "util/err.h"
 
 #define HEAD       8192u
 #define DISK_MIN   (1u << 20) /* smaller files that are no whole sectors are no disks */
 #define CD_VOLUMES 32768u     /* byte offset of the first volume descriptor */
-
-static bool is_floppy_size(uint64_t bytes)
-{
-    static const uint16_t kib[] = {160, 180, 320, 360, 640, 720, 1200, 1440, 1680, 1722, 2880};
-    for (unsigned i = 0; i < ARRAY_LEN(kib); i++) {
-        if (bytes == (uint64_t)kib[i] * 1024) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static bool is_iso(struct blk *b)
 {
@@ -62,14 +54,17 @@ static bool judge(struct blk *b, enum blk_format format, uint64_t file_bytes,
     if (!b->read(b, 0, head, n)) {
         return false;
     }
-    bool raw = format == BLK_RAW;
-    if (is_iso(b)) {
+    bool raw = format == BLK_RAW, signature = head[510] == 0x55 && head[511] == 0xaa;
+    bool floppy = raw && file_bytes % BLK_SECTOR == 0 && fd_is_size(file_bytes / BLK_SECTOR);
+    if (floppy && signature) {
+        img->kind = DOPPEL_IMAGE_FLOPPY;
+    } else if (is_iso(b)) {
         img->kind = DOPPEL_IMAGE_CDROM;
     } else if (raw && is_kernel(head)) {
         img->kind = DOPPEL_IMAGE_KERNEL;
-    } else if (raw && is_floppy_size(file_bytes)) {
+    } else if (floppy) {
         img->kind = DOPPEL_IMAGE_FLOPPY;
-    } else if (head[510] == 0x55 && head[511] == 0xaa) {
+    } else if (signature) {
         img->kind = DOPPEL_IMAGE_HARD_DISK;
     } else if (raw && (has_multiboot(head) || (file_bytes % BLK_SECTOR && file_bytes < DISK_MIN))) {
         img->kind = DOPPEL_IMAGE_KERNEL; /* or nothing: the kernel's loader says so */

@@ -67,7 +67,7 @@ static void put64(struct st_buf *b, uint64_t v)
     st_buf_put(b, bytes, sizeof bytes);
 }
 
-void doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len)
+bool doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len)
 {
     vm_operate(vm, VM_OP_FLUSH_TLB);
     do {
@@ -83,7 +83,12 @@ void doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len)
     st_save(&b, "shape", &vm_shape_desc, &shape);
     st_save(&b, "machine", &vm_state_desc, &vm->s);
     st_save(&b, "clock", &clock_state_desc, &vm->clock.s);
-    drives_save(vm, &b);
+    *data = NULL;
+    *len = 0;
+    if (!drives_save(vm, &b)) {
+        free(b.data);
+        return false;
+    }
     dev_save_all(&vm->env, &b);
     ram_save(&vm->ram, &b);
     ram_save(&vm->rom, &b);
@@ -91,6 +96,7 @@ void doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len)
     put64(&b, st_digest_bytes(ST_DIGEST_INIT, b.data, b.len));
     *data = b.data;
     *len = b.len;
+    return true;
 }
 
 static bool check_stream(struct st_src *src, struct err *e)
@@ -192,7 +198,10 @@ bool doppel_save_file(struct doppel_vm *vm, const char *path, struct doppel_erro
         abort();
     }
     sprintf(tmp, "%s.tmp", path);
-    doppel_save(vm, &data, &len);
+    if (!doppel_save(vm, &data, &len)) {
+        free(tmp);
+        return fail(out, path, "what snapshot=on keeps cannot be read back; nothing was saved");
+    }
     FILE *f = fopen(tmp, "wb");
     bool ok = f && fwrite(data, 1, len, f) == len;
     ok = (!f || fclose(f) == 0) && ok;

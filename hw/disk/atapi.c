@@ -390,9 +390,9 @@ static void atapi_changed(struct ide_unit *u)
     k->open = !in;
     k->event = in ? ATAPI_EV_NEW : ATAPI_EV_REMOVAL;
     if (in) {
-        k->attention |= ATAPI_UA_MEDIUM;
+        k->attention |= ATAPI_UA_ABSENT | ATAPI_UA_MEDIUM;
     } else {
-        k->attention &= (uint8_t)~ATAPI_UA_MEDIUM;
+        k->attention &= (uint8_t) ~(ATAPI_UA_ABSENT | ATAPI_UA_MEDIUM);
     }
 }
 

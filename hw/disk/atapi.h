@@ -9,7 +9,8 @@
 enum {
     ATAPI_BLOCK = 2048,
     ATAPI_UA_RESET = 1,  /* attention: power on */
-    ATAPI_UA_MEDIUM = 2, /* a medium came in */
+    ATAPI_UA_MEDIUM = 2, /* a medium came in, */
+    ATAPI_UA_ABSENT = 4, /* and nobody has been told yet that there was none */
     ATAPI_EV_EJECT = 1,  /* MMC-3, table 70: media events */
     ATAPI_EV_NEW = 2,
     ATAPI_EV_REMOVAL = 3,

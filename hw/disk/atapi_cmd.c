@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "hw/disk/atapi.h"
+#include "util/bits.h"
 
 enum {
     F_MEDIUM = 1, /* needs a medium */
@@ -87,6 +88,30 @@ static void test_ready(struct ide_unit *u, const uint8_t *cdb)
     atapi_good(u);
 }
 
+/* The next attention becomes the sense data. A medium that was exchanged at once is reported as
+ * gone first: guests that only ask whether the drive is ready would not notice otherwise. */
+static void take_attention(struct atapi_state *k)
+{
+    static const struct {
+        uint8_t bit, key, asc, ascq;
+    } rows[] = {
+        {ATAPI_UA_RESET, KEY_ATTENTION, 0x29, 0},
+        {ATAPI_UA_ABSENT, KEY_NOT_READY, 0x3a, 2},
+        {ATAPI_UA_MEDIUM, KEY_ATTENTION, 0x28, 0},
+    };
+    unsigned i = 0;
+    while (i + 1 < ARRAY_LEN(rows) && !(k->attention & rows[i].bit)) {
+        i++;
+    }
+    k->attention &= (uint8_t)~rows[i].bit;
+    if (i + 1 == ARRAY_LEN(rows)) {
+        k->attention = 0; /* the last one, also of a damaged snapshot */
+    }
+    k->key = rows[i].key;
+    k->asc = rows[i].asc;
+    k->ascq = rows[i].ascq;
+}
+
 static void request_sense(struct ide_unit *u, const uint8_t *cdb)
 {
     struct atapi_state *k = pkt(u);
@@ -94,14 +119,11 @@ static void request_sense(struct ide_unit *u, const uint8_t *cdb)
     b[0] = 0x70; /* current error, fixed format */
     b[7] = 10;
     if (!k->key && k->attention) {
-        b[2] = KEY_ATTENTION;
-        b[12] = k->attention & ATAPI_UA_RESET ? 0x29 : 0x28;
-        k->attention &= (uint8_t) ~(k->attention & ATAPI_UA_RESET ? ATAPI_UA_RESET : 0xff);
-    } else {
-        b[2] = k->key;
-        b[12] = k->asc;
-        b[13] = k->ascq;
+        take_attention(k);
     }
+    b[2] = k->key;
+    b[12] = k->asc;
+    b[13] = k->ascq;
     k->key = k->asc = k->ascq = 0;
     atapi_reply(u, 18, cdb[4]);
 }
@@ -488,9 +510,8 @@ void atapi_exec(struct ide_unit *u)
     if (!c->run) {
         atapi_check(u, KEY_ILLEGAL, 0x20, 0);
     } else if (k->attention && !(c->flags & F_CALM)) {
-        uint8_t what = k->attention & ATAPI_UA_RESET ? ATAPI_UA_RESET : k->attention;
-        k->attention &= (uint8_t)~what;
-        atapi_check(u, KEY_ATTENTION, what == ATAPI_UA_RESET ? 0x29 : 0x28, 0);
+        take_attention(k);
+        atapi_check(u, k->key, k->asc, k->ascq);
     } else if ((c->flags & F_MEDIUM) && !atapi_blocks(u)) {
         atapi_check(u, KEY_NOT_READY, 0x3a, k->open ? 2 : 1);
     } else {

@@ -71,6 +71,12 @@ struct fd_medium fd_medium_of(uint64_t sectors)
     return media[i];
 }
 
+bool fd_is_size(uint64_t sectors)
+{
+    struct fd_medium m = fd_medium_of(sectors);
+    return capacity(&m) == sectors;
+}
+
 enum fd_type fd_type_of(uint64_t sectors)
 {
     if (!sectors) {

@@ -238,6 +238,9 @@ TEST(media)
     d->changed(d->dev);
     EXPECT_EQ(ask(&b, r, 16, 0x4a, 1, 0, 0x10, 8), 8);
     EXPECT(r[4] == 2 && r[5] == 2);
+    EXPECT_EQ(simple(&b, 0x00, 0), 0x51); // an exchange: first gone, then there
+    expect_sense(&b, 2, 0x3a, 2);
+    rig_reload(&b.r);
     EXPECT_EQ(simple(&b, 0x00, 0), 0x51);
     expect_sense(&b, 6, 0x28, 0);
     EXPECT_EQ(simple(&b, 0x00, 0), 0x50);
