@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct acpi_desc;
 struct doppel_vm;
 struct err;
 struct mon_out;
@@ -47,8 +48,8 @@ struct board {
     const char *power_source; /* gate source of the power button; NULL: there is none */
     const char *key_source;   /* ... of the keyboard and the mouse, in the i8042's format */
     const char *mouse_source;
-    /* Put ACPI tables below 1 MiB, for direct boot; the address of the RSDP. NULL: no ACPI. */
-    uint64_t (*acpi)(struct doppel_vm *vm);
+    /* What its ACPI tables say, as the chips are set up now. NULL: no ACPI. */
+    void (*acpi)(struct doppel_vm *vm, struct acpi_desc *d);
     /* `info pci`; NULL: there is no PCI bus. */
     void (*info_pci)(struct doppel_vm *vm, struct mon_out *o);
 };

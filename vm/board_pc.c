@@ -2,11 +2,11 @@
  * The `pc` board: an i440FX/PIIX PC as direct boot needs it. Parts and wires only; what each part
  * is stands in hw/.
  */
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "hw/acpi/tables.h"
+#include "hw/disk/fdc.h"
 #include "hw/hw.h"
 #include "hw/intc/apic.h"
 #include "hw/intc/i8259.h"
@@ -15,10 +15,8 @@
 #include "vm/monitor_info.h"
 #include "vm/vm.h"
 
-/* Without firmware: ACPI tables where it would put them, PCI memory above RAM. */
-#define ACPI_BASE 0xe0000u
-#define ACPI_MAX  0x10000u
-#define PCI_HOLE  UINT64_C(0x80000000)
+#define PCI_HOLE UINT64_C(0x80000000) /* PCI memory begins here, or behind RAM */
+#define PM_BASE  0x600u               /* of the PM registers; SeaBIOS places them there too */
 
 // clang-format off
 static const struct board_part parts[] = {
@@ -157,27 +155,37 @@ static void info_pci(struct doppel_vm *vm, struct mon_out *o)
     }
 }
 
-static uint64_t make_acpi(struct doppel_vm *vm)
+/* Where firmware has put the PM registers, or the property of `pm`. */
+static uint16_t pm_base(struct doppel_vm *vm)
 {
-    static const struct acpi_desc fixed = {
-        .base = ACPI_BASE,
+    const struct pci_func *f = pci_bus_func(dev_find(&vm->env, "pci0"), PCI_DEVFN(1, 3));
+    return pci_cfg_read(f, PIIX4_PMREGMISC, 1) & 1 ? pci_cfg_read(f, PIIX4_PMBA, 2) & 0xffc0
+                                                   : PM_BASE;
+}
+
+static void describe_acpi(struct doppel_vm *vm, struct acpi_desc *d)
+{
+    struct dev *fdc = dev_find(&vm->env, "fdc0");
+    unsigned types = fdc ? fdc_floppy_types(fdc) : 0;
+    *d = (struct acpi_desc){
+        .ncpus = vm->ncpus,
+        .apic = cpu_has(vm->cpu[0], FEAT_apic),
         .lapic_addr = 0xfee00000,
         .ioapic_addr = 0xfec00000,
-        .pmbase = 0x600,
+        .pmbase = pm_base(vm),
+        .smi_cmd = vm->firmware ? 0xb2 : 0,
+        .sleep = vm->firmware != NULL,
         .pci = true,
+        .pci_hole = vm->low_bytes > PCI_HOLE ? vm->low_bytes : PCI_HOLE,
+        .hpet_addr = dev_find(&vm->env, "hpet") ? 0xfed00000 : 0,
+        .i8042 = dev_find(&vm->env, "kbc") != NULL,
+        .rtc = dev_find(&vm->env, "rtc") != NULL,
+        .fdc = fdc != NULL,
+        .floppies = (types & 0xf0 ? 1 : 0) | (types & 0x0f ? 2 : 0),
+        .lpt = dev_find(&vm->env, "lpt1") != NULL,
+        .fw_cfg = dev_find(&vm->env, "fwcfg") != NULL,
         .ncom = 4,
     };
-    struct acpi_desc d = fixed;
-    d.ncpus = vm->ncpus;
-    d.apic = cpu_has(vm->cpu[0], FEAT_apic);
-    d.pci_hole = vm->low_bytes > PCI_HOLE ? vm->low_bytes : PCI_HOLE;
-    d.i8042 = dev_find(&vm->env, "kbc") != NULL;
-    d.hpet_addr = dev_find(&vm->env, "hpet") ? 0xfed00000 : 0;
-    uint8_t tables[ACPI_MAX];
-    size_t n = acpi_build(&d, tables, sizeof tables);
-    assert(n);
-    aspace_write_buf(&vm->mem, ACPI_BASE, tables, n);
-    return ACPI_BASE;
 }
 
 const struct board board_pc = {
@@ -192,7 +200,7 @@ const struct board board_pc = {
     .key_source = "kbc.key",
     .mouse_source = "kbc.mouse",
     .info_pci = info_pci,
-    .acpi = make_acpi,
+    .acpi = describe_acpi,
 };
 
 const struct board *const boards[] = {&board_pc, &board_isapc, NULL};

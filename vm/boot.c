@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "util/bits.h"
+#include "vm/firmware.h"
 #include "vm/vm.h"
 
 extern const unsigned char rom_boot[];
@@ -172,7 +173,7 @@ bool boot_load(struct doppel_vm *vm, struct err *e)
     if (vm->opt.kernel) {
         b.cmdline = vm->opt.append ? vm->opt.append : "";
         make_map(&b);
-        b.rsdp = vm->board->acpi ? vm->board->acpi(vm) : 0;
+        b.rsdp = acpi_direct(vm);
         ok = load_images(&b, e);
         image_free(&b.kernel);
         image_free(&b.initrd);

@@ -27,6 +27,10 @@ bool firmware_map(struct doppel_vm *vm, struct err *e);
 /* After them: fill fw_cfg, also for a machine without firmware (kernels read it too). */
 bool firmware_tell(struct doppel_vm *vm, struct err *e);
 bool firmware_fill(struct doppel_vm *vm, struct err *e); /* vm/fwcfg.c: its part of that */
+/* vm/acpi.c: the files by which firmware installs ACPI tables; and the tables in memory for a boot
+ * without firmware: the address of the RSDP, 0 if the board has no ACPI. */
+bool firmware_tell_acpi(struct doppel_vm *vm, struct dev *fw_cfg, struct err *e);
+uint64_t acpi_direct(struct doppel_vm *vm);
 /* After the devices' reset: what firmware finds in memory and in CMOS RAM. */
 void firmware_reset(struct doppel_vm *vm, bool cold);
 void firmware_tell_cmos(struct doppel_vm *vm, bool cold); /* vm/fwcfg.c */

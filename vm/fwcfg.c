@@ -252,7 +252,8 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e)
     }
     static const uint8_t states[6] = {0x80, 0, 0, 1, 2, 0x80}; /* S0, S5 */
     add_items(vm, f, &b);
-    if (!add_e820(vm, f, e) || !fw_cfg_add_file(f, "etc/system-states", states, 6, e) ||
+    if (!add_e820(vm, f, e) || !firmware_tell_acpi(vm, f, e) ||
+        !fw_cfg_add_file(f, "etc/system-states", states, 6, e) ||
         !add_num_file(f, "etc/boot-menu-wait", 2, b.splash_ms, e) ||
         !add_num_file(f, "etc/boot-fail-wait", 4, b.retry_ms, e) || !add_vga_rom(vm, f, e)) {
         return false;

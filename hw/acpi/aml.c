@@ -23,9 +23,12 @@ enum {
     OP_DUAL_NAME = 0x2e,
     OP_MULTI_NAME = 0x2f,
     OP_EXT = 0x5b,
+    OP_REGION = 0x80,
+    OP_FIELD = 0x81,
     OP_DEVICE = 0x82,
     OP_IF = 0xa0,
     OP_ELSE = 0xa1,
+    OP_RETURN = 0xa4,
     PKG_LEN = 3,
 };
 
@@ -192,16 +195,60 @@ void aml_named(struct aml *a, const char *path)
     aml_name(a, path);
 }
 
+void aml_return(struct aml *a)
+{
+    aml_byte(a, OP_RETURN);
+}
+
+size_t aml_buffer(struct aml *a, unsigned size)
+{
+    aml_byte(a, OP_BUFFER);
+    size_t mark = begin(a);
+    aml_int(a, size);
+    return mark;
+}
+
+void aml_region(struct aml *a, const char *path, unsigned space, uint64_t base, uint64_t len)
+{
+    aml_byte(a, OP_EXT);
+    aml_byte(a, OP_REGION);
+    aml_name(a, path);
+    aml_byte(a, space);
+    aml_int(a, base);
+    aml_int(a, len);
+}
+
+size_t aml_field(struct aml *a, const char *region, unsigned access)
+{
+    aml_byte(a, OP_EXT);
+    aml_byte(a, OP_FIELD);
+    size_t mark = begin(a);
+    aml_name(a, region);
+    aml_byte(a, access);
+    return mark;
+}
+
+void aml_field_bits(struct aml *a, const char *name, unsigned bits)
+{
+    aml_name(a, name);
+    aml_byte(a, bits); /* a package length of one byte: below 64 */
+}
+
 /* --- Resource templates --- */
 
-size_t aml_crs(struct aml *a)
+size_t aml_resources(struct aml *a, const char *name)
 {
-    aml_named(a, "_CRS");
+    aml_named(a, name);
     aml_byte(a, OP_BUFFER);
     size_t mark = begin(a);
     aml_byte(a, OP_WORD); /* the buffer's size, filled in at the end */
     aml_num(a, 2, 0);
     return mark;
+}
+
+size_t aml_crs(struct aml *a)
+{
+    return aml_resources(a, "_CRS");
 }
 
 void aml_crs_end(struct aml *a, size_t mark)
@@ -228,6 +275,20 @@ void aml_crs_irq(struct aml *a, unsigned irq)
 {
     aml_byte(a, 0x22); /* edge, active high */
     aml_num(a, 2, 1u << irq);
+}
+
+void aml_crs_irq_shared(struct aml *a, unsigned irqs)
+{
+    aml_byte(a, 0x23);
+    aml_num(a, 2, irqs);
+    aml_byte(a, 0x18);
+}
+
+void aml_crs_dma(struct aml *a, unsigned channel)
+{
+    aml_byte(a, 0x2a);
+    aml_byte(a, 1u << channel);
+    aml_byte(a, 0); /* compatibility timing, no bus master, 8 bits */
 }
 
 void aml_crs_range(struct aml *a, unsigned size, unsigned type, uint64_t min, uint64_t max)

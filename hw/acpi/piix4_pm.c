@@ -23,9 +23,9 @@
 #define PM_TIMER_HZ UINT64_C(3579545)
 
 enum {
-    PMBA = 0x40,
+    PMBA = PIIX4_PMBA,
     DEVACTB = 0x58,
-    PMREGMISC = 0x80,
+    PMREGMISC = PIIX4_PMREGMISC,
     PM_SIZE = 64,
 
     REG_PM1_STS = 0x00,

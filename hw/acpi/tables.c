@@ -1,22 +1,26 @@
 /*
- * ACPI tables for direct boot: RSDP, RSDT, XSDT, FADT, FACS, DSDT, MADT, HPET.
+ * ACPI tables: RSDP, RSDT, XSDT, FADT, FACS, DSDT, MADT, HPET, WAET.
  *
- * A pure function from a description to bytes. The description's `base` says where the bytes will
- * stand in guest memory, since the tables point at each other; everything is below 4 GiB, so that
- * the RSDT works too.
+ * A pure function from a description to bytes, without the addresses by which tables point at each
+ * other and without checksums: those are listed beside the bytes. For direct boot acpi_build puts
+ * them in; firmware does it by the script of loader.c, after it has chosen a place. Everything is
+ * below 4 GiB, so that the RSDT works too.
  *
- * Source: ACPI 6.4, 5.2 (tables), 4.8.3 (fixed hardware); IA-PC HPET 1.0a, 3.2.4.
+ * Old readers: the DSDT has revision 1 (32-bit integers), the FADT revision 3, which systems since
+ * Windows 98 accept.
+ *
+ * Source: ACPI 6.4, 5.2 (tables), 4.8.3 (fixed hardware); IA-PC HPET 1.0a, 3.2.4; Windows ACPI
+ * Emulated Devices Table (2009).
  */
 #include "hw/acpi/tables.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "hw/acpi/aml.h"
 #include "util/bits.h"
 
 enum {
-    RSDP_SIZE = 36,
-    HEADER_SIZE = 36,
     MAX_TABLES = 8,
     SCI_IRQ = 9,
 
@@ -26,7 +30,6 @@ enum {
     FADT_WBINVD = 1 << 0,
     FADT_PROC_C1 = 1 << 2,
     FADT_SLP_BUTTON = 1 << 5, /* there is none in fixed hardware */
-    FADT_FIX_RTC = 1 << 6,    /* RTC wake is not in fixed hardware */
     FADT_RESET_REG = 1 << 10,
     BOOT_LEGACY = 1 << 0,
     BOOT_8042 = 1 << 1,
@@ -35,12 +38,15 @@ enum {
     POLARITY_HIGH = 1,
     TRIGGER_EDGE = 1 << 2,
     TRIGGER_LEVEL = 3 << 2,
+
+    WAET_PM_TIMER = 1 << 1,
 };
 
 struct tables {
     struct aml a;
     const struct acpi_desc *d;
-    uint64_t addr[MAX_TABLES]; /* what RSDT and XSDT list */
+    struct acpi_image *im;
+    uint32_t at[MAX_TABLES]; /* what RSDT and XSDT list */
     unsigned n;
 };
 
@@ -69,28 +75,38 @@ static size_t table_begin(struct tables *t, const char *signature, unsigned revi
     return at;
 }
 
-static uint8_t checksum(const uint8_t *p, size_t n)
+static void add_sum(struct tables *t, size_t at, size_t start, size_t len)
 {
-    unsigned sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        sum += p[i];
-    }
-    return (uint8_t)(0 - sum);
+    struct acpi_image *im = t->im;
+    assert(im->nsums < ACPI_MAX_SUMS);
+    im->sum[im->nsums++] = (struct acpi_sum){(uint32_t)at, (uint32_t)start, (uint32_t)len};
 }
 
-static uint64_t table_end(struct tables *t, size_t at)
+static void table_end(struct tables *t, size_t at)
 {
     if (!t->a.overflow) {
-        uint8_t *p = t->a.buf + at;
-        le32_put(p + 4, (uint32_t)(t->a.len - at));
-        p[9] = checksum(p, t->a.len - at);
+        le32_put(t->a.buf + at + 4, (uint32_t)(t->a.len - at));
     }
-    return t->d->base + at;
+    add_sum(t, at + 9, at, t->a.len - at);
 }
 
-static void list(struct tables *t, uint64_t addr)
+static void add_link(struct tables *t, size_t at, unsigned size, size_t to)
 {
-    t->addr[t->n++] = addr;
+    struct acpi_image *im = t->im;
+    assert(im->nlinks < ACPI_MAX_LINKS);
+    im->link[im->nlinks++] = (struct acpi_link){(uint32_t)at, (uint32_t)to, (uint8_t)size};
+}
+
+/* Room for the address of what is at `to`. */
+static void pointer(struct tables *t, unsigned size, size_t to)
+{
+    add_link(t, t->a.len, size, to);
+    aml_num(&t->a, size, 0);
+}
+
+static void list(struct tables *t, size_t at)
+{
+    t->at[t->n++] = (uint32_t)at;
 }
 
 /* A generic address structure. */
@@ -103,7 +119,7 @@ static void gas(struct aml *a, unsigned space, unsigned bits, uint64_t addr)
     aml_num(a, 8, addr);
 }
 
-static uint64_t facs(struct tables *t)
+static size_t facs(struct tables *t)
 {
     align(t, 64);
     size_t at = t->a.len;
@@ -112,25 +128,26 @@ static uint64_t facs(struct tables *t)
     for (unsigned i = 8; i < 64; i++) {
         aml_byte(&t->a, i == 32 ? 2 : 0); /* version 2 */
     }
-    return t->d->base + at;
+    return at;
 }
 
-static uint64_t dsdt(struct tables *t)
+static size_t dsdt(struct tables *t)
 {
-    size_t at = table_begin(t, "DSDT", 2);
+    size_t at = table_begin(t, "DSDT", 1);
     acpi_dsdt(&t->a, t->d);
-    return table_end(t, at);
+    table_end(t, at);
+    return at;
 }
 
 /* FADT revision 3, 244 bytes: fields in the order of Table 5.9. */
-static void fadt(struct tables *t, uint64_t facs_addr, uint64_t dsdt_addr)
+static void fadt(struct tables *t, size_t facs_at, size_t dsdt_at)
 {
     struct aml *a = &t->a;
     const struct acpi_desc *d = t->d;
     unsigned pm = d->pmbase;
     size_t at = table_begin(t, "FACP", 3);
-    aml_num(a, 4, facs_addr);
-    aml_num(a, 4, dsdt_addr);
+    pointer(t, 4, facs_at);
+    pointer(t, 4, dsdt_at);
     aml_byte(a, 0); /* reserved */
     aml_byte(a, 1); /* preferred profile: desktop */
     aml_num(a, 2, SCI_IRQ);
@@ -159,14 +176,12 @@ static void fadt(struct tables *t, uint64_t facs_addr, uint64_t dsdt_addr)
     aml_byte(a, 0x32);     /* CENTURY */
     aml_num(a, 2, BOOT_LEGACY | (d->i8042 ? BOOT_8042 : 0));
     aml_byte(a, 0);
-    aml_num(a, 4,
-            FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC |
-                (d->pci ? FADT_RESET_REG : 0));
+    aml_num(a, 4, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | (d->pci ? FADT_RESET_REG : 0));
     gas(a, GAS_IO, 8, d->pci ? 0xcf9 : 0);
     aml_byte(a, d->pci ? 6 : 0); /* RESET_VALUE */
     aml_num(a, 3, 0);
     aml_num(a, 8, 0); /* X_FIRMWARE_CTRL: the 32-bit one serves, and one of them must be 0 */
-    aml_num(a, 8, dsdt_addr);
+    pointer(t, 8, dsdt_at);
     gas(a, GAS_IO, 32, pm);
     gas(a, GAS_IO, 0, 0);
     gas(a, GAS_IO, 16, pm + 4);
@@ -175,7 +190,8 @@ static void fadt(struct tables *t, uint64_t facs_addr, uint64_t dsdt_addr)
     gas(a, GAS_IO, 32, pm + 8);
     gas(a, GAS_IO, 32, pm + 12);
     gas(a, GAS_IO, 0, 0);
-    list(t, table_end(t, at));
+    table_end(t, at);
+    list(t, at);
 }
 
 static void override(struct aml *a, unsigned irq, unsigned gsi, unsigned flags)
@@ -215,7 +231,8 @@ static void madt(struct tables *t)
     aml_byte(a, 0xff);
     aml_num(a, 2, POLARITY_HIGH | TRIGGER_EDGE);
     aml_byte(a, 1);
-    list(t, table_end(t, at));
+    table_end(t, at);
+    list(t, at);
 }
 
 static void hpet(struct tables *t)
@@ -227,51 +244,83 @@ static void hpet(struct tables *t)
     aml_byte(a, 0);
     aml_num(a, 2, 0x80); /* shortest period without lost interrupts, ticks */
     aml_byte(a, 0);
-    list(t, table_end(t, at));
+    table_end(t, at);
+    list(t, at);
+}
+
+/* Windows need not guard against wrong reads of the PM timer. */
+static void waet(struct tables *t)
+{
+    size_t at = table_begin(t, "WAET", 1);
+    aml_num(&t->a, 4, WAET_PM_TIMER);
+    table_end(t, at);
+    list(t, at);
 }
 
 /* RSDT (4-byte entries) or XSDT (8). */
-static uint64_t root(struct tables *t, const char *signature, unsigned entry)
+static size_t root(struct tables *t, const char *signature, unsigned entry)
 {
     size_t at = table_begin(t, signature, 1);
     for (unsigned i = 0; i < t->n; i++) {
-        aml_num(&t->a, entry, t->addr[i]);
+        pointer(t, entry, t->at[i]);
     }
-    return table_end(t, at);
+    table_end(t, at);
+    return at;
 }
 
-static void rsdp(uint8_t *p, uint64_t rsdt, uint64_t xsdt)
+static void rsdp(struct tables *t, size_t rsdt, size_t xsdt)
 {
-    memset(p, 0, RSDP_SIZE);
+    uint8_t *p = t->a.buf;
+    memset(p, 0, ACPI_RSDP_SIZE);
     memcpy(p, "RSD PTR ", 8);
     memcpy(p + 9, "DOPPEL", 6);
     p[15] = 2; /* revision */
-    le32_put(p + 16, (uint32_t)rsdt);
-    le32_put(p + 20, RSDP_SIZE);
-    le64_put(p + 24, xsdt);
-    p[8] = checksum(p, 20);
-    p[32] = checksum(p, RSDP_SIZE);
+    le32_put(p + 20, ACPI_RSDP_SIZE);
+    add_link(t, 16, 4, rsdt);
+    add_link(t, 24, 8, xsdt);
+    add_sum(t, 8, 0, 20);
+    add_sum(t, 32, 0, ACPI_RSDP_SIZE);
 }
 
-size_t acpi_build(const struct acpi_desc *d, uint8_t *buf, size_t len)
+bool acpi_layout(const struct acpi_desc *d, struct acpi_image *im)
 {
-    struct tables t = {.a = {.buf = buf, .cap = len}, .d = d};
-    for (unsigned i = 0; i < RSDP_SIZE; i++) {
+    struct tables t = {.a = {.buf = im->buf, .cap = im->cap}, .d = d, .im = im};
+    im->nlinks = im->nsums = 0;
+    for (unsigned i = 0; i < ACPI_TABLES_AT; i++) {
         aml_byte(&t.a, 0);
     }
-    uint64_t facs_addr = facs(&t), dsdt_addr = dsdt(&t);
-    fadt(&t, facs_addr, dsdt_addr);
+    size_t facs_at = facs(&t), dsdt_at = dsdt(&t);
+    fadt(&t, facs_at, dsdt_at);
     if (d->apic) {
         madt(&t);
     }
     if (d->hpet_addr) {
         hpet(&t);
     }
-    uint64_t rsdt = root(&t, "RSDT", 4);
-    uint64_t xsdt = root(&t, "XSDT", 8);
-    if (t.a.overflow) {
+    waet(&t);
+    size_t rsdt_at = root(&t, "RSDT", 4), xsdt_at = root(&t, "XSDT", 8);
+    if (!t.a.overflow) {
+        rsdp(&t, rsdt_at, xsdt_at);
+    }
+    im->len = t.a.len;
+    return !t.a.overflow;
+}
+
+size_t acpi_build(const struct acpi_desc *d, uint8_t *buf, size_t len)
+{
+    struct acpi_image im = {.buf = buf, .cap = len};
+    if (!acpi_layout(d, &im)) {
         return 0;
     }
-    rsdp(buf, rsdt, xsdt);
-    return t.a.len;
+    for (unsigned i = 0; i < im.nlinks; i++) {
+        le_put(buf + im.link[i].at, im.link[i].size, d->base + im.link[i].to);
+    }
+    for (unsigned i = 0; i < im.nsums; i++) {
+        unsigned sum = 0;
+        for (uint32_t n = 0; n < im.sum[i].len; n++) {
+            sum += buf[im.sum[i].start + n];
+        }
+        buf[im.sum[i].at] = (uint8_t)(0 - sum);
+    }
+    return im.len;
 }

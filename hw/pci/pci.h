@@ -35,6 +35,9 @@ enum {
     PCI_COMMAND_MASTER = 0x04,
     PCI_HEADER_MULTI = 0x80,
 
+    PIIX4_PMBA = 0x40,      /* of PIIX4's function 3: the PM registers' base, */
+    PIIX4_PMREGMISC = 0x80, /* and whether they are on (bit 0) */
+
     PCI_BARS = 6,
     PCI_ROM_BAR = 6, /* index into pci_func.bar of the expansion ROM */
     PCI_ROM_MAX = 1 << 20,

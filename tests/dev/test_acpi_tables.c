@@ -25,6 +25,12 @@ static const struct acpi_desc desc = {
     .hpet_addr = 0xfed00000,
     .i8042 = true,
     .ncom = 2,
+    .sleep = true,
+    .rtc = true,
+    .fdc = true,
+    .floppies = 1,
+    .lpt = true,
+    .fw_cfg = true,
 };
 
 static uint8_t sum(const uint8_t *p, size_t n)
@@ -80,8 +86,8 @@ TEST(acpi_links_and_checksums)
     EXPECT_MEM(xsdt, "XSDT", 4);
     EXPECT_EQ(sum(rsdt, le32_get(rsdt + 4)), 0);
     EXPECT_EQ(sum(xsdt, le32_get(xsdt + 4)), 0);
-    EXPECT_EQ((le32_get(xsdt + 4) - 36) / 8, 3);
-    for (unsigned i = 0; i < 3; i++) {
+    EXPECT_EQ((le32_get(xsdt + 4) - 36) / 8, 4);
+    for (unsigned i = 0; i < 4; i++) {
         EXPECT_EQ(le64_get(xsdt + 36 + 8 * i), le32_get(rsdt + 36 + 4 * i));
         const uint8_t *t = at(buf, le64_get(xsdt + 36 + 8 * i));
         EXPECT(t + le32_get(t + 4) <= buf + n);
@@ -89,7 +95,7 @@ TEST(acpi_links_and_checksums)
         dump(t);
     }
     const uint8_t *fadt = find(buf, "FACP");
-    if (!EXPECT(fadt && find(buf, "APIC") && find(buf, "HPET"))) {
+    if (!EXPECT(fadt && find(buf, "APIC") && find(buf, "HPET") && find(buf, "WAET"))) {
         return;
     }
     EXPECT_EQ(le32_get(fadt + 4), 244);
@@ -97,10 +103,10 @@ TEST(acpi_links_and_checksums)
     EXPECT_EQ(le32_get(fadt + 64), 0x604);
     EXPECT_EQ(le32_get(fadt + 76), 0x608);
     EXPECT_EQ(fadt[108], 0x32);
-    EXPECT_EQ(le32_get(fadt + 112), 0x465);
+    EXPECT_EQ(le32_get(fadt + 112), 0x425);
     EXPECT_EQ(le64_get(fadt + 120), 0xcf9);
     EXPECT_EQ(fadt[128], 6);
-    EXPECT_EQ(le64_get(fadt + 132), 0);                   // the FACS is at offset 36
+    EXPECT_EQ(le64_get(fadt + 132), 0);                   // the FACS is at 36
     EXPECT_EQ(le64_get(fadt + 140), le32_get(fadt + 40)); // DSDT
     EXPECT_EQ(le64_get(fadt + 148 + 4), 0x600);
     EXPECT_EQ(le64_get(fadt + 208 + 4), 0x608);
