@@ -71,8 +71,8 @@ struct blk *blk_open_chain(const char *path, const struct blk_how *how, enum blk
         return NULL;
     }
     if (b->bytes == 0 || b->bytes > BYTES_MAX) {
-        b->close(b);
         err_set(e, "%s: a disk of %llu bytes; want 1 to 2^57", path, (unsigned long long)b->bytes);
+        b->close(b);
         return NULL;
     }
     b->bytes = blk_round_up(b->bytes, how->align);

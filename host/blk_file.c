@@ -112,6 +112,9 @@ bool blk_file_read(const struct blk_file *f, uint64_t off, void *buf, size_t len
         inside = (size_t)(f->bytes - off);
     }
     memset(p + inside, 0, len - inside);
+    if (f->ops) {
+        return inside == 0 || f->ops->read(f->ctx, off, p, inside);
+    }
     return read_inside(f, off, p, inside);
 }
 
@@ -135,6 +138,11 @@ bool blk_file_write(struct blk_file *f, uint64_t off, const void *buf, size_t le
     if (off > INT64_MAX - len) {
         errno = EFBIG;
         return false;
+    }
+    if (f->ops) {
+        bool ok = f->ops->write(f->ctx, off, buf, len);
+        f->bytes = ok && off + len > f->bytes ? off + len : f->bytes;
+        return ok;
     }
     if (!is_whole(f)) {
         return false;
@@ -160,6 +168,9 @@ bool blk_file_sync(struct blk_file *f)
 {
     struct stat st;
     int r;
+    if (f->ops) {
+        return f->ops->sync(f->ctx);
+    }
     do {
         r = fdatasync(f->fd);
     } while (r != 0 && errno == EINTR);

@@ -16,8 +16,17 @@
 
 #include "util/err.h"
 
+/* In place of a file of the host: for tests. Reads lie inside the file. False: errno. */
+struct blk_file_ops {
+    bool (*read)(void *ctx, uint64_t off, void *buf, size_t len);
+    bool (*write)(void *ctx, uint64_t off, const void *buf, size_t len);
+    bool (*sync)(void *ctx);
+};
+
 struct blk_file {
     int fd;
+    const struct blk_file_ops *ops; /* NULL: fd */
+    void *ctx;
     uint64_t bytes; /* of the file or block device; grows with writes behind its end */
     bool readonly;
     bool is_device; /* a block device: it cannot grow */
