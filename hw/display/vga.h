@@ -69,7 +69,9 @@ enum {
     V(S, uint64_t, start_written, 1) /* when the start address last changed */                     \
     V(S, uint16_t, vbe_index, 1)                                                                   \
     V(S, uint8_t, vbe_low, 1) /* low byte of a word written to the odd data port */                \
-    A(S, uint16_t, vbe, VBE_REGS, 1)
+    A(S, uint16_t, vbe, VBE_REGS, 1)                                                               \
+    V(S, bool, retrace_irq, 2) /* the flip-flop behind status 0 bit 7 */                           \
+    V(S, struct vtimer, retrace_due, 2)
 
 ST_DECLARE(vga_state, VGA_STATE);
 
@@ -82,12 +84,14 @@ struct vga {
     unsigned nports;
     struct region *window; /* 0xa0000..0xbffff through vga_mem.c */
     struct region *direct; /* 0xa0000..0xaffff as plain RAM over it, when that is exact */
+    struct timer retrace;  /* of the interrupt, while it is not held clear */
+    bool has_irq;          /* output 0 is the interrupt */
     bool decode_mem;       /* the bus lets memory cycles through */
     bool direct_on;
     uint64_t direct_off; /* in video RAM */
     /* Caches of drawing, no state. */
     bool changed; /* a register that shows */
-    uint8_t blink_drawn;
+    uint8_t blink_drawn, blink_seen;
     uint16_t start_drawn;
     uint8_t *scratch; /* a copy of the planes while drawing */
 };
@@ -127,6 +131,7 @@ struct vga_crtc {
     uint32_t char_dots; /* 8 or 9 */
     uint32_t htotal;    /* characters */
     uint32_t cols;      /* displayed */
+    uint32_t skew;      /* characters that the display starts and ends late */
     uint32_t vtotal, lines, retrace, retrace_end;
     uint32_t line_compare;
     uint32_t height; /* of a row of characters, lines before doubling */
@@ -140,6 +145,9 @@ uint8_t vga_status1(const struct vga *v);
 uint16_t vga_start(const struct vga *v);
 /* Before a register that vga_start() depends on changes. */
 void vga_crtc_sync(struct vga *v);
+/* After such a register, or the vertical retrace end, has changed. */
+void vga_retrace_update(struct vga *v);
+void vga_retrace_init(struct vga *v);
 
 static inline uint32_t plane_index(uint32_t addr, unsigned plane)
 {

@@ -4,8 +4,9 @@
  *
  * The planes are copied first (256 KiB), then each line becomes palette indexes and then colors.
  * Blinking follows virtual time: the cursor changes every 16 frames, characters every 32 (half of
- * a period each). Not done: blanking inside the display, display skew, serializers that load every
- * second or fourth character (SR1 bits 2 and 4).
+ * a period each); in graphics modes colors 0 to 7 then show as 8 to 15, and those blink. Not done:
+ * blanking inside the display, serializers that load every second or fourth character (SR1 bits 2
+ * and 4).
  */
 #include "hw/display/vga.h"
 
@@ -14,12 +15,14 @@
 #include "util/bits.h"
 
 enum { MAX_DOTS = 257 * 18 + 32, BLANK_WIDTH = 720, BLANK_HEIGHT = 400 };
+enum { CURSOR = 1, BLINKS = 2 }; /* of blink_phases() */
 
 struct pen {
     const struct vga *v;
     const uint8_t *planes;
     struct vga_crtc c;
     bool text, cursor_on, blink_on;
+    uint8_t seen; /* what blinks in this picture, as in blink_phases() */
     unsigned pan, byte_pan, stretch, step;
     uint8_t pal[16];
     uint32_t rgb[256];
@@ -68,46 +71,51 @@ static const uint8_t *at(const struct pen *p, uint32_t counter, uint32_t scan)
     return p->planes + plane_index(vga_crtc_addr(p->v, counter, scan), 0);
 }
 
-/* The font's bank of a character: bit 3 of its attribute chooses between two. */
+/* The font's bank of a character: bit 3 of its attribute chooses between two, unless the memory
+ * mode has no more than 64 KiB. */
 static uint32_t font_bank(const struct vga_state *s, uint8_t attr)
 {
-    unsigned r = s->seq[3];
+    unsigned r = s->seq[4] & 2 ? s->seq[3] : 0;
     unsigned n = attr & 8 ? (r >> 2 & 3) | (r >> 3 & 4) : (r & 3) | (r >> 2 & 4);
     return (n & 3) * 0x4000u + (n >> 2) * 0x2000u;
 }
 
-static bool cursor_here(const struct pen *p, uint32_t counter, uint32_t scan)
+/* At character i of a row: its skew makes the cursor come some characters late. */
+static bool cursor_here(const struct pen *p, uint32_t counter, uint32_t i, uint32_t scan)
 {
     const uint8_t *c = p->v->s->crtc;
-    uint32_t pos = (uint32_t)(c[0x0e] << 8 | c[0x0f]) + (c[0x0b] >> 5 & 3);
-    return p->cursor_on && !(c[0x0a] & 0x20) && (counter & 0xffff) == (pos & 0xffff) &&
-           scan >= (c[0x0a] & 31u) && scan <= (c[0x0b] & 31u);
+    uint32_t pos = (uint32_t)(c[0x0e] << 8 | c[0x0f]), late = c[0x0b] >> 5 & 3;
+    return !(c[0x0a] & 0x20) && i >= late &&
+           ((counter + ((i - late) >> p->step)) & 0xffff) == pos && scan >= (c[0x0a] & 31u) &&
+           scan <= (c[0x0b] & 31u);
 }
 
 static void text_line(struct pen *p, uint32_t counter, uint32_t scan)
 {
     const struct vga_state *s = p->v->s;
     uint8_t *to = p->dots;
-    for (uint32_t i = 0; i <= p->c.cols; i++, counter++) {
-        const uint8_t *cell = at(p, counter, scan);
+    for (uint32_t i = p->c.skew; i <= p->c.cols + p->c.skew; i++) {
+        const uint8_t *cell = at(p, counter + (i >> p->step), scan);
         uint8_t ch = cell[0], attr = cell[1];
         uint32_t glyph = font_bank(s, attr) + ch * 32u + scan;
         unsigned bits = p->planes[plane_index(glyph, 2)] << 1;
         if ((s->attr[0x10] & 4) && (ch & 0xe0) == 0xc0) {
             bits |= bits >> 1 & 1; /* line graphics: the ninth dot repeats the eighth */
         }
+        if ((attr & 0x77) == 1 && scan == (s->crtc[0x14] & 31u)) {
+            bits = 0x1ff; /* underlined, as on an MDA */
+        }
         uint8_t fg = attr & 15, bg = attr >> 4;
         if (s->attr[0x10] & 8) {
             bg &= 7;
+            p->seen |= attr & 0x80 ? BLINKS : 0;
             if ((attr & 0x80) && !p->blink_on) {
                 bits = 0;
             }
         }
-        if ((attr & 7) == 1 && scan == (s->crtc[0x14] & 31u)) {
-            bits = 0x1ff;
-        }
-        if (cursor_here(p, counter, scan)) {
-            bits = 0x1ff;
+        if (cursor_here(p, counter, i, scan)) {
+            p->seen |= CURSOR;
+            bits = p->cursor_on ? 0x1ff : bits;
         }
         fg = p->pal[fg & s->attr[0x12]];
         bg = p->pal[bg & s->attr[0x12]];
@@ -117,13 +125,17 @@ static void text_line(struct pen *p, uint32_t counter, uint32_t scan)
     }
 }
 
+/* The serializers give four bits a dot, high ones first; the attribute controller joins two of them
+ * (AR10 bit 6) or not. */
 static void dots_256(struct pen *p, uint32_t counter, uint32_t scan)
 {
     uint8_t *to = p->dots;
-    for (uint32_t i = 0; i <= p->c.cols; i++) {
+    bool joined = p->v->s->attr[0x10] & 0x40;
+    for (uint32_t i = p->c.skew; i <= p->c.cols + p->c.skew; i++) {
         const uint8_t *four = at(p, counter + (i >> p->step), scan);
         for (unsigned k = 0; k < 4; k++) {
-            to = put(to, four[k], 2 * p->stretch);
+            to = put(to, joined ? four[k] : p->pal[four[k] >> 4], p->stretch);
+            to = put(to, joined ? four[k] : p->pal[four[k] & 15], p->stretch);
         }
     }
 }
@@ -132,8 +144,9 @@ static void dots_16(struct pen *p, uint32_t counter, uint32_t scan)
 {
     const struct vga_state *s = p->v->s;
     uint8_t *to = p->dots, mask = s->attr[0x12] & 15;
-    uint8_t flip = (s->attr[0x10] & 8) && p->blink_on ? 8 : 0;
-    for (uint32_t i = 0; i <= p->c.cols; i++) {
+    uint8_t flip = s->attr[0x10] & 8, set = p->blink_on ? flip : 0;
+    p->seen |= flip ? BLINKS : 0;
+    for (uint32_t i = p->c.skew; i <= p->c.cols + p->c.skew; i++) {
         const uint8_t *b = at(p, counter + (i >> p->step), scan);
         for (unsigned d = 0; d < 8; d++) {
             unsigned c;
@@ -147,7 +160,7 @@ static void dots_16(struct pen *p, uint32_t counter, uint32_t scan)
                 c = (b[0] >> sh & 1) | (b[1] >> sh & 1) << 1 | (b[2] >> sh & 1) << 2 |
                     (b[3] >> sh & 1) << 3;
             }
-            to = put(to, p->pal[(c & mask) ^ flip], p->stretch);
+            to = put(to, p->pal[((c & mask) ^ flip) | set], p->stretch);
         }
     }
 }
@@ -232,7 +245,7 @@ static void copy_planes(struct vga *v, uint64_t from)
     ram_read(v->vram, from, v->scratch, 0x40000);
 }
 
-static bool draw_vga(struct vga *v, struct frame *f, uint8_t phases)
+static bool draw_vga(struct vga *v, struct frame *f, uint8_t phases, uint8_t *seen)
 {
     const struct vga_state *s = v->s;
     if (!(s->crtc[0x17] & 0x80) || (s->seq[1] & 0x20)) {
@@ -248,8 +261,8 @@ static bool draw_vga(struct vga *v, struct frame *f, uint8_t phases)
     }
     p.stretch = s->seq[1] & 8 ? 2 : 1;
     p.step = s->crtc[0x14] & 0x20 ? 2 : s->crtc[0x17] & 8 ? 1 : 0;
-    p.cursor_on = phases & 1;
-    p.blink_on = phases & 2;
+    p.cursor_on = phases & CURSOR;
+    p.blink_on = phases & BLINKS;
     p.pan = panning(&p);
     p.byte_pan = s->crtc[8] >> 5 & 3;
     if (!frame_resize(f, p.c.cols * p.c.char_dots * p.stretch, p.c.lines)) {
@@ -258,6 +271,7 @@ static bool draw_vga(struct vga *v, struct frame *f, uint8_t phases)
     copy_planes(v, 0);
     make_colors(&p);
     draw_lines(&p, f);
+    *seen = p.seen;
     return true;
 }
 
@@ -340,7 +354,7 @@ static bool draw_vbe(struct vga *v, struct frame *f)
 
 /* --- Whether to draw --- */
 
-/* Bit 0: the cursor shows, bit 1: blinking characters show. */
+/* CURSOR: it shows; BLINKS: blinking characters do. */
 static uint8_t blink_phases(const struct vga *v)
 {
     const struct vga_state *s = v->s;
@@ -352,10 +366,10 @@ static uint8_t blink_phases(const struct vga *v)
         return 0;
     }
     if (text && !(s->crtc[0x0a] & 0x20) && !(n & 8)) {
-        r |= 1;
+        r |= CURSOR;
     }
     if ((s->attr[0x10] & 8) && !(n & 16)) {
-        r |= 2;
+        r |= BLINKS;
     }
     return r;
 }
@@ -375,14 +389,17 @@ bool vga_draw(struct dev *d, struct frame *f, bool all)
     uint8_t phases = blink_phases(v);
     uint16_t start = vga_start(v);
     bool dirty = vram_changed(v, !all);
-    if (!all && !dirty && !v->changed && phases == v->blink_drawn && start == v->start_drawn) {
+    bool blinked = (phases ^ v->blink_drawn) & v->blink_seen;
+    if (!all && !dirty && !v->changed && !blinked && start == v->start_drawn) {
         return false;
     }
-    bool ok = vbe_on(v) ? draw_vbe(v, f) : draw_vga(v, f, phases);
+    uint8_t seen = 0;
+    bool ok = vbe_on(v) ? draw_vbe(v, f) : draw_vga(v, f, phases, &seen);
     if (!all) {
         /* What a drawing with `all` showed is still news to who draws without. */
         v->changed = !ok;
         v->blink_drawn = phases;
+        v->blink_seen = seen;
         v->start_drawn = start;
     }
     return ok;

@@ -1,6 +1,7 @@
 /*
  * The VGA on ISA: always decoded, the frame buffer of VBE modes where the ISA build of the video
- * BIOS expects it. Its BIOS comes through fw_cfg (vm/fwcfg.c).
+ * BIOS expects it, the vertical interrupt on IRQ 2 (9 on the 16-bit bus). Its BIOS comes through
+ * fw_cfg (vm/fwcfg.c).
  */
 #include "hw/display/vga.h"
 #include "hw/hw.h"
@@ -24,6 +25,7 @@ static bool init(struct dev *d, struct err *e)
         return err_set(e, "vgamem_mb=%u, lfb=0x%x: want a power of two, a page",
                        (unsigned)x->vgamem_mb, (unsigned)x->lfb);
     }
+    x->vga.has_irq = true;
     if (!vga_init(&x->vga, x->s.vga, bytes, e)) {
         return false;
     }
@@ -56,6 +58,8 @@ static const struct prop props[] = {
     {0},
 };
 
+static const char *const outputs[] = {"isa9", NULL}; /* IRQ 2 of the 8-bit bus */
+
 const struct dev_class vga_isa_class = {
     .name = "isa-vga",
     .help = "VGA with Bochs VBE on ISA",
@@ -63,6 +67,7 @@ const struct dev_class vga_isa_class = {
     .state_off = offsetof(struct vga_isa, s),
     .state = &vga_isa_state_desc,
     .props = props,
+    .pins_out = outputs,
     .init = init,
     .reset = reset,
     .restored = restored,

@@ -15,7 +15,7 @@
 
 #include "util/bits.h"
 
-ST_DESCRIBE(vga_state, VGA_STATE, 1);
+ST_DESCRIBE(vga_state, VGA_STATE, 2);
 
 static const uint8_t seq_mask[VGA_SEQ_REGS] = {0x03, 0x3d, 0x0f, 0x3f, 0x0e};
 static const uint8_t gfx_mask[VGA_GFX_REGS] = {0x0f, 0x0f, 0x0f, 0x1f, 0x03,
@@ -35,7 +35,8 @@ static uint8_t attr_mask(unsigned i)
 static uint8_t status0(const struct vga_state *s)
 {
     /* Bit 4, the comparator: no output above its reference while color 0 is shown. */
-    return s->dac[0] > 30 || s->dac[1] > 30 || s->dac[2] > 30 ? 0 : 0x10;
+    uint8_t sense = s->dac[0] > 30 || s->dac[1] > 30 || s->dac[2] > 30 ? 0 : 0x10;
+    return sense | (uint8_t)(s->retrace_irq << 7);
 }
 
 static void dac_load(struct vga_state *s)
@@ -160,6 +161,7 @@ static void crtc_write(struct vga *v, uint8_t val)
         }
         s->crtc[i] = val;
         v->changed = true;
+        vga_retrace_update(v);
     }
 }
 
@@ -173,6 +175,9 @@ static void seq_write(struct vga *v, uint8_t val)
         }
         s->seq[i] = val & seq_mask[i];
         v->changed |= i != 2;
+        if (i == 1) {
+            vga_retrace_update(v);
+        }
         vga_mem_remap(v);
     }
 }
@@ -196,6 +201,7 @@ static void misc_write(struct vga *v, uint8_t val)
         vga_crtc_sync(v);
         v->s->misc = val & 0xef;
         v->changed = true;
+        vga_retrace_update(v);
         vga_mem_remap(v);
     }
 }
@@ -319,6 +325,7 @@ bool vga_init(struct vga *v, struct vga_state *s, uint32_t vram_bytes, struct er
     if (!v->vram || !v->scratch) {
         return err_set(e, "no host memory for video RAM");
     }
+    vga_retrace_init(v);
     vbe_map_ports(v);
     v->ports[v->nports++] = aspace_map_io(env->io, 0x3b4, 7, &low_ops, &v->dev, "vga", 0);
     v->ports[v->nports++] = aspace_map_io(env->io, 0x3c0, 32, &high_ops, &v->dev, "vga", 0);
@@ -342,10 +349,14 @@ void vga_decode(struct vga *v, bool io, bool mem)
 
 void vga_reset(struct vga *v)
 {
+    timer_cancel(&v->retrace);
+    struct vtimer due = v->s->retrace_due;
     memset(v->s, 0, sizeof *v->s);
+    v->s->retrace_due = due;
     v->s->enable = true;
     v->s->dac_mask = 0xff;
     vbe_reset(v);
+    vga_retrace_update(v);
     vga_restored(v);
 }
 

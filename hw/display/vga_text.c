@@ -18,6 +18,8 @@ bool vga_text(struct dev *d, struct text_screen *t)
     uint32_t row_lines = c.height << (s->crtc[9] >> 7);
     uint32_t counter = vga_start(v), rows = c.lines / row_lines;
     uint16_t pos = (uint16_t)(s->crtc[0x0e] << 8 | s->crtc[0x0f]);
+    uint32_t late = s->crtc[0x0b] >> 5 & 3, first = s->crtc[0x0a] & 31u;
+    bool cursor = !(s->crtc[0x0a] & 0x20) && first <= (s->crtc[0x0b] & 31u) && first < c.height;
     t->cols = c.cols < TEXT_MAX_COLS ? c.cols : TEXT_MAX_COLS;
     t->rows = rows < TEXT_MAX_ROWS ? rows : TEXT_MAX_ROWS;
     for (uint32_t y = 0; y < t->rows; y++) {
@@ -26,12 +28,11 @@ bool vga_text(struct dev *d, struct text_screen *t)
         }
         for (uint32_t x = 0; x < t->cols; x++) {
             uint8_t cell[2];
-            uint32_t a = vga_crtc_addr(v, counter + x, 0);
+            uint32_t a = vga_crtc_addr(v, counter + c.skew + x, 0);
             ram_read(v->vram, plane_index(a, 0), cell, 2);
             t->ch[y][x] = cell[0];
             t->attr[y][x] = cell[1];
-            if (((counter + x) & 0xffff) == pos && !(s->crtc[0x0a] & 0x20) &&
-                (s->crtc[0x0a] & 31) <= (s->crtc[0x0b] & 31)) {
+            if (cursor && x + c.skew >= late && ((counter + c.skew + x - late) & 0xffff) == pos) {
                 t->cursor = true;
                 t->cursor_col = x;
                 t->cursor_row = y;
