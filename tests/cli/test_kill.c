@@ -1,0 +1,204 @@
+/*
+ * What a guest has flushed survives kill -9 of doppel. A process of doppel runs the robot of
+ * tests/lib; this one gives it writes and flushes at its serial port, kills it after a flush was
+ * answered, or in the middle of what follows, and looks for the sectors in the image.
+ *
+ * qcow2 images are made and read with qemu-img where there is one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "doppel.h"
+#include "tests/t.h"
+
+enum { SECTORS = 4096, ORDER = 8, ANSWER = 4, PATIENCE = 20 /* s */ };
+
+struct guest {
+    pid_t pid;
+    int in, out; /* of its serial port */
+};
+
+static bool guest_start(struct guest *g, const char *drive)
+{
+    int in[2], out[2];
+    if (!EXPECT(pipe(in) == 0 && pipe(out) == 0)) {
+        return false;
+    }
+    char doppel[4096], robot[4096];
+    snprintf(doppel, sizeof doppel, "%s", t_build_path("doppel"));
+    snprintf(robot, sizeof robot, "%s", t_build_path("tests/lib/robot.bin"));
+    g->pid = fork();
+    if (g->pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        close(in[1]);
+        close(out[0]);
+        alarm(PATIENCE);
+        execl(doppel, "doppel", "run", "-kernel", robot, "-m", "4", "-vga", "none", "-display",
+              "none", "-serial", "stdio", "-drive", drive, (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    g->in = in[1];
+    g->out = out[0];
+    return EXPECT(g->pid > 0);
+}
+
+static void guest_kill(struct guest *g)
+{
+    int status = 0;
+    kill(g->pid, SIGKILL);
+    while (waitpid(g->pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    close(g->in);
+    close(g->out);
+}
+
+/* On its standard input doppel takes Ctrl-A for itself; two of them are one for the guest. */
+static bool give(struct guest *g, const char order[ORDER])
+{
+    char text[2 * ORDER];
+    size_t n = 0;
+    for (unsigned i = 0; i < ORDER; i++) {
+        text[n++] = order[i];
+        if (order[i] == 1) {
+            text[n++] = 1;
+        }
+    }
+    return EXPECT_EQ(write(g->in, text, n), n);
+}
+
+/* The first byte of the answer: a status. */
+static int answer(struct guest *g)
+{
+    uint8_t got[ANSWER];
+    for (size_t n = 0; n < sizeof got;) {
+        ssize_t k = read(g->out, got + n, sizeof got - n);
+        if (k <= 0 && errno != EINTR) {
+            return -1;
+        }
+        n += k > 0 ? (size_t)k : 0;
+    }
+    return got[0];
+}
+
+static bool write_sector(struct guest *g, unsigned lba, uint8_t fill)
+{
+    const char order[ORDER] = {'W', (char)0xe0, 0x30, (char)lba, (char)(lba >> 8), 0, (char)fill};
+    return give(g, order);
+}
+
+static bool flush(struct guest *g)
+{
+    static const char order[ORDER] = {'A', (char)0xe0, (char)0xe7};
+    return give(g, order) && EXPECT_EQ(answer(g), 0x50);
+}
+
+/* Sectors `want` says (0: never flushed, may be anything) are in the raw image. */
+static void check_image(const char *path, const uint8_t *want)
+{
+    FILE *f = fopen(path, "rb");
+    if (!EXPECT(f != NULL)) {
+        return;
+    }
+    for (unsigned lba = 0; lba < SECTORS; lba++) {
+        uint8_t sector[512], fill[512];
+        memset(fill, want[lba], sizeof fill);
+        EXPECT(fread(sector, 1, sizeof sector, f) == sizeof sector);
+        if (want[lba]) {
+            t_context("sector %u", lba);
+            EXPECT_MEM(sector, fill, sizeof sector);
+        }
+    }
+    fclose(f);
+}
+
+/* One life: some flushed writes, then some that are in flight when the end comes. */
+static void life(const char *drive, uint8_t *want, struct t_rng *rng)
+{
+    struct guest g;
+    if (!guest_start(&g, drive) || !EXPECT_EQ(answer(&g), 'R')) {
+        return;
+    }
+    uint8_t dirty[SECTORS] = {0};
+    for (unsigned turn = 0; turn < 3; turn++) {
+        for (unsigned i = 0; i < 5; i++) {
+            unsigned lba = (unsigned)t_rand_below(rng, SECTORS);
+            uint8_t fill = (uint8_t)(1 + t_rand_below(rng, 255));
+            EXPECT(write_sector(&g, lba, fill));
+            EXPECT_EQ(answer(&g), 0x50);
+            dirty[lba] = fill;
+        }
+        if (!flush(&g)) {
+            break;
+        }
+        for (unsigned i = 0; i < SECTORS; i++) {
+            want[i] = dirty[i] ? dirty[i] : want[i];
+        }
+    }
+    unsigned last = (unsigned)t_rand_below(rng, SECTORS);
+    want[last] = 0;
+    write_sector(&g, last, 0x77);
+    usleep((useconds_t)t_rand_below(rng, 20000));
+    guest_kill(&g);
+}
+
+static void lives(const char *format)
+{
+    static uint8_t want[SECTORS];
+    struct t_rng rng = {t_seed()};
+    char dir[] = "/tmp/doppel-kill-XXXXXX", image[64], raw[64], drive[128], command[400];
+    if (!EXPECT(mkdtemp(dir) != NULL)) {
+        return;
+    }
+    bool is_raw = strcmp(format, "raw") == 0;
+    snprintf(image, sizeof image, "%s/image", dir);
+    snprintf(raw, sizeof raw, "%s/%s", dir, is_raw ? "image" : "raw");
+    snprintf(drive, sizeof drive, "file=%s,format=%s", image, format);
+    snprintf(command, sizeof command, "qemu-img create -q -f qcow2 %s %u", image, SECTORS * 512);
+    EXPECT(is_raw ? close(open(image, O_CREAT | O_WRONLY, 0600)) == 0 &&
+                        truncate(image, SECTORS * 512) == 0
+                  : system(command) == 0);
+    memset(want, 0, sizeof want);
+    struct doppel_image img;
+    bool writable = doppel_image_look(image, &img, NULL) && !img.readonly;
+    if (!writable) {
+        SKIP("this doppel does not write qcow2");
+    }
+    for (unsigned i = 0; writable && i < t_amount(2, 4, 20); i++) {
+        life(drive, want, &rng);
+        if (!is_raw) {
+            snprintf(command, sizeof command,
+                     "qemu-img check -q %s; [ $? -ne 2 ] && qemu-img convert -O raw %s %s", image,
+                     image, raw);
+            EXPECT_EQ(system(command), 0);
+        }
+        check_image(raw, want);
+    }
+    unlink(raw);
+    unlink(image);
+    EXPECT_EQ(rmdir(dir), 0);
+}
+
+TEST(raw)
+{
+    lives("raw");
+}
+
+TEST(qcow2)
+{
+    if (system("qemu-img --version >/dev/null 2>&1") != 0) {
+        SKIP("no qemu-img");
+        return;
+    }
+    lives("qcow2");
+}
