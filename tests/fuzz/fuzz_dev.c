@@ -19,6 +19,7 @@
 
 #include "core/backend_block.h"
 #include "core/backend_display.h"
+#include "core/backend_net.h"
 #include "hw/hw.h"
 #include "hw/intc/apic.h"
 #include "hw/intc/i8259.h"
@@ -34,7 +35,8 @@ struct machine {
     struct probe *probe;
     struct drive drive[4];
     unsigned ndrives;
-    uint64_t seen; // a hash of all that was read
+    struct net net; // what a network card sends is seen, too
+    uint64_t seen;  // a hash of all that was read
 };
 
 static void no_sipi(void *ctx, uint8_t vector)
@@ -54,6 +56,8 @@ static void see(struct machine *m, uint64_t v)
 }
 
 // --- Building ---
+
+enum { RAM_BYTES = 0x20000, DUT_DEVFN = 3 << 3 }; // the first free slot
 
 enum { DISK_BYTES = 20000 * 512 };
 
@@ -96,6 +100,12 @@ static void add_drive(struct machine *m, const struct prop *p)
     EXPECT(dev_set_backend(m->dut, p->name, PROP_DRIVE, m->ndrives++ == 2 ? NULL : d, &e));
 }
 
+static void on_send(struct net *n, const uint8_t *frame, size_t len)
+{
+    struct machine *m = (struct machine *)((char *)n - offsetof(struct machine, net));
+    m->seen = st_digest_bytes(m->seen, frame, len);
+}
+
 // A valid value of a property now and then, and an invalid one.
 static void random_property(struct dev *d, const struct prop *p, struct t_rng *rng)
 {
@@ -133,6 +143,8 @@ static bool build(struct machine *m, const struct dev_class *cls, uint64_t seed)
     char a[80], b[80];
     memset(m, 0, sizeof *m);
     rig_init(&m->r);
+    struct ram *ram = m->r.env.ram_new(m->r.env.ram_ctx, "ram", RAM_BYTES);
+    aspace_map_ram(&m->r.mem, 0, RAM_BYTES, ram, 0, false, "ram", 0); // for DMA
     m->pic = rig_add(&m->r, &i8259_class, "pic0", "");
     rig_add(&m->r, &apicbus_class, "apicbus", "");
     m->bridge = rig_add(&m->r, &i440fx_class, "pci0", "");
@@ -150,6 +162,9 @@ static bool build(struct machine *m, const struct dev_class *cls, uint64_t seed)
             random_property(m->dut, p, &rng);
         } else if (p->kind == PROP_DRIVE) {
             add_drive(m, p);
+        } else if (p->kind == PROP_NET) {
+            m->net.send = on_send;
+            EXPECT(dev_set_backend(m->dut, p->name, PROP_NET, &m->net, &e));
         } else if (strcmp(p->name, "index") == 0 || strcmp(p->name, "id") == 0) {
             dev_set(m->dut, p->name, "2", &e);
         }
@@ -241,7 +256,7 @@ static void access_bus(struct machine *m, struct aspace *as, struct t_rng *rng)
 static void access_config(struct machine *m, struct t_rng *rng)
 {
     static const uint8_t favorites[] = {0x04, 0x10, 0x40, 0x41, 0x58, 0x5b, 0x60, 0x72, 0x80};
-    uint8_t devfn = (uint8_t)t_rand_below(rng, 16);
+    uint8_t devfn = t_rand(rng) & 1 ? DUT_DEVFN : (uint8_t)t_rand_below(rng, 16);
     unsigned reg = t_rand_below(rng, 2) ? favorites[t_rand_below(rng, sizeof favorites)]
                                         : (unsigned)t_rand_below(rng, 256);
     rig_outl(&m->r, 0xcf8, 0x80000000 | (uint32_t)devfn << 8 | (reg & 0xfc));
@@ -249,6 +264,37 @@ static void access_config(struct machine *m, struct t_rng *rng)
         see(m, rig_inl(&m->r, 0xcfc));
     } else {
         rig_outb(&m->r, (uint16_t)(0xcfc + (reg & 3)), (uint8_t)value(rng));
+    }
+}
+
+// A card's rings where its descriptors are found, in RAM that the fuzzer writes to: at random it
+// would not get there.
+static void arm_e1000(struct machine *m, struct t_rng *rng)
+{
+    static const struct {
+        uint32_t reg, val, spread;
+    } rows[] = {{0x3800, 0x1000, 0xfff0}, {0x3808, 0x80, 0x380},
+                {0x3818, 0, 0xf},         {0x0400, 0x0a, 0x400},
+                {0x2800, 0x2000, 0xff0},  {0x2808, 0x80, 0x380},
+                {0x2818, 0, 0xf},         {0x0100, 0x801e, 0x06074320},
+                {0x5000, 0x300, 0},       {0x3820, 0, 8},
+                {0x2820, 0, 8},           {0x00d0, 0xff, 0xffff}};
+    uint32_t bar = 0xfe000000;
+    rig_outl(&m->r, 0xcf8, 0x80000000 | DUT_DEVFN << 8 | 0x10);
+    rig_outl(&m->r, 0xcfc, bar);
+    rig_outl(&m->r, 0xcf8, 0x80000000 | DUT_DEVFN << 8 | 0x04);
+    rig_outl(&m->r, 0xcfc, 7);
+    for (unsigned i = 0; i < 32; i++) { // descriptors: short and long buffers, every command
+        uint32_t at = (uint32_t)(0x1000 + (t_rand(rng) & 0x1ff0));
+        uint32_t len = (uint32_t)(t_rand(rng) & (t_rand(rng) & 3 ? 0x1ff : 0xfffff));
+        uint64_t buf = t_rand(rng) & 7 ? t_rand(rng) & 0x1ffff : bar + (t_rand(rng) & 0x3fff);
+        aspace_write(&m->r.mem, at, 8, buf);
+        aspace_write(&m->r.mem, at + 8, 4, len | (t_rand(rng) & 1) << 20 | t_rand(rng) << 24);
+        aspace_write(&m->r.mem, at + 12, 4, t_rand(rng));
+    }
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint32_t v = rows[i].val | ((uint32_t)t_rand(rng) & rows[i].spread);
+        aspace_write(&m->r.mem, bar + rows[i].reg, 4, v);
     }
 }
 
@@ -286,11 +332,11 @@ static void access_cpu_side(struct machine *m, struct t_rng *rng)
 
 static void post_input(struct machine *m, struct t_rng *rng)
 {
-    uint8_t data[64];
+    uint8_t data[1600];
     if (!m->r.gate.nsources) {
         return;
     }
-    uint32_t len = (uint32_t)t_rand_below(rng, sizeof data + 1);
+    uint32_t len = (uint32_t)t_rand_below(rng, t_rand(rng) & 3 ? 64 : sizeof data + 1);
     for (uint32_t i = 0; i < len; i++) {
         data[i] = (uint8_t)t_rand(rng);
     }
@@ -359,6 +405,9 @@ static void step(struct machine *m, struct t_rng *rng)
     default:
         access_bus(m, &m->r.io, rng);
         break;
+    }
+    if (m->dut->cls == &e1000_class && t_rand_below(rng, 32) == 0) {
+        arm_e1000(m, rng);
     }
     if (m->r.env.display == m->dut && t_rand_below(rng, 64) == 0) {
         look(m, t_rand(rng) & 1);
