@@ -16,7 +16,7 @@
     X(i8259) X(i8254) X(mc146818) X(uart16550) X(debugcon) X(isa_debug_exit)                       \
     X(i8237) X(parport) X(fdc)                                                                     \
     X(apicbus) X(lapic) X(ioapic) X(i440fx) X(piix3) X(piix4_pm) X(i8042) X(port92) X(hpet)        \
-    X(vga_pci) X(vga_isa) X(e1000)                                                                   \
+    X(vga_pci) X(vga_isa) X(e1000)                                                                 \
     X(pc_testdev) X(pci_testdev) X(ferr) X(ne2k_pci) X(ne2k_isa) X(piix3_ide) X(isa_ide) X(fw_cfg)
 // clang-format on
 

@@ -90,7 +90,7 @@ TEST(e1000_link_comes_up)
     EXPECT_EQ(nic_get(&x, ICR), 4);
     EXPECT(!dev_pin_in(&x.p->dev, 0));
     EXPECT_EQ(nic_get(&x, STATUS), 0x83); // 1000 Mb/s, full duplex
-    EXPECT_EQ(nic_phy(&x, 1), 0x7969); // the link was down since the last look
+    EXPECT_EQ(nic_phy(&x, 1), 0x7969);    // the link was down since the last look
     EXPECT_EQ(nic_phy(&x, 1), 0x796d);
     EXPECT_EQ(nic_phy(&x, 17), 0xac00);
     EXPECT_EQ(nic_phy(&x, 10), 0x3c00);
