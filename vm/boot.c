@@ -109,6 +109,14 @@ static void make_map(struct boot *b)
     map_add(b, VM_HIGH, VM_HIGH + vm->opt.ram_bytes - vm->low_bytes, E820_RAM);
 }
 
+/* Two words of the BIOS data area, where kernels look for the end of low memory (Xen puts its
+ * start-up code for other CPUs there): segment of the extended area at 0x40e, KiB at 0x413. */
+static void put_bios_data(struct boot *b)
+{
+    aspace_write(&b->vm->mem, 0x40e, 2, 0x9fc0);
+    aspace_write(&b->vm->mem, 0x413, 2, 639);
+}
+
 /* The ROM: boot code right below 4 GiB. */
 static void put_rom(struct doppel_vm *vm, const struct boot_entry *p)
 {
@@ -173,6 +181,7 @@ bool boot_load(struct doppel_vm *vm, struct err *e)
     if (vm->opt.kernel) {
         b.cmdline = vm->opt.append ? vm->opt.append : "";
         make_map(&b);
+        put_bios_data(&b);
         b.rsdp = acpi_direct(vm);
         ok = load_images(&b, e);
         image_free(&b.kernel);
