@@ -178,7 +178,7 @@ bool boot_load(struct doppel_vm *vm, struct err *e)
 {
     struct boot b = {.vm = vm, .low = vm->low_bytes};
     bool ok = true;
-    if (vm->opt.kernel) {
+    if (vm->opt.kernel && !vm->firmware) {
         b.cmdline = vm->opt.append ? vm->opt.append : "";
         make_map(&b);
         put_bios_data(&b);

@@ -14,6 +14,7 @@
 
 #include "util/err.h"
 
+struct dev;
 struct doppel_vm;
 
 /* The parameter block of roms/boot.asm. */
@@ -84,6 +85,33 @@ void boot_page_tables(struct boot *b);
 bool boot_multiboot(struct boot *b, bool *mine, struct err *e);
 bool boot_pvh(struct boot *b, bool *mine, struct err *e);
 bool boot_linux(struct boot *b, bool *mine, struct err *e);
+
+/* What a bzImage's header says, and where it is to go. (vm/boot_linux.c) */
+struct linux_header {
+    unsigned version;
+    uint64_t code_off, code_len; /* protected-mode kernel within the file */
+    uint64_t load, run_size;     /* where it runs, and bytes that it needs there */
+    uint64_t initrd_max;         /* the highest address of an initrd's last byte */
+    size_t cmdline_max;          /* bytes with NUL */
+    bool entry64;
+};
+/* Offsets in the file and in the zero page. */
+enum {
+    LINUX_VID_MODE = 0x1fa,
+    LINUX_LOADER = 0x210,
+    LINUX_LOADFLAGS = 0x211,
+    LINUX_RAMDISK = 0x218,
+    LINUX_RAMDISK_SIZE = 0x21c,
+    LINUX_HEAP_END = 0x224,
+    LINUX_CMDLINE = 0x228,
+};
+bool boot_linux_is(const struct image *kernel);
+bool boot_linux_parse(struct boot *b, struct linux_header *h, struct err *e);
+/* Read the initrd, if there is one; *at: where it goes below `low`. */
+bool boot_linux_initrd(struct boot *b, const struct linux_header *h, uint64_t *at, struct err *e);
+
+/* Put the kernel into fw_cfg, for firmware to start. (vm/boot_firmware.c) */
+bool boot_tell_firmware(struct doppel_vm *vm, struct dev *fw_cfg, struct err *e);
 
 /* ELF program segments, for multiboot and PVH: copied to their physical addresses. *entry is the
  * physical address of e_entry, *end the end of the highest segment. (vm/boot_elf.c) */

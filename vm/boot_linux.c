@@ -23,12 +23,7 @@ enum {
     H_JUMP = 0x200,
     H_MAGIC = 0x202,
     H_VERSION = 0x206,
-    H_LOADER = 0x210,
-    H_LOADFLAGS = 0x211,
     H_CODE32 = 0x214,
-    H_RAMDISK = 0x218,
-    H_RAMDISK_SIZE = 0x21c,
-    H_CMDLINE = 0x228,
     H_INITRD_MAX = 0x22c,
     H_ALIGN = 0x230,
     H_RELOCATABLE = 0x234,
@@ -43,15 +38,6 @@ enum {
     Z_E820 = 0x2d0,
 };
 enum { LOADED_HIGH = 1, XLF_KERNEL_64 = 1 };
-
-struct linux_header {
-    unsigned version;
-    uint64_t code_off, code_len; /* protected-mode kernel within the file */
-    uint64_t load, run_size;     /* where it is loaded, and bytes that it needs there */
-    uint64_t initrd_max;         /* the highest address of an initrd's last byte */
-    size_t cmdline_max;          /* bytes with NUL */
-    bool entry64;
-};
 
 /* The load address: what the kernel prefers if it fits, else as low as it can be. */
 static bool choose_load(struct boot *b, const uint8_t *d, struct linux_header *h, struct err *e)
@@ -75,12 +61,12 @@ static bool choose_load(struct boot *b, const uint8_t *d, struct linux_header *h
     return boot_room(b, h->load, h->run_size, "the kernel", e);
 }
 
-static bool parse(struct boot *b, struct linux_header *h, struct err *e)
+bool boot_linux_parse(struct boot *b, struct linux_header *h, struct err *e)
 {
     const struct image *k = &b->kernel;
     const uint8_t *d = k->data;
     h->version = le16_get(d + H_VERSION);
-    if (h->version < 0x202 || !(d[H_LOADFLAGS] & LOADED_HIGH)) {
+    if (h->version < 0x202 || !(d[LINUX_LOADFLAGS] & LOADED_HIGH)) {
         return err_set(e,
                        "kernel %s: boot protocol %u.%02u of a zImage; want a bzImage (2.02 or "
                        "later)",
@@ -106,8 +92,9 @@ static bool parse(struct boot *b, struct linux_header *h, struct err *e)
     return choose_load(b, d, h, e);
 }
 
-static bool put_initrd(struct boot *b, const struct linux_header *h, uint8_t *zero, struct err *e)
+bool boot_linux_initrd(struct boot *b, const struct linux_header *h, uint64_t *at, struct err *e)
 {
+    *at = 0;
     if (!b->vm->opt.initrd) {
         return true;
     }
@@ -116,15 +103,26 @@ static bool put_initrd(struct boot *b, const struct linux_header *h, uint8_t *ze
     }
     uint64_t top = h->initrd_max + 1 < b->low ? h->initrd_max + 1 : b->low;
     uint64_t kernel_end = h->load + h->run_size;
-    uint64_t at = top > b->initrd.len ? (top - b->initrd.len) & PAGE_MASK : 0;
-    if (at < kernel_end) {
+    *at = top > b->initrd.len ? (top - b->initrd.len) & PAGE_MASK : 0;
+    if (*at < kernel_end) {
         return err_set(
             e, "initrd %s: does not fit into RAM beside the kernel; want -m %" PRIu64 " or more",
             b->initrd.path, ((kernel_end + b->initrd.len) >> 20) + 2);
     }
-    boot_write(b, at, b->initrd.data, b->initrd.len);
-    le32_put(zero + H_RAMDISK, (uint32_t)at);
-    le32_put(zero + H_RAMDISK_SIZE, (uint32_t)b->initrd.len);
+    return true;
+}
+
+static bool put_initrd(struct boot *b, const struct linux_header *h, uint8_t *zero, struct err *e)
+{
+    uint64_t at;
+    if (!boot_linux_initrd(b, h, &at, e)) {
+        return false;
+    }
+    if (at) {
+        boot_write(b, at, b->initrd.data, b->initrd.len);
+        le32_put(zero + LINUX_RAMDISK, (uint32_t)at);
+        le32_put(zero + LINUX_RAMDISK_SIZE, (uint32_t)b->initrd.len);
+    }
     return true;
 }
 
@@ -140,16 +138,21 @@ static void put_memory_map(const struct boot *b, uint8_t *zero)
     le32_put(zero + Z_ALT_MEM, (uint32_t)((b->low - 0x100000) >> 10));
 }
 
+bool boot_linux_is(const struct image *k)
+{
+    return k->len >= H_END && le16_get(k->data + H_BOOT_FLAG) == 0xaa55 &&
+           memcmp(k->data + H_MAGIC, "HdrS", 4) == 0;
+}
+
 bool boot_linux(struct boot *b, bool *mine, struct err *e)
 {
     const struct image *k = &b->kernel;
-    if (k->len < H_END || le16_get(k->data + H_BOOT_FLAG) != 0xaa55 ||
-        memcmp(k->data + H_MAGIC, "HdrS", 4) != 0) {
+    if (!boot_linux_is(k)) {
         return true;
     }
     *mine = true;
     struct linux_header h = {0};
-    if (!parse(b, &h, e) || !boot_cmdline(b, h.cmdline_max, e)) {
+    if (!boot_linux_parse(b, &h, e) || !boot_cmdline(b, h.cmdline_max, e)) {
         return false;
     }
     uint8_t zero[4096] = {0};
@@ -157,9 +160,9 @@ bool boot_linux(struct boot *b, bool *mine, struct err *e)
     size_t end = H_MAGIC + k->data[H_JUMP + 1];
     end = end > k->len ? k->len : end;
     memcpy(zero + H_SETUP_SECTS, k->data + H_SETUP_SECTS, end - H_SETUP_SECTS);
-    zero[H_LOADER] = 0xff; /* a boot loader without a number */
+    zero[LINUX_LOADER] = 0xff; /* a boot loader without a number */
     le32_put(zero + H_CODE32, (uint32_t)h.load);
-    le32_put(zero + H_CMDLINE, BOOT_CMDLINE);
+    le32_put(zero + LINUX_CMDLINE, BOOT_CMDLINE);
     le64_put(zero + Z_RSDP, b->rsdp);
     put_memory_map(b, zero);
     if (!put_initrd(b, &h, zero, e)) {

@@ -159,14 +159,11 @@ static void map_low(struct doppel_vm *vm)
 bool firmware_wanted(const struct doppel_vm *vm)
 {
     const struct doppel_options *o = &vm->opt;
-    return !o->kernel && (o->bios || o->boot || o->ndrives || o->vga);
+    return o->bios || (!o->kernel && (o->boot || o->ndrives || o->vga));
 }
 
 bool firmware_map(struct doppel_vm *vm, struct err *e)
 {
-    if (vm->opt.kernel && vm->opt.bios) {
-        return err_usage(e, "-kernel starts without firmware: want it without -bios");
-    }
     if (!firmware_wanted(vm)) {
         return true;
     }

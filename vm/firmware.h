@@ -16,7 +16,7 @@ struct doppel_vm;
 struct firmware; /* private to vm/firmware.c */
 
 /* Does this machine start with firmware (an image, -bios, -boot or -vga rather than -kernel or the
- * demo)? */
+ * demo; -kernel starts through firmware only with -bios)? */
 bool firmware_wanted(const struct doppel_vm *vm);
 /* dev_env.rom_file, with the machine as ctx: the -L folders, then where Debian's packages put
  * firmware. */

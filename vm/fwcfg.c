@@ -258,6 +258,9 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e)
         !add_num_file(f, "etc/boot-fail-wait", 4, b.retry_ms, e) || !add_vga_rom(vm, f, e)) {
         return false;
     }
+    if (vm->firmware && vm->opt.kernel && !boot_tell_firmware(vm, f, e)) {
+        return false;
+    }
     for (unsigned i = 0; i < vm->opt.nfw_cfg; i++) {
         if (!add_user(f, vm->opt.fw_cfg[i], e)) {
             return false;

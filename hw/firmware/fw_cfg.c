@@ -28,7 +28,7 @@
 enum {
     KEY_WRITE = 0x4000,
     KEY_NONE = 0xffff,
-    FIXED_ITEMS = 16,
+    FIXED_ITEMS = 32,
     MAX_ITEMS = FIXED_ITEMS + FW_CFG_FILES,
     DIR_ENTRY = 64, /* size, key, reserved, name */
 
