@@ -20,7 +20,7 @@ const struct option options_table[] = {
     {"initrd", "FILE", "initial RAM disk; for multiboot \"FILE ARGS,FILE ARGS\"",
      options_set_initrd, NULL},
     {"append", "TEXT", "the kernel's command line", options_set_append, NULL},
-    {"bios", "FILE", "start this firmware, for example OVMF.fd; it starts -kernel [the board's: Debian's SeaBIOS]",
+    {"bios", "FILE", "firmware, for example OVMF.fd; it starts -kernel [the board's: Debian's SeaBIOS]",
      options_set_bios, NULL},
     {"L", "FOLDER", "look for firmware here first; repeat for more",
      options_set_firmware_dir, NULL},
