@@ -20,8 +20,8 @@ const struct option options_table[] = {
     {"initrd", "FILE", "initial RAM disk; for multiboot \"FILE ARGS,FILE ARGS\"",
      options_set_initrd, NULL},
     {"append", "TEXT", "the kernel's command line", options_set_append, NULL},
-    {"bios", "FILE", "firmware, for example OVMF.fd; it starts -kernel [the board's: Debian's SeaBIOS]",
-     options_set_bios, NULL},
+    {"bios", "FILE", "firmware, for example OVMF.fd; it starts -kernel "
+     "[the board's: Debian's SeaBIOS]", options_set_bios, NULL},
     {"L", "FOLDER", "look for firmware here first; repeat for more",
      options_set_firmware_dir, NULL},
     {"boot", "ORDER", "order=dca (a floppy, c disk, d CD, n network), once=d, menu=on, "
