@@ -1,7 +1,8 @@
 #!/bin/sh
 # guests.sh DIR: what the boot tests boot. Fetches Debian's kernels (tools/guest-kernels.sh), builds
-# guest/selftest.c for amd64 and i386, and makes initrd-test-amd64 and initrd-test-i386 of both
-# with guest/rc. Idempotent. Without the network it works when DIR was filled before.
+# guest/selftest.c for amd64 and i386, makes initrd-test-amd64 and initrd-test-i386 of both with
+# guest/rc, and a CD and a hard disk (debian.iso, debian.img) with all of these. Idempotent. Without
+# the network it works when DIR was filled before.
 set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
@@ -54,3 +55,18 @@ then
     "$top/tools/mkinitrd.sh" "$dir/busybox-i386" "$out" "$dir/floppy-686.ko:floppy.ko" \
         "$rc:etc/rc"
 fi
+
+# A CD and a hard disk with all four kernels, for boots through firmware.
+for pair in iso:iso disk:img; do
+    kind=${pair%:*} out=$dir/debian.${pair#*:}
+    if [ -e "$out" ] && [ -z "$(find "$top/tools/boot-image.sh" "$top/tools/grub-disk.sh" \
+        "$dir"/vmlinuz-* "$dir"/initrd-test-* -newer "$out")" ]; then
+        continue
+    fi
+    need_packages xorriso isolinux syslinux-common e2fsprogs grub-common grub-pc-bin
+    "$top/tools/boot-image.sh" $kind "$out" \
+        amd64="$dir/vmlinuz-amd64,$dir/initrd-test-amd64" \
+        cloud="$dir/vmlinuz-cloud,$dir/initrd-test-amd64" \
+        686="$dir/vmlinuz-686,$dir/initrd-test-i386" \
+        686-pae="$dir/vmlinuz-686-pae,$dir/initrd-test-i386"
+done

@@ -31,18 +31,25 @@ static const char *arch_of(const char *kernel)
     return strncmp(kernel, "686", 3) == 0 ? "i386" : "amd64";
 }
 
-bool guests_present(const char *kernel)
+bool guests_have(const char *name)
 {
-    if (access(guest_path("vmlinuz-", kernel), R_OK) == 0 &&
-        access(guest_path("initrd-test-", arch_of(kernel)), R_OK) == 0) {
+    if (access(guest_path("", name), R_OK) == 0) {
         return true;
     }
     if (getenv("CI") != NULL) {
-        FAIL("no guest kernels: tests/boot/guests.sh did not run");
+        FAIL("no guest's %s: tests/boot/guests.sh did not run", name);
     } else {
         SKIP("no guest kernels: run tests/boot/guests.sh build/guests");
     }
     return false;
+}
+
+bool guests_present(const char *kernel)
+{
+    char image[64], initrd[64];
+    snprintf(image, sizeof image, "vmlinuz-%s", kernel);
+    snprintf(initrd, sizeof initrd, "initrd-test-%s", arch_of(kernel));
+    return guests_have(image) && guests_have(initrd);
 }
 
 static void hear(void *ctx, const uint8_t *data, size_t len)

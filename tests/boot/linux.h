@@ -24,6 +24,8 @@ bool guest_open(struct guest *g, const char *kernel, unsigned cpus);
 void guest_close(struct guest *g);
 /* True if the guests are there; otherwise the running test is skipped (or failed, under CI). */
 bool guests_present(const char *kernel);
+/* The same for one file among the guests. */
+bool guests_have(const char *name);
 /* The path of a file among the guests; valid until the next call. */
 const char *guest_path(const char *prefix, const char *name);
 
