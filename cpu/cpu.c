@@ -102,7 +102,7 @@ void cpu_update_walk(struct cpu *cpu)
     w->smep = s->cr4 & CR4_SMEP;
     w->smap = s->cr4 & CR4_SMAP;
     w->pcide = s->cr4 & CR4_PCIDE;
-    w->nxe = s->msr[0].efer & EFER_NXE;
+    w->nxe = (s->msr[0].efer & EFER_NXE) && cpu_nx_allowed(cpu);
     w->lma = s->msr[0].efer & EFER_LMA;
     w->pse36 = cpu_has(cpu, FEAT_pse36);
     w->page1g = cpu_has(cpu, FEAT_pdpe1gb);
@@ -172,7 +172,8 @@ static void reset_msrs(struct cpu *cpu)
     struct msrs *m = &cpu->s.msr[0];
     memset(m, 0, sizeof *m);
     m->pat = UINT64_C(0x0007040600070406);
-    m->misc_enable = 1;     /* fast strings */
+    m->misc_enable = MISC_FAST_STRINGS | MISC_NO_BTS | MISC_NO_PEBS;
+    m->misc_enable |= cpu_has(cpu, FEAT_monitor) ? MISC_MONITOR : 0;
     m->feature_control = 1; /* locked, VMX off */
 }
 

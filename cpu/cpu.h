@@ -113,6 +113,17 @@ enum {
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
 
+/* IA32_MISC_ENABLE (SDM 4 table 2-2). */
+#define MISC_FAST_STRINGS (1u << 0)
+#define MISC_THERMAL      (1u << 3)  /* automatic thermal control */
+#define MISC_NO_BTS       (1u << 11) /* read-only: no branch trace store, no PEBS */
+#define MISC_NO_PEBS      (1u << 12)
+#define MISC_SPEEDSTEP    (1u << 16)
+#define MISC_MONITOR      (1u << 18) /* MONITOR and MWAIT are there */
+#define MISC_LIMIT_CPUID  (1u << 22) /* CPUID's highest basic leaf is 2 */
+#define MISC_XTPR_OFF     (1u << 23)
+#define MISC_XD_OFF       (UINT64_C(1) << 34) /* no NX bit */
+
 #define DEBUGCTL_LBR (1u << 0)
 #define DEBUGCTL_BTF (1u << 1)
 
@@ -254,6 +265,11 @@ static inline bool cpu_realish(const struct cpu *cpu) /* real or virtual-8086: b
 static inline bool cpu_lma(const struct cpu *cpu)
 {
     return cpu->s.msr[0].efer & EFER_LMA;
+}
+/* NX is there, and IA32_MISC_ENABLE does not switch it off. */
+static inline bool cpu_nx_allowed(const struct cpu *cpu)
+{
+    return cpu_has(cpu, FEAT_nx) && !(cpu->s.msr[0].misc_enable & MISC_XD_OFF);
 }
 static inline bool cpu_code64(const struct cpu *cpu)
 {

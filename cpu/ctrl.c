@@ -444,11 +444,17 @@ SEM_END(hlt)
     cpu_update_attn(cpu);
 }
 
-SEM(monitor)
+/* MONITOR and MWAIT: for level 0, and while IA32_MISC_ENABLE has them on (SDM 4 table 2-2). */
+static void check_monitor(struct cpu *cpu)
 {
-    if (cpu->s.cpl != 0) {
+    if (cpu->s.cpl != 0 || !(cpu->s.msr[0].misc_enable & MISC_MONITOR)) {
         cpu_ud(cpu);
     }
+}
+
+SEM(monitor)
+{
+    check_monitor(cpu);
     if ((uint32_t)cpu->s.gpr[REG_RCX]) {
         cpu_gp0(cpu);
     }
@@ -469,9 +475,7 @@ SEM(monitor)
 SEM_END(mwait)
 {
     (void)i;
-    if (cpu->s.cpl != 0) {
-        cpu_ud(cpu);
-    }
+    check_monitor(cpu);
     if ((uint32_t)cpu->s.gpr[REG_RCX] & ~1u) {
         cpu_gp0(cpu);
     }

@@ -23,11 +23,10 @@
 #include "cpu/event.h"
 #include "cpu/flags.h"
 
-#define DR6_BITS 0x0fu /* B0-B3 */
-#define DR6_BS   (UINT64_C(1) << 14)
-#define DR6_BT   (UINT64_C(1) << 15)
-#define DR7_GD   (UINT64_C(1) << 13)
-#define NOT_EXC  0xff /* delivering_vec of an interrupt */
+#define DR6_BS  (UINT64_C(1) << 14)
+#define DR6_BT  (UINT64_C(1) << 15)
+#define DR7_GD  (UINT64_C(1) << 13)
+#define NOT_EXC 0xff /* delivering_vec of an interrupt */
 
 enum { PIN_INTR }; /* cpu/cpu.c: the first input */
 

@@ -6,6 +6,8 @@
 
 #include "cpu/sys.h"
 
+#define DR6_BITS 0x0fu /* B0-B3: breakpoints met */
+
 /* Raise #DB as a fault with these bits in DR6 (general detect). */
 noreturn void event_raise_db(struct cpu *cpu, uint64_t dr6);
 /* Does anything wait that ends the vCPU's halt, shutdown or wait? For one that is not running. */

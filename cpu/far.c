@@ -560,10 +560,15 @@ SEM_END(int3)
 
 SEM_END(int1)
 {
-    cpu->delivering = true; /* not under the gate's DPL, and EXT is set in error codes */
+    uint64_t held = cpu->s.db_pending; /* traps that MOV SS held back: one #DB stands for all */
+    cpu->delivering = true;            /* not under the gate's DPL, and EXT is set in error codes */
     cpu->delivering_vec = EXC_DB;
     event_deliver(cpu, EV_INT1, EXC_DB, false, 0, insn_next_ip(cpu, i));
     cpu->delivering = false;
+    if (held) {
+        cpu->s.dr[6] = (cpu->s.dr[6] & ~(uint64_t)DR6_BITS) | held;
+        cpu->s.db_pending &= ~held;
+    }
 }
 
 SEM_END(into)

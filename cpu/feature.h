@@ -35,6 +35,7 @@ enum { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
     X(sse2,       1, 0, EDX, 26)  X(ss,       1, 0, EDX, 27)  X(ht,       1, 0, EDX, 28) \
     X(sse3,       1, 0, ECX, 0)   X(pclmulqdq, 1, 0, ECX, 1)  X(monitor,  1, 0, ECX, 3)  \
     X(ssse3,      1, 0, ECX, 9)   X(fma,      1, 0, ECX, 12)  X(cx16,     1, 0, ECX, 13) \
+    X(xtpr,     1, 0, ECX, 14)                              \
     X(pcid,       1, 0, ECX, 17)  X(sse4_1,   1, 0, ECX, 19)  X(sse4_2,   1, 0, ECX, 20) \
     X(x2apic,     1, 0, ECX, 21)  X(movbe,    1, 0, ECX, 22)  X(popcnt,   1, 0, ECX, 23) \
     X(tsc_deadline, 1, 0, ECX, 24) X(aes,     1, 0, ECX, 25)  X(xsave,    1, 0, ECX, 26) \

@@ -183,7 +183,10 @@ void far_drop_segs(struct cpu *cpu)
         const struct seg *s = &cpu->s.seg[data[n]];
         bool conforming = (s->attr & SEG_A_CODE) && (s->attr & SEG_A_EC);
         if (!(s->attr & SEG_A_NULL) && !conforming && (s->attr >> 5 & 3) < cpu->s.cpl) {
-            seg_set_null(cpu, data[n], 0);
+            /* The selector becomes null; the base stays, and 64-bit code goes on using that of FS
+             * and GS (SDM 2A IRET, "RETURN-TO-OUTER-PRIVILEGE-LEVEL"). */
+            cpu->s.seg[data[n]] = (struct seg){.base = s->base, .attr = SEG_A_NULL};
+            seg_update(cpu, data[n]);
         }
     }
 }

@@ -31,7 +31,7 @@ const struct cpu_model cpu_models[] = {
      "Intel(R) Core(TM) i7 CPU 920 (doppel)", "core2", "sse4_1 sse4_2 popcnt rdtscp"},
     {"core2", "Core 2 Duo: 64-bit, SSSE3", 0x000006fb, 0xa, 0x80000008, 36, 48,
      "Intel(R) Core(TM)2 Duo CPU T7700 (doppel)", "pentium3",
-     "clflush sse2 ss sse3 monitor ssse3 cx16 syscall nx lm lahf_lm pse36"},
+     "clflush sse2 ss sse3 monitor ssse3 cx16 xtpr syscall nx lm lahf_lm pse36"},
     {"pentium3", "Pentium III: PAE, SSE", 0x00000683, 0x3, 0, 36, 32, NULL, "pentium",
      "i686 pae sep mtrr pge mca cmov pat pse36 fxsr sse"},
     {"pentium", "Pentium MMX", 0x00000543, 0x1, 0, 32, 32, NULL, "486",
@@ -198,6 +198,9 @@ static void leaf_1(const struct cpu *cpu, uint32_t out[4])
         !(base >> 11 & 1)) {
         out[CPUID_EDX] &= ~(1u << 9); /* the local APIC is switched off (SDM 3A 11.4.3) */
     }
+    if (!(cpu->s.msr[0].misc_enable & MISC_MONITOR)) {
+        out[CPUID_ECX] &= ~(1u << 3);
+    }
     if (cpu->cpus > 1) {
         out[CPUID_EDX] |= 1u << 28; /* HTT: more than one logical processor in the package */
     }
@@ -266,11 +269,18 @@ static void leaf_d(const struct cpu *cpu, uint32_t sub, uint32_t out[4])
     }
 }
 
+/* The highest basic leaf; IA32_MISC_ENABLE can lower it to 2, for systems that know no more. */
+static uint32_t max_basic(const struct cpu *cpu)
+{
+    uint32_t max = cpu->model->max_basic;
+    return max > 2 && (cpu->s.msr[0].misc_enable & MISC_LIMIT_CPUID) ? 2 : max;
+}
+
 static void leaf_basic(const struct cpu *cpu, uint32_t leaf, uint32_t sub, uint32_t out[4])
 {
     switch (leaf) {
     case 0:
-        out[CPUID_EAX] = cpu->model->max_basic;
+        out[CPUID_EAX] = max_basic(cpu);
         out[CPUID_EBX] = 0x756e6547; /* "GenuineIntel" */
         out[CPUID_EDX] = 0x49656e69;
         out[CPUID_ECX] = 0x6c65746e;
@@ -342,6 +352,9 @@ static void leaf_extended(const struct cpu *cpu, uint32_t leaf, uint32_t out[4])
         if (leaf == 0x80000001 && !cpu_code64(cpu)) {
             out[CPUID_EDX] &= ~(1u << 11); /* Intel: SYSCALL shows in 64-bit mode only */
         }
+        if (leaf == 0x80000001 && !cpu_nx_allowed(cpu)) {
+            out[CPUID_EDX] &= ~(1u << 20);
+        }
         break;
     }
 }
@@ -354,12 +367,12 @@ void cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t sub, uint32_t ou
             leaf_extended(cpu, leaf, out);
             return;
         }
-    } else if (leaf <= cpu->model->max_basic) {
+    } else if (leaf <= max_basic(cpu)) {
         leaf_basic(cpu, leaf, sub, out);
         return;
     }
     /* Beyond the highest leaf Intel CPUs answer as the highest basic one (SDM 2A CPUID). */
     if (cpu->model->max_basic) {
-        leaf_basic(cpu, cpu->model->max_basic, sub, out);
+        leaf_basic(cpu, max_basic(cpu), sub, out);
     }
 }

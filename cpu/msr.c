@@ -6,7 +6,7 @@
  * Branches are not recorded (LBR): DEBUGCTL.LBR may be written and reads as 0, as in most virtual
  * machines, and the P6 family's four registers of the last branch and exception read as 0; later
  * families' stacks are not there. There is no speculation to mitigate, and IA32_ARCH_CAPABILITIES
- * says so.
+ * says so. There are no machine-check banks: nothing can fail, and IA32_MCG_CAP counts none.
  *
  * Sources: Intel SDM 4 chapter 2 (architectural MSRs), SDM 3A 11.11 (MTRR), 11.12 (PAT), 15.3
  * (machine check), 17.17 (TSC); SDM 3A 2.2.1 (EFER).
@@ -16,9 +16,11 @@
 
 #define MSR_TSC          0x10u
 #define MSR_APIC_BASE    0x1bu
+#define APIC_BASE_EXTD   (1u << 10)
 #define MSR_TSC_ADJUST   0x3bu
 #define MSR_PRED_CMD     0x49u
 #define MSR_UPDT_TRIG    0x79u
+#define MSR_MISC_ENABLE  0x1a0u
 #define MSR_TSC_DEADLINE 0x6e0u
 #define MSR_X2APIC       0x800u
 #define MSR_EFER         0xc0000080u
@@ -76,10 +78,9 @@ static const struct msr_row msr_rows[] = {
     {0x00000174, 1, 1, FEAT_sep,            AT(sysenter_cs),    W_IGNORED,   0xffffffff, 0},
     {0x00000175, 1, 1, FEAT_sep,            AT(sysenter_esp),   W_CANONICAL, ALL, 0},
     {0x00000176, 1, 1, FEAT_sep,            AT(sysenter_eip),   W_CANONICAL, ALL, 0},
-    {0x00000179, 1, 1, FEAT_mca,            NO_OFF,             W_NEVER,     0, 0x100 | MC_BANKS},
+    {0x00000179, 1, 1, FEAT_mca,            NO_OFF,             W_NEVER,     0, 0}, /* no banks */
     {0x0000017a, 1, 1, FEAT_mca,            AT(mcg_status),     W_MASK,      7, 0},
-    {0x0000017b, 1, 1, FEAT_mca,            AT(mcg_ctl),        W_MASK,      ALL, 0},
-    {0x000001a0, 1, 1, FEAT_i686,           AT(misc_enable),    W_IGNORED,   0x50009, 0},
+    {0x000001a0, 1, 1, FEAT_i686,           AT(misc_enable),    W_NEVER,     0, 0},
     {0x000001d9, 1, 1, FEAT_i686,           AT(debugctl),       W_DROPS,     3, DEBUGCTL_LBR},
     {0x000001db, 4, 1, FEAT_i686,           NO_OFF,             W_NEVER,     0, 0}, /* (LBR) */
     {0x00000200, MTRR_VARS, 2, FEAT_mtrr,   AT(mtrr_base),      W_MTRR,      PHYS_PAGE, 0xff},
@@ -89,10 +90,6 @@ static const struct msr_row msr_rows[] = {
     {0x00000268, 8, 1, FEAT_mtrr,           AT(mtrr_fix[3]),    W_TYPES,     ALL, 0},
     {0x00000277, 1, 1, FEAT_pat,            AT(pat),            W_PAT,       ALL, 0},
     {0x000002ff, 1, 1, FEAT_mtrr,           AT(mtrr_def),       W_MTRR,      0xcff, 0},
-    {0x00000400, MC_BANKS, 4, FEAT_mca,     AT(mc_ctl),         W_MASK,      ALL, 0},
-    {0x00000401, MC_BANKS, 4, FEAT_mca,     AT(mc_status),      W_ZERO,      ALL, 0},
-    {0x00000402, MC_BANKS, 4, FEAT_mca,     AT(mc_addr),        W_ZERO,      ALL, 0},
-    {0x00000403, MC_BANKS, 4, FEAT_mca,     AT(mc_misc),        W_ZERO,      ALL, 0},
     {0x00000da0, 1, 1, FEAT_xsaves,         AT(xss),            W_MASK,      0, 0},
     {0xc0000081, 1, 1, FEAT_syscall,        AT(star),           W_MASK,      ALL, 0},
     {0xc0000082, 1, 1, FEAT_lm,             AT(lstar),          W_CANONICAL, ALL, 0},
@@ -172,6 +169,14 @@ static bool is_apic_msr(const struct cpu *cpu, uint32_t msr)
     return msr >= MSR_X2APIC && msr <= MSR_X2APIC + 0xff && cpu_has(cpu, FEAT_x2apic);
 }
 
+/* Reserved in IA32_APIC_BASE (SDM 3A 11.4.4, 11.12.1): bits from MAXPHYADDR on, and EXTD on models
+ * without x2APIC. The APIC judges the rest. */
+static bool apic_base_allowed(const struct cpu *cpu, uint64_t val)
+{
+    bool extd = val & APIC_BASE_EXTD;
+    return !(val & ~bits_mask(cpu->model->phys_bits)) && (!extd || cpu_has(cpu, FEAT_x2apic));
+}
+
 static bool has_efer(const struct cpu *cpu)
 {
     return cpu_has(cpu, FEAT_syscall) || cpu_has(cpu, FEAT_nx) || cpu_has(cpu, FEAT_lm);
@@ -183,7 +188,7 @@ static bool write_efer(struct cpu *cpu, uint64_t val)
     uint64_t known = EFER_LMA;
     known |= cpu_has(cpu, FEAT_syscall) ? EFER_SCE : 0;
     known |= cpu_has(cpu, FEAT_lm) ? EFER_LME : 0;
-    known |= cpu_has(cpu, FEAT_nx) ? EFER_NXE : 0;
+    known |= cpu_nx_allowed(cpu) ? EFER_NXE : 0;
     if ((val & ~known) || (((val ^ m->efer) & EFER_LME) && (cpu->s.cr0 & CR0_PG))) {
         return false;
     }
@@ -194,6 +199,24 @@ static bool write_efer(struct cpu *cpu, uint64_t val)
         tlb_flush_all(&cpu->tlb);
     }
     cpu_update_mode(cpu);
+    return true;
+}
+
+/* IA32_MISC_ENABLE (SDM 4 table 2-2): what the model has can be switched, other bits are dropped.
+ * What is switched off leaves CPUID too (cpu/model.c). */
+static bool write_misc_enable(struct cpu *cpu, uint64_t val)
+{
+    struct msrs *m = &cpu->s.msr[0];
+    uint64_t known = MISC_FAST_STRINGS | MISC_THERMAL | MISC_SPEEDSTEP | MISC_LIMIT_CPUID;
+    known |= cpu_has(cpu, FEAT_monitor) ? MISC_MONITOR : 0;
+    known |= cpu_has(cpu, FEAT_xtpr) ? MISC_XTPR_OFF : 0;
+    known |= cpu_has(cpu, FEAT_nx) ? MISC_XD_OFF : 0;
+    uint64_t changed = (val ^ m->misc_enable) & known;
+    m->misc_enable ^= changed;
+    if (changed & MISC_XD_OFF) {
+        cpu_update_walk(cpu);
+        tlb_flush_all(&cpu->tlb);
+    }
     return true;
 }
 
@@ -261,6 +284,9 @@ bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t val)
     struct msrs *m = &cpu->s.msr[0];
     size_t off;
     if (is_apic_msr(cpu, msr)) {
+        if (msr == MSR_APIC_BASE && !apic_base_allowed(cpu, val)) {
+            return false;
+        }
         return cpu->intc && cpu->intc->msr_write && cpu->intc->msr_write(cpu->intc_ctx, msr, val);
     }
     switch (msr) {
@@ -275,6 +301,8 @@ bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t val)
         return cpu_has(cpu, FEAT_i686);
     case MSR_EFER:
         return has_efer(cpu) && write_efer(cpu, val);
+    case MSR_MISC_ENABLE:
+        return cpu_has(cpu, FEAT_i686) && write_misc_enable(cpu, val);
     case MSR_FS_BASE:
         return write_base(cpu, SEG_FS, val);
     case MSR_GS_BASE:

@@ -6,8 +6,9 @@
  * made from it by seg_update(). In real mode a load changes selector and base only, so that a
  * limit set up in protected mode stays ("unreal mode"), as on hardware.
  *
- * What always holds: a null selector leaves base and limit 0 and SEG_A_NULL set; all checks and
- * the write of the accessed bit come before the register changes.
+ * What always holds: loading a null selector leaves base and limit 0 and SEG_A_NULL set (a return
+ * to an outer level, which nulls selectors, keeps the base); all checks and the write of the
+ * accessed bit come before the register changes.
  *
  * Sources: Intel SDM 3A 3.4.2-3.4.5, 3.5, 5.2-5.7; SDM 2 entries of the instructions; 80286
  * descriptors: 80286 Programmer's Reference 7.3 (last word is not looked at).

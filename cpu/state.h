@@ -79,7 +79,7 @@ ST_DECLARE(x87, X87_STATE);
     V(S, uint64_t, xss, 1)                                                                         \
     V(S, uint64_t, debugctl, 1)                                                                    \
     V(S, uint64_t, mcg_status, 1)                                                                  \
-    V(S, uint64_t, mcg_ctl, 1)                                                                     \
+    V(S, uint64_t, mcg_ctl, 1) /* this and the banks: not shown, only kept for saved machines */   \
     A(S, uint64_t, mc_ctl, MC_BANKS, 1)                                                            \
     A(S, uint64_t, mc_status, MC_BANKS, 1)                                                         \
     A(S, uint64_t, mc_addr, MC_BANKS, 1)                                                           \

@@ -21,10 +21,15 @@
 #   -s N       limit of seconds of host time for a test [900]
 #   -v         print each command
 #
-# QEMU's options become ours: -cpu max, host and none at all are doppel64; qemu64 and IvyBridge are
-# core2 (36-bit addresses); features that doppel knows go along, others are left out, and the test
-# then finds by CPUID that they are not there. -machine's pit=, vmport= and accel=, -overcommit and
-# -enable-kvm say how KVM works inside and are left out.
+# QEMU's options become ours: -cpu max, host and none at all are doppel64; qemu64 is nehalem, others
+# are core2 (36-bit addresses). Features that doppel knows go along, others are left out, and the
+# test then finds by CPUID that they are not there. -machine pit=off, -overcommit and -enable-kvm
+# say how KVM works inside and are left out.
+#
+# x2apic, xapic and syscall are told that they run on bare metal (TEST_DEVICE=0 in the environment
+# that kvm-unit-tests reads from the first module): otherwise they use KVM's hypercall, or on a CPU
+# of Intel's SYSCALL outside of 64-bit mode, both of which are #UD (SDM 3C VMCALL, 2B SYSCALL).
+#
 # Ends with 0 when every test passed or was skipped.
 set -eu
 export LC_ALL=C
@@ -84,6 +89,7 @@ cpu_of()
     _model=${1%%,*}
     case $_model in
     max | host | Skylake-Server) _cpu=doppel64 ;;
+    qemu64) _cpu=nehalem ;;
     *) _cpu=core2 ;;
     esac
     for _f in $(printf '%s' "$1" | tr ',' ' '); do
@@ -156,6 +162,9 @@ run_one()
         -display none -serial stdio -no-reboot -icount-limit "$icount" -seed 1 \
         -rtc base=2024-01-01T00:00:00 \
         -device pc-testdev -device isa-debug-exit,iobase=0xf4,iosize=4 -device pci-testdev
+    case $name in
+    x2apic | xapic | syscall) set -- "$@" -initrd "$out/bare-metal" ;;
+    esac
     [ -z "$args" ] || set -- "$@" -append "$args"
     [ -z "$verbose" ] || echo "+ $*"
     status=0
@@ -218,6 +227,8 @@ if [ -n "$one" ]; then
     run_one "$1" "$one"
 fi
 
+mkdir -p "$out"
+printf 'TEST_DEVICE=0\n' >"$out/bare-metal"
 arches=
 for build in "$@"; do
     [ -f "$build/config.mak" ] || {

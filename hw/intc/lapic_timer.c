@@ -2,8 +2,9 @@
  * The local APIC's timer: one-shot, periodic and TSC-deadline (SDM 3A 11.5.4).
  *
  * Its input clock is 1 GHz, one tick a nanosecond of virtual time, before the divider. The count is
- * computed from the instant at which it was loaded. The core timer is armed only while the LVT
- * entry is unmasked; a masked one loses nothing that a guest could see.
+ * computed from the instant at which it was loaded (`start`; VTIME_NEVER: it has run out in
+ * one-shot mode and stays at 0 in any mode until it is loaded again). The core timer is armed only
+ * while the LVT entry is unmasked; a masked one loses nothing that a guest could see.
  *
  * A period shorter than MIN_PERIOD is served once in MIN_PERIOD, so that a guest that asks for an
  * interrupt each nanosecond still runs.
@@ -39,7 +40,7 @@ static uint64_t ticks(const struct lapic *l)
 uint32_t lapic_timer_count(const struct lapic *l)
 {
     unsigned mode = mode_of(l->s.lvt[LVT_TIMER]);
-    if (!l->s.initial || mode >= TIMER_DEADLINE) {
+    if (!l->s.initial || l->s.start == VTIME_NEVER || mode >= TIMER_DEADLINE) {
         return 0;
     }
     uint64_t t = ticks(l);
@@ -55,7 +56,7 @@ void lapic_timer_arm(struct lapic *l)
     uint64_t period = l->s.initial * divider(l->s.divide);
     uint64_t t = ticks(l);
     timer_cancel(&l->timer);
-    if (lvt & LVT_MASKED) {
+    if ((lvt & LVT_MASKED) || (l->s.start == VTIME_NEVER && mode_of(lvt) != TIMER_DEADLINE)) {
         return;
     }
     switch (mode_of(lvt)) {
@@ -113,19 +114,34 @@ void lapic_timer_divide(struct lapic *l, uint32_t val)
     l->s.divide = val & 0x0b;
     /* The count goes on from where it is, at the new pace. */
     uint64_t back = gone * divider(l->s.divide);
-    if (l->s.initial && back <= now(l)) {
+    if (l->s.initial && l->s.start != VTIME_NEVER && back <= now(l)) {
         l->s.start = now(l) - back;
     }
     lapic_timer_arm(l);
 }
 
+/* Between one-shot and periodic, a count goes on from where it is; one that ran out stays. */
+static void keep_count(struct lapic *l, unsigned was)
+{
+    uint64_t t = ticks(l);
+    if (!l->s.initial || l->s.start == VTIME_NEVER || t < l->s.initial) {
+        return;
+    }
+    if (was == TIMER_PERIODIC) {
+        l->s.start += t / l->s.initial * l->s.initial * divider(l->s.divide);
+    } else {
+        l->s.start = VTIME_NEVER;
+    }
+}
+
 void lapic_timer_lvt(struct lapic *l, uint32_t old)
 {
-    uint32_t lvt = l->s.lvt[LVT_TIMER];
-    bool was = mode_of(old) == TIMER_DEADLINE, is = mode_of(lvt) == TIMER_DEADLINE;
-    if (was != is) {
+    unsigned was = mode_of(old), is = mode_of(l->s.lvt[LVT_TIMER]);
+    if ((was == TIMER_DEADLINE) != (is == TIMER_DEADLINE)) {
         l->s.initial = 0;
         l->s.deadline = 0;
+    } else if (was != is && was < TIMER_DEADLINE) {
+        keep_count(l, was);
     }
     lapic_timer_arm(l);
 }

@@ -356,6 +356,39 @@ TEST(lapic_timer_periodic)
     rig_fini(&x.r);
 }
 
+TEST(lapic_timer_changes_mode)
+{
+    struct apics x;
+    setup(&x);
+    wr(&x, 0, 0xf0, 0x1ff);
+    wr(&x, 0, 0x3e0, 0x3);     // divide by 16
+    wr(&x, 0, 0x320, 0x20060); // periodic
+    wr(&x, 0, 0x380, 1000);
+    rig_run(&x.r, 16 * 2250);
+    EXPECT_EQ(rd(&x, 0, 0x390), 750);
+    ack(&x, 0);
+    wr(&x, 0, 0xb0, 0);
+    wr(&x, 0, 0x320, 0x60); // one-shot: the count goes on
+    EXPECT_EQ(rd(&x, 0, 0x390), 750);
+    rig_run(&x.r, 16 * 750 - 1);
+    EXPECT(!pin(&x, 0, INTR));
+    rig_run(&x.r, 1);
+    EXPECT_EQ(ack(&x, 0), 0x60);
+    wr(&x, 0, 0xb0, 0);
+    rig_run(&x.r, 500);
+    wr(&x, 0, 0x320, 0x20060); // it has run out: periodic mode does not start it again
+    rig_reload(&x.r);
+    wr(&x, 0, 0x3e0, 0xb);
+    rig_run(&x.r, 100000);
+    EXPECT_EQ(rd(&x, 0, 0x390), 0);
+    EXPECT_EQ(rd(&x, 0, 0x380), 1000);
+    EXPECT(!pin(&x, 0, INTR));
+    wr(&x, 0, 0x380, 1000); // loading does
+    rig_run(&x.r, 1000);
+    EXPECT_EQ(ack(&x, 0), 0x60);
+    rig_fini(&x.r);
+}
+
 TEST(lapic_tsc_deadline)
 {
     struct apics x;

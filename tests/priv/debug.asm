@@ -324,6 +324,21 @@ AT  mov ss, [edi]               ; write breakpoint: a load does not meet it
     FAULTS "data_mov_ss", X_DB, 0
     EQUALS "data_mov_ss_ip", dword [got_ip], .d
     DR6_IS "data_mov_ss_dr6", 4
+    CLEAN
+    ; INT1 in that place: one exception for both.
+    mov [BUF + 4], ss
+    mov eax, 0x0f000420
+    mov dword [got_count], 0
+    BEGIN
+    mov dr7, eax
+    mov ss, [BUF + 4]
+    db 0xf1
+.e:
+    nop
+    FAULTS "data_mov_ss_int1", X_DB, 0
+    EQUALS "data_mov_ss_int1_ip", dword [got_ip], .e
+    EQUALS "data_mov_ss_int1_count", dword [got_count], 1
+    DR6_IS "data_mov_ss_int1_dr6", 4
     ret
 
 ; --- I/O breakpoints ----------------------------------------------------------------------------

@@ -73,9 +73,53 @@ main:
     GOOD "mtrr_fix", 0x26f, 0x06050401, 0x00010405
     ; Machine check.
     BAD "mcg_cap", 0x179, 0, 0
-    BAD "mc0_status", 0x401, 0, 1
-    GOOD "mc0_status_zero", 0x401, 0, 0
-    GOOD "mc3_ctl", 0x40c, 0xffffffff, 0xffffffff
+    mov ecx, 0x179
+    rdmsr
+    EQUALS "mcg_cap_no_banks", eax, 0
+    BEGIN
+    mov ecx, 0x400
+AT  rdmsr
+    FAULTS "no_mc0_ctl", X_GP, 0
+    BEGIN
+    WRITE 0x17a, 0, 0
+    RUNS "mcg_status"
+    ; What IA32_MISC_ENABLE switches (SDM 4 table 2-2) leaves CPUID as well.
+    mov ecx, 0x1a0
+    rdmsr
+    EQUALS "misc_enable", eax, 0x41801  ; fast strings, MONITOR; no BTS, no PEBS
+    GOOD "misc_enable_all", 0x1a0, 4, 0xc51809
+    xor eax, eax
+    cpuid
+    EQUALS "limited_cpuid", eax, 2
+    mov eax, 0x80000001
+    cpuid
+    and edx, 0x100000
+    EQUALS "no_nx", edx, 0
+    BAD "no_nxe", 0xc0000080, 0, 0x800
+    WRITE 0x1a0, 0, 0
+    rdmsr
+    EQUALS "misc_enable_read_only", eax, 0x1800
+    mov eax, 1
+    cpuid
+    and ecx, 8
+    EQUALS "no_monitor", ecx, 0
+    mov eax, main
+    xor ecx, ecx
+    xor edx, edx
+    BEGIN
+AT  monitor
+    FAULTS "monitor_off", X_UD, 0
+    WRITE 0x1a0, 0, 0x40001
+    mov eax, main
+    xor ecx, ecx
+    xor edx, edx
+    BEGIN
+    monitor
+    RUNS "monitor_on"
+    mov eax, 0x80000001
+    cpuid
+    and edx, 0x100000
+    EQUALS "nx_again", edx, 0x100000
     ; Time.
     WRITE 0x10, 0x12345678, 0
     rdtsc
@@ -140,6 +184,9 @@ AT  rdpmc
     rdseed bx
     setc al
     EQUALS "rdseed_cf", eax, 1
+    ; The local APIC's base ends where physical addresses do (46 bits here).
+    BAD "apic_base_phys", 0x1b, 0x4000, 0xfee00900
+    BAD "apic_base_low", 0x1b, 0, 0xfee00901
     ; EFER, speculation, capabilities.
     BAD "efer_reserved", 0xc0000080, 0, 0x2
     BAD "efer_upper", 0xc0000080, 1, 0

@@ -403,6 +403,29 @@ bits 64
     FAULTS "iret_to_compat", URET, 0
     mov eax, [got_cs]
     EQUALS "compat_cs", rax, UCODE
+    ; A segment of level 0 is lost on the way out, but not its base: 64-bit code still uses it.
+    mov ax, KDATA
+    mov gs, ax
+    WRMSR64 GSB, qword TL
+    mov esi, TL
+    mov dword [rsi + 8], 0xbead
+    BEGIN
+    push UDATA
+    push STACK3
+    push 2
+    push UCODE64
+    push .base + UOFF
+    iretq
+.base:
+    mov ebx, [gs:8]
+    mov ecx, gs
+    int URET
+    FAULTS "iret_drops_gs", URET, 0
+    mov eax, [got_ebx]
+    EQUALS "dropped_gs_keeps_base", rax, 0xbead
+    mov eax, [got_ecx]
+    EQUALS "dropped_gs_is_null", rax, 0
+    WRMSR64 GSB, 0
     ; VM in the image is ignored.
     BEGIN
     mov rbx, rsp
