@@ -47,9 +47,9 @@ static void set_view(struct vga *v, uint32_t width, uint32_t x, uint32_t y)
 {
     uint16_t *r = v->s->vbe;
     width = width < r[VBE_XRES] ? r[VBE_XRES] : width;
-    uint32_t lines = v->vram_bytes / pitch_of(r, width);
-    if (lines < r[VBE_YRES]) {
-        return;
+    uint32_t pitch = pitch_of(r, width), lines = pitch ? v->vram_bytes / pitch : 0;
+    if (lines < r[VBE_YRES] || !lines) {
+        return; /* no pitch: only a damaged snapshot has a mode of no width */
     }
     r[VBE_VIRT_WIDTH] = (uint16_t)width;
     r[VBE_VIRT_HEIGHT] = (uint16_t)(lines > 0xffff ? 0xffff : lines);
@@ -57,7 +57,7 @@ static void set_view(struct vga *v, uint32_t width, uint32_t x, uint32_t y)
     r[VBE_Y_OFFSET] = (uint16_t)(y > lines - r[VBE_YRES] ? lines - r[VBE_YRES] : y);
 }
 
-static bool mode_fits(const struct vga *v)
+bool vbe_mode_fits(const struct vga *v)
 {
     const uint16_t *r = v->s->vbe;
     uint32_t w = r[VBE_XRES], h = r[VBE_YRES], bpp = r[VBE_BPP];
@@ -83,7 +83,7 @@ static void set_enable(struct vga *v, uint16_t val)
     uint16_t *r = v->s->vbe;
     bool was = r[VBE_ENABLE] & VBE_ENABLED;
     if ((val & VBE_ENABLED) && !was) {
-        if (!mode_fits(v)) {
+        if (!vbe_mode_fits(v)) {
             val &= (uint16_t)~VBE_ENABLED;
         } else {
             set_view(v, r[VBE_XRES], 0, 0);

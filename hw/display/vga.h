@@ -120,6 +120,9 @@ uint16_t vbe_read(const struct vga *v, unsigned index);
 void vbe_write(struct vga *v, unsigned index, uint16_t val);
 /* Bytes from one line to the next in a mode of at least 8 bits. */
 uint32_t vbe_pitch(const struct vga *v);
+/* Sizes and depth are what can be shown: always so while the extension is on, but for damaged
+ * snapshots. */
+bool vbe_mode_fits(const struct vga *v);
 static inline bool vbe_on(const struct vga *v)
 {
     return v->s->vbe[VBE_ENABLE] & VBE_ENABLED;

@@ -327,6 +327,9 @@ static bool draw_vbe(struct vga *v, struct frame *f)
     unsigned bpp = r[VBE_BPP], bytes = (bpp + 7) / 8;
     uint8_t line[FRAME_MAX_WIDTH * 4 + 4];
     uint32_t rgb[256], pitch = vbe_pitch(v);
+    if (!vbe_mode_fits(v)) {
+        return blank(f, 0);
+    }
     if (!frame_resize(f, r[VBE_XRES], r[VBE_YRES])) {
         return false;
     }

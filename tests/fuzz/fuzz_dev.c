@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backend.h"
 #include "core/backend_block.h"
 #include "core/backend_display.h"
 #include "core/backend_net.h"
@@ -35,7 +36,8 @@ struct machine {
     struct probe *probe;
     struct drive drive[4];
     unsigned ndrives;
-    struct net net; // what a network card sends is seen, too
+    struct net net; // what a network card sends is seen, too,
+    struct chr chr; // and what a port prints
     uint64_t seen;  // a hash of all that was read
 };
 
@@ -86,17 +88,21 @@ static bool disk_flush(struct blk *b)
 static struct blk fuzz_disk = {
     .bytes = DISK_BYTES, .read = disk_read, .write = disk_write, .flush = disk_flush};
 
-// Disks and CD-ROMs on every connector but the third.
+static struct blk fuzz_diskette = {
+    .bytes = 2880 * 512, .read = disk_read, .write = disk_write, .flush = disk_flush};
+
+// Disks and CD-ROMs on every connector but the third; a diskette in drive A, none in B.
 static void add_drive(struct machine *m, const struct prop *p)
 {
     struct err e;
     struct drive *d = &m->drive[m->ndrives % 4];
-    if (strcmp(m->dut->cls->name, "fdc") == 0 || m->ndrives == 4) {
+    bool floppy = m->dut->cls == &fdc_class;
+    if (m->ndrives == 4) {
         return;
     }
     snprintf(d->name, sizeof d->name, "drive%u", m->ndrives);
-    d->kind = m->ndrives & 1 ? DRIVE_CDROM : DRIVE_HD;
-    d->blk = &fuzz_disk;
+    d->kind = floppy ? DRIVE_FLOPPY : m->ndrives & 1 ? DRIVE_CDROM : DRIVE_HD;
+    d->blk = !floppy ? &fuzz_disk : m->ndrives == 0 ? &fuzz_diskette : NULL;
     EXPECT(dev_set_backend(m->dut, p->name, PROP_DRIVE, m->ndrives++ == 2 ? NULL : d, &e));
 }
 
@@ -104,6 +110,29 @@ static void on_send(struct net *n, const uint8_t *frame, size_t len)
 {
     struct machine *m = (struct machine *)((char *)n - offsetof(struct machine, net));
     m->seen = st_digest_bytes(m->seen, frame, len);
+}
+
+static void on_print(struct chr *c, const uint8_t *data, size_t len)
+{
+    struct machine *m = (struct machine *)((char *)c - offsetof(struct machine, chr));
+    m->seen = st_digest_bytes(m->seen, data, len);
+}
+
+// What hangs on a device: drives, the far ends of its lines, a DMA controller.
+static void add_back_end(struct machine *m, const struct prop *p)
+{
+    struct err e;
+    if (p->kind == PROP_DRIVE) {
+        add_drive(m, p);
+    } else if (p->kind == PROP_NET) {
+        m->net.send = on_send;
+        EXPECT(dev_set_backend(m->dut, p->name, PROP_NET, &m->net, &e));
+    } else if (p->kind == PROP_CHR) {
+        m->chr.write = on_print;
+        EXPECT(dev_set_backend(m->dut, p->name, PROP_CHR, &m->chr, &e));
+    } else if (strcmp(p->name, "dma") == 0 && p->kind == PROP_STR) {
+        EXPECT(dev_set(m->dut, "dma", "dma0", &e));
+    }
 }
 
 // A valid value of a property now and then, and an invalid one.
@@ -135,6 +164,30 @@ static const char *wire_name(char *buf, const char *dev, const char *pin)
     return buf;
 }
 
+// As firmware does: addresses for the BARs of the device, and decoding on.
+static void enable_pci(struct machine *m)
+{
+    for (uint32_t devfn = 8; devfn < 64; devfn++) {
+        uint32_t at = 0x80000000 | devfn << 8, io = 0xc000, mem = 0xc0000000;
+        rig_outl(&m->r, 0xcf8, at);
+        if (rig_inw(&m->r, 0xcfc) == 0xffff) {
+            continue;
+        }
+        for (unsigned bar = 0x10; bar < 0x28; bar += 4) {
+            rig_outl(&m->r, 0xcf8, at | bar);
+            rig_outl(&m->r, 0xcfc, 0xffffffff);
+            uint32_t mask = rig_inl(&m->r, 0xcfc);
+            if (mask & 1) {
+                rig_outl(&m->r, 0xcfc, io += 0x400);
+            } else if (mask) {
+                rig_outl(&m->r, 0xcfc, mem += 0x4000000);
+            }
+        }
+        rig_outl(&m->r, 0xcf8, at | 4);
+        rig_outw(&m->r, 0xcfc, 7);
+    }
+}
+
 // False: the properties made no device.
 static bool build(struct machine *m, const struct dev_class *cls, uint64_t seed)
 {
@@ -156,17 +209,17 @@ static bool build(struct machine *m, const struct dev_class *cls, uint64_t seed)
         m->lapic[i] = rig_add(&m->r, &lapic_class, name, props);
         lapic_set_cpu(m->lapic[i], &cpu_ops, m);
     }
+    if (cls == &fdc_class) {
+        rig_add(&m->r, &i8237_class, "dma0", "");
+    }
     m->dut = dev_new(&m->r.env, cls, "dut", &e);
     for (const struct prop *p = cls->props; p && p->name; p++) {
         if (t_rand_below(&rng, 4) == 0) {
             random_property(m->dut, p, &rng);
-        } else if (p->kind == PROP_DRIVE) {
-            add_drive(m, p);
-        } else if (p->kind == PROP_NET) {
-            m->net.send = on_send;
-            EXPECT(dev_set_backend(m->dut, p->name, PROP_NET, &m->net, &e));
         } else if (strcmp(p->name, "index") == 0 || strcmp(p->name, "id") == 0) {
             dev_set(m->dut, p->name, "2", &e);
+        } else {
+            add_back_end(m, p);
         }
     }
     if (!dev_init(m->dut, &e)) {
@@ -187,6 +240,7 @@ static bool build(struct machine *m, const struct dev_class *cls, uint64_t seed)
     rig_wire(&m->r, "pic0.intr", "lapic0.lint0");
     rig_wire(&m->r, "probe.out9", "lapic1.lint1");
     rig_reset(&m->r, RESET_COLD);
+    enable_pci(m);
     return true;
 }
 
