@@ -5,6 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One line, whatever names and values of the user's are in it. */
+static void clean(struct err *e)
+{
+    for (char *p = e->msg; *p; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f) {
+            *p = '?';
+        }
+    }
+}
+
 bool err_set(struct err *e, const char *fmt, ...)
 {
     if (e) {
@@ -12,6 +22,7 @@ bool err_set(struct err *e, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e->msg, sizeof e->msg, fmt, ap);
         va_end(ap);
+        clean(e);
         e->usage = false;
     }
     return false;
@@ -24,6 +35,7 @@ bool err_usage(struct err *e, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e->msg, sizeof e->msg, fmt, ap);
         va_end(ap);
+        clean(e);
         e->usage = true;
     }
     return false;
@@ -41,6 +53,7 @@ bool err_prefix(struct err *e, const char *fmt, ...)
         memcpy(tail, e->msg, sizeof tail);
         tail[sizeof tail - 1] = '\0';
         snprintf(e->msg, sizeof e->msg, "%s: %s", head, tail);
+        clean(e);
     }
     return false;
 }

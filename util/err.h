@@ -18,7 +18,8 @@ struct err {
 };
 
 /* Fill `e` (may be NULL: the message is dropped) and return false, so that a caller can write
- * `return err_set(e, "...")`. Text beyond the buffer is cut. Always false. */
+ * `return err_set(e, "...")`. Text beyond the buffer is cut, control
+ * characters become '?'. Always false. */
 bool err_set(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same for a wrong option, property or value: sets e->usage, which err_set clears. */
