@@ -102,7 +102,10 @@ static enum options_result parse_one(struct options *o, int argc, char **argv, i
             return OPTIONS_USAGE;
         }
         value = argv[++*i];
-        if (opt->list && strcmp(value, "help") == 0) {
+        const char *last = strrchr(value, ','); /* also "-nic user,model=help" */
+        bool help =
+            strcmp(value, "help") == 0 || strcmp(last ? last + 1 : value, "model=help") == 0;
+        if (opt->list && help) {
             options_list(opt, out);
             return OPTIONS_DONE;
         }

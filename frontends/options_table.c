@@ -58,10 +58,12 @@ const struct option options_table[] = {
      options_set_rtc, NULL},
     {"device", "CLASS[,PROPERTY=VALUE...]", "add a device, for example "
      "isa-debug-exit,iobase=0xf4,iosize=4", options_set_device, doppel_device_name},
-    {"nic", "user[,model=CARD][,mac=ADDRESS][,hostfwd=...]", "a network card (ne2k_pci) behind "
-     "user-mode networking, or none; options as QEMU's [none]", options_set_nic, NULL},
+    {"nic", "user[,model=CARD][,mac=ADDRESS][,hostfwd=...]", "a network card (e1000; on isapc "
+     "ne2k_isa) and what it is plugged into, user-mode networking or socket as for -netdev; or "
+     "none [none]", options_set_nic, doppel_nic_model},
     {"netdev", "user,id=NAME[,hostfwd=...]", "the same without a card, for -device "
-     "ne2k_pci,netdev=NAME", options_set_netdev, NULL},
+     "e1000,netdev=NAME; or socket,id=NAME,listen=[ADDR]:PORT or connect= or mcast=",
+     options_set_netdev, NULL},
     {"net", "none", "no network card, as there is none unless asked for", options_set_net, NULL},
     {"no-reboot", NULL, "a reset ends doppel", options_set_no_reboot, NULL},
     {"no-shutdown", NULL, "a power-off pauses instead of ending doppel",
@@ -114,7 +116,7 @@ void options_help(FILE *out)
         fprintf(out, "  %-26s %s%s\n", head,
                 strlen(head) > 26 ? "\n                             " : "", options_table[i].help);
     }
-    fprintf(out, "\n\"-OPTION help\" lists values for cpu, machine, device, d.\n"
+    fprintf(out, "\n\"-OPTION help\" lists values for cpu, machine, device, nic, d.\n"
                  "On the terminal: Ctrl-A x quits, Ctrl-A c switches to the monitor.\n\n"
                  "Exit status:\n");
     for (unsigned i = 0; i < ARRAY_LEN(exit_codes); i++) {

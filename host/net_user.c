@@ -1,12 +1,14 @@
 /*
  * libslirp in a thread of its own; see net_user.h.
  *
- * The thread owns the Slirp from start to close. The machine's thread only appends to a bounded
- * queue of frames and writes a byte to a pipe; a full queue drops, as a cable with nobody behind
- * it. What comes back goes to the gate. Host time is read here and nowhere in the machine.
+ * The thread owns the Slirp from start to close (host/net_thread.h). What comes back from the world
+ * goes to the gate as far as the card has room. libslirp has no way to be told to wait, so what it
+ * sends beyond that is held: at most some windows of TCP. Host time is read here and nowhere in the
+ * machine.
  *
- * libslirp keeps the current time and the host's DNS server in variables of its own that all its
- * instances share; all instances write the same values there.
+ * libslirp initializes variables of its own at its first instance, without a lock, and keeps the
+ * current time and the host's DNS server in others. The first instance is therefore made when the
+ * program is loaded, while there is one thread; to the others, all instances write equal values.
  */
 #include "host/net_user.h"
 
@@ -16,22 +18,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <slirp/libslirp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { MAX_FDS = 512, MAX_QUEUED = 1 << 20, MAX_TIMERS = 4 };
+#include "host/net_thread.h"
 
-struct frame {
-    struct frame *next;
-    size_t len;
-    uint8_t data[];
-};
+enum { MAX_FDS = 512, MAX_TIMERS = 4, MAX_FWDS = 32 };
 
 struct user_timer {
     SlirpTimerCb cb;
@@ -44,13 +40,8 @@ struct net_user {
     Slirp *slirp;
     SlirpConfig cfg;
     char hostname[64], tftp[1024], bootfile[256];
-    pthread_t thread;
-    bool started;
-    int wake_rd, wake_wr;
-    pthread_mutex_t lock; /* guards the four below */
-    struct frame *head, **tail;
-    size_t queued; /* bytes */
-    bool stop;
+    struct net_thread thread;
+    char *fwd[MAX_FWDS]; /* forwarded ports, as given */
     struct pollfd fds[MAX_FDS];
     unsigned nfds;
     struct user_timer timers[MAX_TIMERS];
@@ -62,7 +53,7 @@ struct net_user {
 static ssize_t to_guest(const void *buf, size_t len, void *opaque)
 {
     struct net_user *u = opaque;
-    net_input(&u->net, buf, len);
+    net_thread_give(&u->thread, buf, len);
     return (ssize_t)len;
 }
 
@@ -111,12 +102,9 @@ static void poll_fd(int fd, void *opaque)
     (void)opaque;
 }
 
-static void wake(void *opaque)
+static void notify(void *opaque)
 {
-    struct net_user *u = opaque;
-    uint8_t b = 0;
-    ssize_t n = write(u->wake_wr, &b, 1); /* a full pipe wakes just as well */
-    (void)n;
+    (void)opaque; /* said only in calls that the thread makes */
 }
 
 static const SlirpCb callbacks = {
@@ -128,7 +116,7 @@ static const SlirpCb callbacks = {
     .timer_mod = user_timer_mod,
     .register_poll_fd = poll_fd,
     .unregister_poll_fd = poll_fd,
-    .notify = wake,
+    .notify = notify,
 };
 
 static int add_poll(int fd, int events, void *opaque)
@@ -158,19 +146,6 @@ static int get_revents(int idx, void *opaque)
 
 /* --- The thread --- */
 
-/* Frames of the guest's, oldest first; false: it is time to end. */
-static bool take_queue(struct net_user *u, struct frame **list)
-{
-    pthread_mutex_lock(&u->lock);
-    *list = u->head;
-    u->head = NULL;
-    u->tail = &u->head;
-    u->queued = 0;
-    bool go_on = !u->stop;
-    pthread_mutex_unlock(&u->lock);
-    return go_on;
-}
-
 static void run_timers(struct net_user *u)
 {
     int64_t now = clock_ns(u) / 1000000;
@@ -193,14 +168,13 @@ static void wait_host(struct net_user *u)
             timeout = left > 0 ? (uint32_t)left : 0;
         }
     }
-    u->fds[0] = (struct pollfd){u->wake_rd, POLLIN, 0};
+    net_thread_flush(&u->thread);
+    u->fds[0] = (struct pollfd){u->thread.wake_rd, POLLIN, 0};
     u->nfds = 1;
     slirp_pollfds_fill(u->slirp, &timeout, add_poll, u);
     int n = poll(u->fds, u->nfds, (int)timeout);
     if (u->fds[0].revents) {
-        uint8_t sink[64];
-        while (read(u->wake_rd, sink, sizeof sink) == (ssize_t)sizeof sink) {
-        }
+        net_thread_woken(&u->thread);
     }
     slirp_pollfds_poll(u->slirp, n < 0, get_revents, u);
     run_timers(u);
@@ -209,79 +183,52 @@ static void wait_host(struct net_user *u)
 static void *thread_main(void *arg)
 {
     struct net_user *u = arg;
-    struct frame *f;
-    while (take_queue(u, &f)) {
+    struct net_frame *f;
+    bool go_on;
+    do {
+        go_on = net_thread_take(&u->thread, &f);
         while (f) {
-            struct frame *next = f->next;
-            slirp_input(u->slirp, f->data, (int)f->len);
+            struct net_frame *next = f->next;
+            if (go_on) {
+                slirp_input(u->slirp, f->data, (int)f->len);
+            }
             free(f);
             f = next;
         }
-        wait_host(u);
-    }
-    while (f) {
-        struct frame *next = f->next;
-        free(f);
-        f = next;
-    }
+        if (go_on) {
+            wait_host(u);
+        }
+    } while (go_on);
     return NULL;
 }
 
 static void from_guest(struct net *n, const uint8_t *frame, size_t len)
 {
-    struct net_user *u = (struct net_user *)n;
-    struct frame *f = len <= NET_FRAME_MAX ? malloc(sizeof *f + len) : NULL;
-    if (!f) {
-        return;
-    }
-    f->next = NULL;
-    f->len = len;
-    memcpy(f->data, frame, len);
-    pthread_mutex_lock(&u->lock);
-    bool fits = u->started && u->queued + len <= MAX_QUEUED;
-    if (fits) {
-        *u->tail = f;
-        u->tail = &f->next;
-        u->queued += len;
-    }
-    pthread_mutex_unlock(&u->lock);
-    if (fits) {
-        wake(u);
-    } else {
-        free(f);
-    }
+    net_thread_send(&((struct net_user *)n)->thread, frame, len);
+}
+
+static void user_room(struct net *n)
+{
+    net_thread_room(&((struct net_user *)n)->thread);
 }
 
 static void user_close(struct net *n)
 {
     struct net_user *u = (struct net_user *)n;
-    if (u->started) {
-        pthread_mutex_lock(&u->lock);
-        u->stop = true;
-        pthread_mutex_unlock(&u->lock);
-        wake(u);
-        pthread_join(u->thread, NULL);
-    }
+    net_thread_stop(&u->thread);
     if (u->slirp) {
         slirp_cleanup(u->slirp);
     }
-    if (u->wake_rd >= 0) {
-        close(u->wake_rd);
-        close(u->wake_wr);
+    for (unsigned i = 0; i < MAX_FWDS; i++) {
+        free(u->fwd[i]);
     }
-    pthread_mutex_destroy(&u->lock);
     free(u);
 }
 
-bool net_user_start(struct net *n, struct err *e)
+static bool user_start(struct net *n, struct err *e)
 {
     struct net_user *u = (struct net_user *)n;
-    u->started = true;
-    if (pthread_create(&u->thread, NULL, thread_main, u) != 0) {
-        u->started = false;
-        return err_set(e, "%s: no thread for user-mode networking", n->name);
-    }
-    return true;
+    return net_thread_start(&u->thread, thread_main, u, e);
 }
 
 /* --- Options --- */
@@ -359,8 +306,8 @@ static bool set_one(struct net_user *u, const char *key, char *v, struct err *e)
         return set_text(u->bootfile, sizeof u->bootfile, key, v, e);
     }
     return err_usage(e,
-                     "user: no option \"%.40s\"; there are hostfwd, restrict, net, host, "
-                     "dhcpstart, dns, hostname, tftp, bootfile",
+                     "user: no option \"%.40s\"; there are hostfwd, guestfwd, restrict, net, "
+                     "host, dhcpstart, dns, hostname, tftp, bootfile",
                      key);
 }
 
@@ -381,27 +328,113 @@ static bool parse_end(char *text, struct in_addr *addr, int *port)
     return !*text || inet_pton(AF_INET, text, addr) == 1;
 }
 
-static bool add_hostfwd(struct net_user *u, const char *v, struct err *e)
+struct fwd {
+    struct net_user *u;
+    const char *spec;
+    bool udp, add;
+    struct in_addr host, guest;
+    int hport, gport;
+    int failed; /* errno */
+};
+
+static bool parse_fwd(struct fwd *f, struct err *e)
 {
     char text[128];
-    struct in_addr host = {htonl(INADDR_LOOPBACK)}, guest = u->cfg.vdhcp_start;
-    int hport, gport;
-    bool udp = strncmp(v, "udp:", 4) == 0;
-    bool known = udp || strncmp(v, "tcp:", 4) == 0 || *v == ':';
+    const char *v = f->spec;
+    f->host.s_addr = htonl(INADDR_LOOPBACK);
+    f->guest = f->u->cfg.vdhcp_start;
+    f->udp = strncmp(v, "udp:", 4) == 0;
+    bool known = f->udp || strncmp(v, "tcp:", 4) == 0 || *v == ':';
     snprintf(text, sizeof text, "%s", *v == ':' ? v + 1 : v + 4 * known);
     char *dash = strchr(text, '-');
     if (dash) {
         *dash++ = 0;
     }
-    if (!known || !dash || !parse_end(text, &host, &hport) || !parse_end(dash, &guest, &gport) ||
-        !gport) {
-        return err_usage(e, "hostfwd=%s: want tcp:[HOSTADDR]:PORT-[GUESTADDR]:PORT, or udp:", v);
+    bool ok = known && parse_end(text, &f->host, &f->hport);
+    if (ok && (dash || f->add)) { /* to remove one, its host side is enough */
+        ok = dash && parse_end(dash, &f->guest, &f->gport) && f->gport;
     }
-    return slirp_add_hostfwd(u->slirp, udp, host, hport, guest, gport) == 0 ||
-           err_set(e, "hostfwd=%s: port %d cannot be listened at: %s", v, hport, strerror(errno));
+    return ok || err_usage(e, "hostfwd=%s: want tcp:[HOSTADDR]:PORT-[GUESTADDR]:PORT, or udp:", v);
 }
 
-/* Every "key=value" of the options; those of hostfwd when `fwd`, else the others. */
+/* In the thread. */
+static void do_fwd(void *ctx)
+{
+    struct fwd *f = ctx;
+    Slirp *s = f->u->slirp;
+    errno = 0;
+    int rc = f->add ? slirp_add_hostfwd(s, f->udp, f->host, f->hport, f->guest, f->gport)
+                    : slirp_remove_hostfwd(s, f->udp, f->host, f->hport);
+    f->failed = rc == 0 ? 0 : errno ? errno : EINVAL;
+}
+
+static char **find_fwd(struct net_user *u, const char *spec)
+{
+    size_t n = spec ? strcspn(spec, "-") : 0;
+    for (unsigned i = 0; i < MAX_FWDS; i++) {
+        if (spec ? u->fwd[i] && strncmp(u->fwd[i], spec, n) == 0 && strchr("-", u->fwd[i][n])
+                 : !u->fwd[i]) {
+            return &u->fwd[i];
+        }
+    }
+    return NULL;
+}
+
+static bool user_forward(struct net *n, const char *spec, bool add, struct err *e)
+{
+    struct net_user *u = (struct net_user *)n;
+    struct fwd f = {.u = u, .spec = spec, .add = add};
+    char **slot = find_fwd(u, add ? NULL : spec);
+    if (!parse_fwd(&f, e)) {
+        return false;
+    }
+    if (!slot) {
+        return add ? err_set(e, "hostfwd=%s: more than %d", spec, MAX_FWDS)
+                   : err_set(e, "hostfwd=%s: there is no such forwarded port", spec);
+    }
+    net_thread_call(&u->thread, do_fwd, &f);
+    if (f.failed) {
+        return err_set(e, "hostfwd=%s: port %d cannot be %s: %s", spec, f.hport,
+                       add ? "listened at" : "given back", strerror(f.failed));
+    }
+    free(*slot);
+    *slot = add ? strdup(spec) : NULL;
+    return true;
+}
+
+static void user_info(struct net *n, char *text, size_t size)
+{
+    struct net_user *u = (struct net_user *)n;
+    char a[INET_ADDRSTRLEN], b[INET_ADDRSTRLEN], c[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &u->cfg.vnetwork, a, sizeof a);
+    inet_ntop(AF_INET, &u->cfg.vhost, b, sizeof b);
+    inet_ntop(AF_INET, &u->cfg.vdhcp_start, c, sizeof c);
+    size_t used = (size_t)snprintf(text, size, "  net %s, host %s, first guest %s%s\n", a, b, c,
+                                   u->cfg.restricted ? ", restricted" : "");
+    for (unsigned i = 0; i < MAX_FWDS && used < size; i++) {
+        if (u->fwd[i]) {
+            used += (size_t)snprintf(text + used, size - used, "  hostfwd %s\n", u->fwd[i]);
+        }
+    }
+}
+
+/* tcp:ADDR:PORT-cmd:COMMAND. */
+static bool add_guestfwd(struct net_user *u, const char *v, struct err *e)
+{
+    char text[128];
+    struct in_addr addr = {0};
+    int port = 0;
+    const char *cmd = strstr(v, "-cmd:");
+    snprintf(text, sizeof text, "%.*s", cmd ? (int)(cmd - v) : 0, v);
+    char *p = strncmp(text, "tcp:", 4) == 0 ? text + 4 : text;
+    if (!cmd || !cmd[5] || *p == ':' || !parse_end(p, &addr, &port) || !port) {
+        return err_usage(e, "guestfwd=%s: want tcp:ADDR:PORT-cmd:COMMAND", v);
+    }
+    return slirp_add_exec(u->slirp, cmd + 5, &addr, port) == 0 ||
+           err_set(e, "guestfwd=%s: the address is not free in this network", v);
+}
+
+/* Every "key=value" of the options; those of forwarded ports when `fwd`, else the others. */
 static bool each_option(struct net_user *u, const char *options, bool fwd, struct err *e)
 {
     char item[1100];
@@ -416,22 +449,35 @@ static bool each_option(struct net_user *u, const char *options, bool fwd, struc
             return err_usage(e, "user: \"%.64s\": want name=value", item);
         }
         *eq++ = 0;
-        bool is_fwd = strcmp(item, "hostfwd") == 0;
-        if (is_fwd == fwd && !(fwd ? add_hostfwd(u, eq, e) : set_one(u, item, eq, e))) {
+        bool to_guest = strcmp(item, "hostfwd") == 0, to_host = strcmp(item, "guestfwd") == 0;
+        if ((to_guest || to_host) != fwd) {
+            continue;
+        }
+        bool ok = to_guest  ? user_forward(&u->net, eq, true, e)
+                  : to_host ? add_guestfwd(u, eq, e)
+                            : set_one(u, item, eq, e);
+        if (!ok) {
             return false;
         }
     }
     return true;
 }
 
-static bool open_pipe(struct net_user *u, struct err *e)
+/* Addresses that are inside of the network. */
+static bool check_net(const struct net_user *u, struct err *e)
 {
-    int p[2];
-    if (pipe2(p, O_CLOEXEC | O_NONBLOCK) != 0) {
-        return err_set(e, "user: no file descriptors: %s", strerror(errno));
+    const struct {
+        const char *key;
+        struct in_addr addr;
+    } rows[] = {
+        {"host", u->cfg.vhost}, {"dhcpstart", u->cfg.vdhcp_start}, {"dns", u->cfg.vnameserver}};
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[INET_ADDRSTRLEN];
+        if ((rows[i].addr.s_addr & u->cfg.vnetmask.s_addr) != u->cfg.vnetwork.s_addr) {
+            inet_ntop(AF_INET, &rows[i].addr, text, sizeof text);
+            return err_usage(e, "user: %s=%s is not in net=", rows[i].key, text);
+        }
     }
-    u->wake_rd = p[0];
-    u->wake_wr = p[1];
     return true;
 }
 
@@ -442,14 +488,17 @@ struct net *net_user_open(const char *options, struct err *e)
     if (!u) {
         abort();
     }
-    u->net.send = from_guest;
-    u->net.close = user_close;
-    u->net.source = -1;
-    u->wake_rd = u->wake_wr = -1;
-    u->tail = &u->head;
-    pthread_mutex_init(&u->lock, NULL);
+    u->net = (struct net){.type = "user",
+                          .send = from_guest,
+                          .close = user_close,
+                          .start = user_start,
+                          .room = user_room,
+                          .info = user_info,
+                          .forward = user_forward,
+                          .source = -1};
     u->cfg = (SlirpConfig){.version = 4, .in_enabled = true};
-    bool ok = open_pipe(u, e) && set_net(u, base, e) && each_option(u, options, false, e);
+    bool ok = net_thread_init(&u->thread, &u->net, e) && set_net(u, base, e) &&
+              each_option(u, options, false, e) && check_net(u, e);
     if (ok) {
         u->slirp = slirp_new(&u->cfg, &callbacks, u);
         ok = u->slirp ? each_option(u, options, true, e)
@@ -462,6 +511,16 @@ struct net *net_user_open(const char *options, struct err *e)
     return &u->net;
 }
 
+/* While the program has one thread: see the head of the file. */
+__attribute__((constructor)) static void first_instance(void)
+{
+    struct err e = {""};
+    struct net *n = net_user_open("", &e);
+    if (n) {
+        n->close(n);
+    }
+}
+
 #else
 
 struct net *net_user_open(const char *options, struct err *e)
@@ -470,12 +529,6 @@ struct net *net_user_open(const char *options, struct err *e)
     err_set(e, "user: doppel was built without libslirp: apt-get install libslirp-dev, then "
                "configure and build again");
     return NULL;
-}
-
-bool net_user_start(struct net *n, struct err *e)
-{
-    (void)n;
-    return err_set(e, "user: not built");
 }
 
 #endif

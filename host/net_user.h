@@ -3,6 +3,7 @@
  *
  * Options, as QEMU spells them, separated by commas: restrict=on|off, net=ADDR[/BITS], host=ADDR,
  * dhcpstart=ADDR, dns=ADDR, hostname=NAME, tftp=FOLDER, bootfile=FILE,
+ * guestfwd=tcp:ADDR:PORT-cmd:COMMAND (the guest's connections to ADDR are a command's),
  * hostfwd=tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT (again for each port). A host address
  * that is left out is 127.0.0.1: what a guest offers is seen outside only when that is asked for.
  */
@@ -14,7 +15,5 @@
 
 /* NULL: e says what is wrong, or which package doppel was built without. */
 struct net *net_user_open(const char *options, struct err *e);
-/* After a card was attached: frames begin to pass. */
-bool net_user_start(struct net *n, struct err *e);
 
 #endif

@@ -106,6 +106,7 @@ bool doppel_options_init(struct doppel_options *o, uint32_t abi);
 const char *doppel_machine_name(unsigned i, const char **help);
 const char *doppel_cpu_name(unsigned i, const char **help);
 const char *doppel_device_name(unsigned i, const char **help);
+const char *doppel_nic_model(unsigned i, const char **help); /* the network cards among them */
 const char *doppel_log_item(unsigned i, const char **help);
 const char *doppel_version(void);
 

@@ -40,6 +40,7 @@ struct board {
     const char *const *mandatory;
     const char *bios;        /* its firmware's file name */
     bool pam;                /* shadow RAM and SMRAM are switched by an i440FX */
+    const char *nic;         /* the card of -nic without a model */
     const char *cpu;         /* the model without -cpu; NULL: the newest */
     const char *cpu_without; /* features that no CPU has on it, as -cpu takes them; may be NULL */
     unsigned max_cpus;       /* 0: DOPPEL_MAX_CPUS */

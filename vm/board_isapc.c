@@ -55,6 +55,7 @@ const struct board board_isapc = {
     .name = "isapc",
     .help = "PC/AT with an ISA bus only",
     .bios = "bios.bin",
+    .nic = "ne2k_isa",
     .parts = parts,
     .mandatory = mandatory,
     .cpu = "486",

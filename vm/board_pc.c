@@ -192,6 +192,7 @@ const struct board board_pc = {
     .name = "pc",
     .help = "i440FX/PIIX PC",
     .bios = "bios-256k.bin",
+    .nic = "e1000",
     .pam = true,
     .parts = parts,
     .mandatory = mandatory,

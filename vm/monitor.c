@@ -16,6 +16,7 @@
 #include "util/suggest.h"
 #include "vm/drives.h"
 #include "vm/monitor_info.h"
+#include "vm/nets.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -124,7 +125,9 @@ static const struct command {
     void (*fn)(struct doppel_vm *vm, const char *args, struct mon_out *o);
 } commands[] = {
     {"help", "", "this list", cmd_help},
-    {"info", "WHAT", "status, registers, cpus, mem, tlb, pic, pci, mtree, devices, block",
+    {"info", "WHAT",
+     "status, registers, cpus, mem, tlb, pic, pci, mtree, devices, block, "
+     "network",
      mon_info},
     {"x", "/NF ADDR", "dump N items of memory at a linear address of CPU 0; F: x d, size b h w g",
      mon_x},
@@ -137,6 +140,11 @@ static const struct command {
      drives_change},
     {"eject", "[-f] DRIVE", "take the medium out; -f: though the guest has locked it",
      drives_eject},
+    {"hostfwd_add", "[NETDEV] tcp:[ADDR]:PORT-[ADDR]:PORT",
+     "forward a port of the host to the "
+     "guest",
+     nets_forward_add},
+    {"hostfwd_remove", "[NETDEV] tcp:[ADDR]:PORT", "give it back", nets_forward_remove},
     {"digest", "", "instructions retired, virtual time, digest of all state", cmd_digest},
     {"save", "FILE", "save the machine to a file, for -load-state", cmd_save},
     {"device_table", "[NAME]", "every field of a device's state; without a name: all devices",

@@ -11,7 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/net_socket.h"
 #include "host/net_user.h"
+#include "hw/hw.h"
+#include "util/suggest.h"
+#include "vm/board.h"
 #include "vm/monitor_info.h"
 #include "vm/vm.h"
 
@@ -69,19 +73,32 @@ static bool parse(const char *text, bool nic, struct spec *s, struct err *e)
     return true;
 }
 
+static const struct {
+    const char *type;
+    struct net *(*open)(const char *options, struct err *e);
+} back_ends[] = {{"user", net_user_open}, {"socket", net_socket_open}};
+
+static struct net *open_type(const struct spec *s, struct err *e)
+{
+    for (unsigned i = 0; i < sizeof back_ends / sizeof back_ends[0]; i++) {
+        if (strcmp(s->type, back_ends[i].type) == 0) {
+            return back_ends[i].open(s->rest, e);
+        }
+    }
+    err_usage(e, "%s: no such back end; there are user, socket, and none", s->type);
+    return NULL;
+}
+
 static bool open_one(struct doppel_vm *vm, struct spec *s, struct err *e)
 {
     struct nets *ns = vm->nets;
-    if (strcmp(s->type, "user") != 0) {
-        return err_usage(e, "%s: no such back end; there is user, and none", s->type);
-    }
     if (!*s->id) {
         snprintf(s->id, sizeof s->id, "net%u", ns->n);
     }
     if (nets_find(vm, s->id)) {
         return err_usage(e, "id=%s: there are two of that name", s->id);
     }
-    struct net *n = net_user_open(s->rest, e);
+    struct net *n = open_type(s, e);
     if (!n) {
         return false;
     }
@@ -93,6 +110,41 @@ static bool open_one(struct doppel_vm *vm, struct spec *s, struct err *e)
     return true;
 }
 
+/* A device class with a network back end is a card. */
+const char *doppel_nic_model(unsigned i, const char **help)
+{
+    for (const struct dev_class *const *c = hw_classes; *c; c++) {
+        const struct prop *p = (*c)->props;
+        while (p && p->name && p->kind != PROP_NET) {
+            p++;
+        }
+        if (p && p->name && i-- == 0) {
+            if (help) {
+                *help = (*c)->help;
+            }
+            return (*c)->name;
+        }
+    }
+    return NULL;
+}
+
+static const char *model_text(void *ctx, unsigned i)
+{
+    (void)ctx;
+    return doppel_nic_model(i, NULL);
+}
+
+static bool check_model(const char *model, struct err *e)
+{
+    for (unsigned i = 0; doppel_nic_model(i, NULL); i++) {
+        if (strcmp(model, doppel_nic_model(i, NULL)) == 0) {
+            return true;
+        }
+    }
+    return err_usage(e, "model=%s: no such card; the nearest is %s (\"-nic model=help\" lists all)",
+                     model, suggest_nearest(model, model_text, NULL));
+}
+
 static bool open_nic(struct doppel_vm *vm, const char *text, struct err *e)
 {
     struct nets *ns = vm->nets;
@@ -100,11 +152,17 @@ static bool open_nic(struct doppel_vm *vm, const char *text, struct err *e)
     if (strcmp(text, "none") == 0) {
         return true;
     }
-    if (!parse(text, true, &s, e) || !open_one(vm, &s, e)) {
+    if (!parse(text, true, &s, e)) {
         return err_prefix(e, "-nic");
     }
-    snprintf(ns->card[ns->ncards++], sizeof ns->card[0], "%s,netdev=%s%s%s",
-             *s.model ? s.model : "ne2k_pci", s.id, *s.mac ? ",mac=" : "", s.mac);
+    if (!*s.model) {
+        snprintf(s.model, sizeof s.model, "%s", vm->board->nic);
+    }
+    if (!check_model(s.model, e) || !open_one(vm, &s, e)) {
+        return err_prefix(e, "-nic");
+    }
+    snprintf(ns->card[ns->ncards++], sizeof ns->card[0], "%s,netdev=%s%s%s", s.model, s.id,
+             *s.mac ? ",mac=" : "", s.mac);
     return true;
 }
 
@@ -137,7 +195,7 @@ bool nets_start(struct doppel_vm *vm, struct err *e)
 {
     for (unsigned i = 0; i < vm->nets->n; i++) {
         struct net *n = vm->nets->net[i];
-        if (n->gate && !net_user_start(n, e)) {
+        if (n->gate && n->start && !n->start(n, e)) {
             return false;
         }
     }
@@ -177,8 +235,46 @@ void nets_info(struct doppel_vm *vm, struct mon_out *o)
 {
     for (unsigned i = 0; i < vm->nets->n; i++) {
         const struct net *n = vm->nets->net[i];
-        mon_printf(o, "%s: user, %02x:%02x:%02x:%02x:%02x:%02x, %s\n", n->name, n->mac[0],
+        char text[1024] = "";
+        mon_printf(o, "%s: %s, %02x:%02x:%02x:%02x:%02x:%02x, %s\n", n->name, n->type, n->mac[0],
                    n->mac[1], n->mac[2], n->mac[3], n->mac[4], n->mac[5],
                    n->gate ? vm->gate.sources[n->source].name : "no card");
+        if (n->info) {
+            n->info(vm->nets->net[i], text, sizeof text);
+            mon_printf(o, "%s", text);
+        }
     }
+}
+
+/* "[NETDEV] tcp:...": the name may be left out where one back end has ports to forward. */
+static void forward(struct doppel_vm *vm, const char *args, bool add, struct mon_out *o)
+{
+    const char *what = add ? "hostfwd_add" : "hostfwd_remove", *spec = strrchr(args, ' ');
+    char id[32];
+    snprintf(id, sizeof id, "%.*s", spec ? (int)strcspn(args, " ") : 0, args);
+    spec = spec ? spec + 1 : args;
+    for (unsigned i = 0; *spec && i < vm->nets->n; i++) {
+        struct net *n = vm->nets->net[i];
+        if (n->forward && (!*id || strcmp(n->name, id) == 0)) {
+            struct err e = {""};
+            if (!n->forward(n, spec, add, &e)) {
+                mon_printf(o, "%s: %s\n", what, e.msg);
+            }
+            return;
+        }
+    }
+    mon_printf(o,
+               *spec ? "%s: there is no such user-mode network\n"
+                     : "%s: want [NETDEV] tcp:[HOSTADDR]:PORT-[GUESTADDR]:PORT\n",
+               what);
+}
+
+void nets_forward_add(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    forward(vm, args, true, o);
+}
+
+void nets_forward_remove(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    forward(vm, args, false, o);
 }

@@ -23,5 +23,8 @@ bool nets_start(struct doppel_vm *vm, struct err *e);
 /* Can a packet still arrive? Then an idle machine waits instead of ending. */
 bool nets_live(const struct doppel_vm *vm);
 void nets_info(struct doppel_vm *vm, struct mon_out *o); /* "info network" */
+/* "hostfwd_add" and "hostfwd_remove". */
+void nets_forward_add(struct doppel_vm *vm, const char *args, struct mon_out *o);
+void nets_forward_remove(struct doppel_vm *vm, const char *args, struct mon_out *o);
 
 #endif

@@ -159,7 +159,8 @@ static void store(struct dp8390 *c, const uint8_t *frame, uint32_t len)
     s->curr = (uint8_t)next;
 }
 
-/* From the cable; nothing is ever held there. */
+/* From the cable. A frame that the ring has no room for is held there, as a switch does that jams a
+ * half-duplex link; only when frames are lost behind it does the ring overflow. */
 static bool take(void *ctx, const uint8_t *frame, uint32_t len)
 {
     struct dp8390 *c = ctx;
@@ -167,20 +168,30 @@ static bool take(void *ctx, const uint8_t *frame, uint32_t len)
     if ((s->cr & (CR_STP | CR_STA)) != CR_STA || (s->tcr & TCR_LB) || !wanted(s, frame)) {
         return true;
     }
+    if (!(s->rcr & RCR_MON) && !room(s, (len + 8 + 255) / 256)) {
+        return false;
+    }
     s->rsr = frame[0] & 1 ? RSR_PHY : 0;
     if (s->rcr & RCR_MON) {
         s->rsr |= RSR_MPA | RSR_DIS;
         count(c, MISSED);
-    } else if (!room(s, (len + 8 + 255) / 256)) {
-        s->rsr |= RSR_MPA;
-        count(c, MISSED);
-        raise_isr(c, ISR_OVW);
     } else {
         s->rsr |= RSR_PRX;
         store(c, frame, len);
         raise_isr(c, ISR_PRX);
     }
     return true;
+}
+
+static void lost(void *ctx)
+{
+    struct dp8390 *c = ctx;
+    struct dp8390_state *s = c->s;
+    if ((s->cr & (CR_STP | CR_STA)) == CR_STA && !(s->tcr & TCR_LB)) {
+        s->rsr |= RSR_MPA;
+        count(c, MISSED);
+        raise_isr(c, ISR_OVW);
+    }
 }
 
 /* --- Transmission --- */
@@ -506,6 +517,7 @@ void dp8390_write(struct dp8390 *c, uint64_t off, unsigned size, uint64_t val)
             reg_write(c, reg, (uint8_t)(val >> (8 * i)));
         }
     }
+    net_port_retry(&c->port); /* BNRY moved, or it was stopped */
 }
 
 /* --- Life --- */
@@ -523,6 +535,7 @@ bool dp8390_init(struct dp8390 *c, const char *mac, uint32_t mbps, struct err *e
     c->port.s = c->s->queue;
     c->port.mbps = mbps;
     c->port.take = take;
+    c->port.lost = lost;
     c->port.ctx = c;
     net_port_init(&c->port);
     timer_init(&c->tx, c->dev->env->clock, &c->s->sent, on_sent, c);

@@ -74,6 +74,16 @@ static void start(struct net_port *p)
     }
 }
 
+/* What the back end knows of the queue follows from it; no state. */
+static void drained(struct net_port *p)
+{
+    uint32_t used = p->s->used;
+    if (used < p->told) {
+        net_taken(p->net, p->told - used);
+    }
+    p->told = used;
+}
+
 /* From the gate: the back end has sent a frame. */
 static void arrive(void *ctx, const uint8_t *frame, uint32_t len)
 {
@@ -81,6 +91,7 @@ static void arrive(void *ctx, const uint8_t *frame, uint32_t len)
     struct net_queue *s = p->s;
     uint32_t padded = len < NET_FRAME_MIN ? NET_FRAME_MIN : len;
     if (len > NET_FRAME_MAX || padded + 2 > NET_QUEUE_BYTES - s->used) {
+        net_taken(p->net, net_cost(len));
         if (p->lost) {
             p->lost(p->ctx);
         }
@@ -92,6 +103,7 @@ static void arrive(void *ctx, const uint8_t *frame, uint32_t len)
     memcpy(to + 2, frame, len);
     bool first = s->used == 0;
     s->used += padded + 2;
+    p->told = s->used;
     if (first) {
         start(p);
     }
@@ -106,6 +118,7 @@ static void on_arrival(void *ctx)
     if (n && p->take(p->ctx, s->bytes + 2, n) && s->used >= n + 2) {
         s->used -= n + 2;
         memmove(s->bytes, s->bytes + n + 2, s->used);
+        drained(p);
         start(p);
     }
 }
@@ -115,6 +128,9 @@ void net_port_init(struct net_port *p)
     char name[32];
     snprintf(name, sizeof name, "%.28s.rx", p->dev->name);
     timer_init(&p->timer, p->dev->env->clock, &p->s->arrival, on_arrival, p);
+    if (p->net) {
+        p->net->capacity = NET_QUEUE_BYTES;
+    }
     net_attach(p->net, p->dev->env->gate, gate_source_add(p->dev->env->gate, name, arrive, p));
 }
 
@@ -122,6 +138,7 @@ void net_port_reset(struct net_port *p)
 {
     memset(p->s->bytes, 0, sizeof p->s->bytes);
     p->s->used = 0;
+    drained(p);
     timer_cancel(&p->timer);
 }
 
@@ -139,6 +156,8 @@ void net_port_restored(struct net_port *p)
     if (at != s->used) { /* not a queue that this code wrote: what was in flight is lost */
         s->used = 0;
     }
+    net_loaded(p->net, s->used > p->told ? s->used - p->told : 0);
+    drained(p);
 }
 
 void net_port_retry(struct net_port *p)

@@ -4,7 +4,8 @@
  * Frames from the back end come through the gate all at once; here they wait in a buffer (a
  * switch's, or the card's own receive FIFO) and reach the card one after the other, each when its
  * last bit would have arrived at the link's speed. A card that cannot take one may hold it there,
- * or lose it as its datasheet says. When the buffer is full, later frames are lost.
+ * or lose it as its datasheet says. When the buffer is full, later frames are lost, unless the back
+ * end waits, for it is told how full the buffer is.
  *
  * A card has a struct net_queue in its state and a struct net_port beside it, calls net_port_init()
  * in init, net_port_reset() in reset, net_port_restored() in restored.
@@ -18,7 +19,6 @@
 #include "core/dev.h"
 
 #define NET_QUEUE_BYTES 49152u /* as the 82540EM's receive FIFO by default */
-#define NET_FRAME_MIN   60u    /* bytes without FCS; shorter ones are padded with zeros */
 
 /* Frames in order, each two bytes of length and that many of frame. */
 #define NET_QUEUE_STATE(S, V, A, N)                                                                \
@@ -34,6 +34,7 @@ struct net_port {
     struct net *net; /* NULL: no cable */
     uint32_t mbps;   /* of the link */
     struct timer timer;
+    uint32_t told; /* what net->busy counts of the queue */
     /* A frame of NET_FRAME_MIN .. NET_FRAME_MAX bytes is here. False: hold it until
      * net_port_retry(). */
     bool (*take)(void *ctx, const uint8_t *frame, uint32_t len);

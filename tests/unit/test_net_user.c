@@ -77,7 +77,7 @@ TEST(net_user_dhcp_offers_the_first_address)
         return;
     }
     net_attach(n, &g, source);
-    EXPECT(net_user_start(n, &e));
+    EXPECT(n->start(n, &e));
     net_send(n, f, discover(f));
     for (unsigned i = 0; i < 500 && !h.len; i++) {
         usleep(10000);
