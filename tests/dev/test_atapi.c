@@ -253,3 +253,149 @@ TEST(media)
     expect_sense(&b, 2, 0x3a, 1);
     bench_fini(&b);
 }
+
+static void expect_refused(struct bench *b, const uint8_t *cdb, uint8_t key, uint8_t asc,
+                           uint8_t ascq)
+{
+    EXPECT_EQ(packet(b, cdb, 0xfffe), 0x51);
+    EXPECT_EQ(bench_get(b, IDE_ERROR) >> 4, key);
+    expect_sense(b, key, asc, ascq);
+}
+
+// Fields and answers of MMC-3 and SFF-8020i that no driver of the boot tests asks for.
+TEST(packets_refused_and_rare)
+{
+    uint8_t r[256];
+    struct bench b;
+    setup(&b, &isa_ide_class);
+    simple(&b, 0x00, 0);
+    static const uint8_t refused[][15] = {
+        {0x12, 1, 0, 0, 36, 0, 0, 0, 0, 0, 0, 0, 5, 0x24},      // INQUIRY of product data
+        {0x4a, 0, 0, 0, 0x10, 0, 0, 0, 8, 0, 0, 0, 5, 0x24},    // events not by polling
+        {0x1a, 0, 0xc1, 0, 64, 0, 0, 0, 0, 0, 0, 0, 5, 0x39},   // saved mode values
+        {0x1a, 0, 0x05, 0, 64, 0, 0, 0, 0, 0, 0, 0, 5, 0x24},   // no such page
+        {0xbe, 0, 0, 0, 0, 0, 0, 0, 1, 0xf8, 0, 0, 5, 0x24},    // raw sectors
+        {0xbe, 0, 0, 0, 0, 0, 0, 0, 1, 0x10, 1, 0, 5, 0x24},    // subchannels
+        {0x2b, 0, 0, 0, 0x01, 0xf4, 0, 0, 0, 0, 0, 0, 5, 0x21}, // SEEK to block 500
+        {0x43, 0, 0, 0, 0, 0, 5, 0, 64, 0, 0, 0, 5, 0x24},      // TOC from track 5
+        {0x43, 0, 3, 0, 0, 0, 0, 0, 64, 0, 0, 0, 5, 0x24},      // a format of recorders
+        {0x42, 0, 0x40, 4, 0, 0, 0, 0, 64, 0, 0, 0, 5, 0x24},   // subchannel format 4
+        {0xad, 0, 0, 0, 0, 0, 0, 0, 8, 4, 0, 0, 5, 0x30, 2},    // DVD structure of a CD
+    };
+    for (unsigned i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        t_context("packet %u, operation %02x", i, refused[i][0]);
+        expect_refused(&b, refused[i], refused[i][12], refused[i][13], refused[i][14]);
+    }
+    t_context(NULL);
+    static const uint8_t seek[12] = {0x2b, 0, 0, 0, 0x01, 0xf3};
+    EXPECT_EQ(packet(&b, seek, 0xfffe), 0x50);
+    // Events of other classes only: none, and media events are what there is.
+    EXPECT_EQ(ask(&b, r, 256, 0x4a, 1, 0, 0x02, 8), 4);
+    EXPECT(r[1] == 2 && r[2] == 0x80 && r[3] == 0x10);
+    // MECHANISM STATUS has its length in bytes 8 and 9.
+    uint8_t mechanism[12] = {0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8};
+    packet(&b, mechanism, 0xfffe);
+    EXPECT_EQ(drain(&b, r, 256), 8);
+    EXPECT(r[1] == 0 && r[5] == 0 && r[7] == 0);
+    // Mode pages, changeable: none; by 6 bytes the header has 4.
+    EXPECT_EQ(ask(&b, r, 256, 0x1a, 0, 0x41, 64, 0), 12);
+    EXPECT(r[0] == 11 && r[1] == 1 && r[4] == 1 && r[5] == 6 && r[7] == 0);
+    EXPECT_EQ(ask(&b, r, 256, 0x1a, 0, 0x01, 64, 0), 12);
+    EXPECT_EQ(r[7], 3); // retries
+    EXPECT_EQ(ask(&b, r, 256, 0x1a, 0, 0x3f, 255, 0), 4 + 8 + 16 + 20);
+    EXPECT_EQ(r[4 + 24 + 6] & 2, 0);
+    EXPECT_EQ(simple(&b, 0x1e, 1), 0x50);
+    EXPECT_EQ(ask(&b, r, 256, 0x1a, 0, 0x3f, 255, 0), 4 + 8 + 16 + 20);
+    EXPECT_EQ(r[4 + 24 + 6] & 2, 2); // locked
+    EXPECT_EQ(simple(&b, 0x1e, 0), 0x50);
+    // Subchannel: where the head is, by blocks and by time; no catalogue number.
+    uint8_t sub[12] = {0x42, 0, 0x40, 1, 0, 0, 0, 0, 64};
+    packet(&b, sub, 0xfffe);
+    EXPECT_EQ(drain(&b, r, 256), 16);
+    EXPECT(r[1] == 0x15 && r[3] == 12 && r[4] == 1 && r[5] == 0x14 && r[6] == 1 && r[11] == 0);
+    sub[1] = 2;
+    packet(&b, sub, 0xfffe);
+    drain(&b, r, 256);
+    EXPECT(r[9] == 0 && r[10] == 2 && r[11] == 0);
+    sub[3] = 2;
+    packet(&b, sub, 0xfffe);
+    EXPECT_EQ(drain(&b, r, 256), 24);
+    EXPECT(r[4] == 2 && r[8] == 0);
+    // GET CONFIGURATION: one feature; the current ones only; from a feature on.
+    uint8_t config[12] = {0x46, 2, 0, 0x1e, 0, 0, 0, 0, 200};
+    packet(&b, config, 0xfffe);
+    EXPECT_EQ(drain(&b, r, 256), 12);
+    EXPECT(r[3] == 8 && r[7] == 8 && r[9] == 0x1e && (r[10] & 1));
+    config[1] = 1;
+    packet(&b, config, 0xfffe);
+    EXPECT_EQ(drain(&b, r, 256), 12); // CD read; DVD read is not current
+    config[1] = 0;
+    packet(&b, config, 0xfffe);
+    EXPECT_EQ(drain(&b, r, 256), 16);
+    bench_fini(&b);
+}
+
+TEST(a_dvd)
+{
+    static uint8_t r[2052];
+    struct bench b;
+    setup(&b, &isa_ide_class);
+    b.blk[1].blk.bytes = UINT64_C(2048) * 400000; // more than a CD holds
+    b.drive[1].changed(b.drive[1].dev);
+    for (unsigned i = 0; i < 4; i++) {
+        simple(&b, 0x00, 0);
+    }
+    EXPECT_EQ(ask(&b, r, 256, 0x46, 0, 0, 0, 200), 64);
+    EXPECT_EQ(r[7], 0x10);
+    uint8_t dvd[12] = {0xad, 0, 0, 0, 0, 0, 0, 0, 0x08, 0x04};
+    packet(&b, dvd, 0xfffe);
+    EXPECT_EQ(drain(&b, r, sizeof r), 2052);
+    EXPECT(r[0] == 8 && r[1] == 2 && r[4] == 1 && r[6] == 1);
+    EXPECT(r[9] == 3 && r[10] == 0 && r[11] == 0); // sectors 30000h to 30000h + 399999
+    EXPECT(r[13] == 0x09 && r[14] == 0x1a && r[15] == 0x7f);
+    dvd[7] = 1;
+    packet(&b, dvd, 0xfffe);
+    EXPECT_EQ(drain(&b, r, sizeof r), 8);
+    EXPECT(r[1] == 6 && r[4] == 0);
+    dvd[7] = 5;
+    expect_refused(&b, dvd, 5, 0x24, 0);
+    bench_fini(&b);
+}
+
+static uint8_t command(struct bench *b, uint8_t cmd)
+{
+    bench_set(b, IDE_COMMAND, cmd);
+    return bench_wait(b);
+}
+
+TEST(commands_without_a_packet)
+{
+    struct bench b;
+    setup(&b, &isa_ide_class);
+    static const uint8_t power[][2] = {{0xe0, 0x00}, {0xe1, 0xff}, {0xe0, 0x00}};
+    for (unsigned i = 0; i < 3; i++) {
+        EXPECT_EQ(command(&b, power[i][0]), 0x50);
+        EXPECT_EQ(command(&b, 0xe5), 0x50);
+        EXPECT_EQ(bench_get(&b, IDE_NSECT), power[i][1]);
+    }
+    simple(&b, 0x00, 0); // a packet wakes it
+    EXPECT_EQ(command(&b, 0xe5), 0x50);
+    EXPECT_EQ(bench_get(&b, IDE_NSECT), 0xff);
+    // SET FEATURES: transfer modes of PIO, nothing else; no DMA on this bus.
+    static const uint8_t modes[][3] = {{3, 0x00, 0x50}, {3, 0x0c, 0x50}, {3, 0x0d, 0x51},
+                                       {3, 0x22, 0x51}, {3, 0x42, 0x51}, {2, 0x00, 0x51}};
+    for (unsigned i = 0; i < 6; i++) {
+        bench_set(&b, IDE_FEATURE, modes[i][0]);
+        bench_set(&b, IDE_NSECT, modes[i][1]);
+        EXPECT_EQ(command(&b, 0xef), modes[i][2]);
+    }
+    bench_set(&b, IDE_FEATURE, 1); // DMA
+    EXPECT_EQ(command(&b, 0xa0), 0x51);
+    EXPECT_EQ(bench_get(&b, IDE_ERROR), 4);
+    bench_set(&b, IDE_FEATURE, 2); // overlapped
+    EXPECT_EQ(command(&b, 0xa0), 0x51);
+    EXPECT_EQ(command(&b, 0x20), 0x51); // READ SECTORS: aborted with the signature
+    EXPECT_EQ(bench_get(&b, IDE_LBAH), 0xeb);
+    EXPECT_EQ(command(&b, 0xe6), 0x50);
+    bench_fini(&b);
+}

@@ -406,3 +406,117 @@ TEST(interrupts)
     EXPECT_EQ(bench_get(&b, IDE_NSECT), 0);
     bench_fini(&b);
 }
+
+static uint16_t identify_word(struct bench *b, unsigned word)
+{
+    uint8_t id[512];
+    bench_cmd(b, 0, 0xec, 0, 0);
+    EXPECT_EQ(bench_wait(b), 0x58);
+    bench_read(b, id, 512);
+    return le16_get(id + (size_t)2 * word);
+}
+
+static uint8_t features(struct bench *b, uint8_t feature, uint8_t count)
+{
+    bench_set(b, IDE_FEATURE, feature);
+    bench_cmd(b, 0, 0xef, 0, count);
+    return bench_wait(b);
+}
+
+// SET FEATURES as IDENTIFY DEVICE tells of it: ATA/ATAPI-6, 8.46 and 8.15.
+TEST(set_features)
+{
+    struct bench b;
+    bench_init(&b, &piix3_ide_class, one_disk, "enabled=on");
+    static const struct {
+        uint8_t feature, count, status;
+        uint16_t word, mask, want;
+    } t[] = {
+        {0x82, 0, 0x50, 85, 0x20, 0},      // write cache off and on
+        {0x02, 0, 0x50, 85, 0x20, 0x20},   //
+        {0x55, 0, 0x50, 85, 0x40, 0},      // look-ahead
+        {0xaa, 0, 0x50, 85, 0x40, 0x40},   //
+        {0x66, 0, 0x50, 85, 0, 0},         // keep, revert at a soft reset
+        {0xcc, 0, 0x50, 85, 0, 0},         //
+        {0x03, 0x00, 0x50, 88, 0xff00, 0}, // PIO
+        {0x03, 0x0c, 0x50, 88, 0xff00, 0}, //
+        {0x03, 0x22, 0x50, 63, 0x0700, 0x0400},
+        {0x03, 0x20, 0x50, 63, 0x0700, 0x0100},
+        {0x03, 0x45, 0x50, 88, 0x3f00, 0x2000},
+        {0x03, 0x42, 0x50, 63, 0x0700, 0},
+        {0x03, 0x42, 0x50, 88, 0x3f00, 0x0400},
+        {0x03, 0x0d, 0x51, 88, 0x3f00, 0x0400}, // no such modes: as before
+        {0x03, 0x23, 0x51, 88, 0x3f00, 0x0400},
+        {0x03, 0x46, 0x51, 88, 0x3f00, 0x0400},
+        {0x77, 0, 0x51, 85, 0x60, 0x60},
+    };
+    for (unsigned i = 0; i < sizeof t / sizeof t[0]; i++) {
+        t_context("feature %02x, %02x", t[i].feature, t[i].count);
+        EXPECT_EQ(features(&b, t[i].feature, t[i].count), t[i].status);
+        rig_reload(&b.r);
+        EXPECT_EQ(identify_word(&b, t[i].word) & t[i].mask, t[i].want);
+    }
+    bench_fini(&b);
+    t_context("ISA");
+    bench_init(&b, &isa_ide_class, one_disk, "");
+    EXPECT_EQ(features(&b, 3, 0x22), 0x51); // no DMA here
+    EXPECT_EQ(features(&b, 3, 0x0c), 0x50);
+    bench_fini(&b);
+}
+
+static uint8_t smart(struct bench *b, uint8_t what)
+{
+    bench_set(b, IDE_FEATURE, what);
+    bench_cmd(b, 0, 0xb0, 0xc24f00, 0);
+    return bench_wait(b);
+}
+
+TEST(smart_and_refusals)
+{
+    uint8_t buf[512];
+    struct bench b;
+    bench_init(&b, &isa_ide_class, one_disk, "");
+    EXPECT_EQ(smart(&b, 0xd9), 0x50); // disabled: everything else aborts
+    EXPECT_EQ(identify_word(&b, 85) & 1, 0);
+    EXPECT_EQ(smart(&b, 0xd0), 0x51);
+    EXPECT_EQ(smart(&b, 0xd8), 0x50);
+    EXPECT_EQ(identify_word(&b, 85) & 1, 1);
+    for (uint8_t what = 0xd0; what <= 0xd1; what++) { // data and thresholds add up to 0
+        uint8_t sum = 0;
+        EXPECT_EQ(smart(&b, what), 0x58);
+        bench_read(&b, buf, 512);
+        for (unsigned i = 0; i < 512; i++) {
+            sum = (uint8_t)(sum + buf[i]);
+        }
+        EXPECT_EQ(sum, 0);
+        EXPECT_EQ(bench_status(&b), 0x50);
+    }
+    EXPECT_EQ(smart(&b, 0xdf), 0x51);
+    // SET MULTIPLE MODE takes powers of two, word 59 has it; no sectors a track.
+    static const uint8_t multi[][2] = {{16, 0x50}, {3, 0x51}, {0, 0x50}, {8, 0x50}};
+    for (unsigned i = 0; i < 4; i++) {
+        bench_cmd(&b, 0, 0xc6, 0, multi[i][0]);
+        EXPECT_EQ(bench_wait(&b), multi[i][1]);
+    }
+    EXPECT_EQ(identify_word(&b, 59), 0x108);
+    bench_cmd(&b, 0, 0x91, 0, 0);
+    EXPECT_EQ(bench_wait(&b), 0x51);
+    EXPECT_EQ(bench_get(&b, IDE_ERROR), 4);
+    // Beyond the end: ID not found, from SEEK and from READ VERIFY; NOP aborts always.
+    bench_cmd(&b, 0, 0x70, DISK, 1);
+    EXPECT_EQ(bench_wait(&b), 0x51);
+    EXPECT_EQ(bench_get(&b, IDE_ERROR), 0x10);
+    bench_cmd(&b, 0, 0x40, DISK - 1, 2);
+    EXPECT_EQ(bench_wait(&b), 0x51);
+    EXPECT_EQ(bench_get(&b, IDE_ERROR), 0x10);
+    bench_cmd(&b, 0, 0x40, DISK - 2, 2);
+    EXPECT_EQ(bench_wait(&b), 0x50);
+    b.blk[0].bad = 512 * 8; // the host cannot read it: uncorrectable
+    bench_cmd(&b, 0, 0x40, 7, 2);
+    EXPECT_EQ(bench_wait(&b), 0x51);
+    EXPECT_EQ(bench_get(&b, IDE_ERROR), 0x40);
+    bench_cmd(&b, 0, 0x00, 0, 0);
+    EXPECT_EQ(bench_wait(&b), 0x51);
+    EXPECT_EQ(bench_get(&b, IDE_ERROR), 4);
+    bench_fini(&b);
+}
