@@ -218,3 +218,82 @@ TEST(ne2000_isa_shares_the_core)
     rig_reload(&r);
     rig_fini(&r);
 }
+
+static uint8_t page(struct ne *x, unsigned n, unsigned reg)
+{
+    rig_outb(&x->r, IO, (uint8_t)(n << 6 | 0x22));
+    uint8_t v = rig_inb(&x->r, (uint16_t)(IO + reg));
+    rig_outb(&x->r, IO, 0x22);
+    return v;
+}
+
+// Register assignments of the datasheet's section 10: what pages 0, 1 and 2 give back.
+TEST(ne2000_register_pages)
+{
+    struct ne x;
+    static const uint8_t mine[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
+    setup(&x);
+    EXPECT_EQ(page(&x, 0, 3), 0x46); // BNRY
+    for (unsigned i = 0; i < 6; i++) {
+        EXPECT_EQ(page(&x, 1, 1 + i), mine[i]);
+    }
+    EXPECT_EQ(page(&x, 1, 7), 0x47); // CURR
+    for (unsigned i = 0; i < 8; i++) {
+        rig_outb(&x.r, IO, 0x62);
+        rig_outb(&x.r, (uint16_t)(IO + 8 + i), (uint8_t)(0x11 * i));
+        EXPECT_EQ(page(&x, 1, 8 + i), 0x11 * i);
+    }
+    EXPECT_EQ(page(&x, 2, 1), 0x46); // PSTART
+    EXPECT_EQ(page(&x, 2, 2), 0x80); // PSTOP
+    rig_outb(&x.r, IO + 4, 0x40);
+    EXPECT_EQ(page(&x, 2, 4), 0x40);         // TPSR
+    EXPECT_EQ(page(&x, 2, 12) & 0x3f, 0x04); // RCR
+    EXPECT_EQ(page(&x, 2, 13) & 0x1f, 0x00); // TCR
+    EXPECT_EQ(page(&x, 2, 14) & 0x7f, 0x49); // DCR
+    EXPECT_EQ(page(&x, 2, 15) & 0x7f, 0x7f); // IMR
+    // The RTL8029's mark; the remote address as it moves.
+    EXPECT(page(&x, 0, 10) == 0x50 && page(&x, 0, 11) == 0x43);
+    remote(&x, 0x0a, 0x4123, 6);
+    rig_inw(&x.r, DATA);
+    EXPECT_EQ(rig_inb(&x.r, IO + 8) | rig_inb(&x.r, IO + 9) << 8, 0x4125);
+    // After a frame: where local DMA ended, and the receive status.
+    receive(&x, mine, 60);
+    EXPECT_EQ(page(&x, 0, 1) | page(&x, 0, 2) << 8, 0x4744);
+    EXPECT_EQ(page(&x, 0, 12), 0x01);
+    rig_fini(&x.r);
+}
+
+// "Send packet": remote DMA reads the frame at BNRY, then BNRY is the next one (section 7.2).
+TEST(ne2000_send_packet_and_monitor)
+{
+    struct ne x;
+    static const uint8_t mine[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
+    setup(&x);
+    receive(&x, mine, 60);
+    rig_outb(&x.r, IO + 3, 0x47);
+    rig_outb(&x.r, IO + 7, 0x7f);
+    rig_outb(&x.r, IO, 0x1a);
+    EXPECT_EQ(rig_inl(&x.r, DATA), 64u << 16 | 0x4801);
+    rig_reload(&x.r);
+    for (unsigned i = 4; i < 64; i += 4) {
+        EXPECT_EQ(rig_inb(&x.r, IO + 7) & 0x40, 0);
+        rig_inl(&x.r, DATA);
+    }
+    EXPECT_EQ(rig_inb(&x.r, IO + 7) & 0x40, 0x40); // 64 bytes and no more
+    EXPECT_EQ(rig_inb(&x.r, IO + 3), 0x48);
+    EXPECT_EQ(rig_inw(&x.r, DATA), 0xffff);
+    // Monitor mode counts and stores nothing; the counter's upper half interrupts.
+    rig_outb(&x.r, IO, 0x22);
+    rig_outb(&x.r, IO + 12, 0x20);
+    rig_outb(&x.r, IO + 7, 0x7f);
+    for (unsigned i = 0; i < 127; i++) {
+        receive(&x, mine, 60);
+    }
+    EXPECT_EQ(rig_inb(&x.r, IO + 7), 0);
+    EXPECT_EQ(rig_inb(&x.r, IO + 12) & 0x60, 0x40); // receiver disabled
+    receive(&x, mine, 60);
+    EXPECT_EQ(rig_inb(&x.r, IO + 7), 0x20);
+    EXPECT_EQ(rig_inb(&x.r, IO + 15), 128);
+    EXPECT_EQ(page(&x, 1, 7), 0x48);
+    rig_fini(&x.r);
+}

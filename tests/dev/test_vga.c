@@ -479,3 +479,122 @@ TEST(vga_vbe_depths)
     EXPECT_EQ(rig_inw(&b.r, 0x1cf) & 1, 0);
     vb_done(&b);
 }
+
+// What can be read of each port, and what is not there; port 3c3 switches the card off.
+TEST(vga_ports)
+{
+    static struct vga_bench b;
+    vb_setup(&b);
+    vb_mode(&b, &vga_text_80);
+    vb_poke(&b, 0xb8000, 0x5a);
+    static const struct {
+        uint16_t port;
+        uint8_t write, read;
+    } t[] = {{0x3c4, 3, 3},       {0x3ce, 6, 6},       {0x3d4, 0x18, 0x18},
+             {0x3c6, 0x7f, 0x7f}, {0x3c8, 0x21, 0x21}, {0x3b4, 5, 0xff},
+             {0x3ba, 3, 0xff},    {0x3d8, 9, 0xff},    {0x3cd, 1, 0xff}};
+    for (unsigned i = 0; i < sizeof t / sizeof t[0]; i++) {
+        t_context("port %03x", t[i].port);
+        rig_outb(&b.r, t[i].port, t[i].write);
+        EXPECT_EQ(rig_inb(&b.r, t[i].port), t[i].read);
+    }
+    t_context(NULL);
+    rig_inb(&b.r, 0x3da);
+    rig_outb(&b.r, 0x3c0, 0x34);
+    EXPECT_EQ(rig_inb(&b.r, 0x3c0), 0x34);
+    rig_outb(&b.r, 0x3da, 2); // feature control, read at 3ca
+    EXPECT_EQ(rig_inb(&b.r, 0x3ca), 2);
+    // The comparator (3c2 bit 4) falls when color 0 leaves the DAC bright.
+    rig_outb(&b.r, 0x3c8, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_outb(&b.r, 0x3c9, 0x12);
+    }
+    EXPECT_EQ(rig_inb(&b.r, 0x3c2) & 0x10, 0x10);
+    rig_outb(&b.r, 0x3c8, 0);
+    rig_outb(&b.r, 0x3c9, 0x12);
+    rig_outb(&b.r, 0x3c9, 0x3f);
+    rig_outb(&b.r, 0x3c9, 0x12);
+    EXPECT_EQ(rig_inb(&b.r, 0x3c2) & 0x10, 0);
+    // Off: no memory, no register but 3c3 listens.
+    EXPECT_EQ(rig_inb(&b.r, 0x3c3), 1);
+    rig_outb(&b.r, 0x3c3, 0);
+    EXPECT_EQ(vb_peek(&b, 0xb8000), 0xff);
+    rig_outb(&b.r, 0x3c2, 0);
+    EXPECT_EQ(rig_inb(&b.r, 0x3cc), 0x67);
+    rig_reload(&b.r);
+    EXPECT_EQ(vb_peek(&b, 0xb8000), 0xff);
+    rig_outb(&b.r, 0x3c3, 1);
+    EXPECT_EQ(vb_peek(&b, 0xb8000), 0x5a);
+    vb_done(&b);
+}
+
+// Chain 4 with a plane masked or a function goes byte by byte, and finds the same memory.
+TEST(vga_chain_4_not_neutral)
+{
+    static struct vga_bench b;
+    vb_setup(&b);
+    vb_mode(&b, &vga_13h);
+    for (unsigned i = 0; i < 8; i++) {
+        vb_poke(&b, 0xa0100 + i, (uint8_t)(0x10 + i));
+    }
+    vb_set(&b, 0x3c4, 2, 5); // planes 0 and 2: every other byte
+    for (unsigned i = 0; i < 8; i++) {
+        vb_poke(&b, 0xa0100 + i, 0xee);
+        EXPECT_EQ(vb_peek(&b, 0xa0100 + i), i & 1 ? 0x10 + i : 0xee);
+    }
+    vb_set(&b, 0x3c4, 2, 15);
+    EXPECT_EQ(vb_peek(&b, 0xa0101), 0x11);
+    vb_set(&b, 0x3ce, 3, 0x18); // XOR with the latch of the same plane
+    vb_peek(&b, 0xa0101);
+    vb_poke(&b, 0xa0101, 0xff);
+    EXPECT_EQ(vb_peek(&b, 0xa0101), 0xee);
+    vb_done(&b);
+}
+
+static uint16_t vbe_reg(struct vga_bench *b, uint16_t index)
+{
+    rig_outw(&b->r, 0x1ce, index);
+    EXPECT_EQ(rig_inw(&b->r, 0x1ce), index);
+    return rig_inw(&b->r, 0x1cf);
+}
+
+TEST(vga_vbe_registers)
+{
+    static struct vga_bench b;
+    vb_setup(&b);
+    for (uint16_t id = 0xb0c0; id <= 0xb0c5; id++) { // a version that is known can be asked for
+        vb_vbe(&b, 0, id);
+        EXPECT_EQ(vbe_reg(&b, 0), id);
+    }
+    vb_vbe(&b, 0, 0xb0c6);
+    EXPECT_EQ(vbe_reg(&b, 0), 0xb0c5);
+    EXPECT_EQ(vbe_reg(&b, 10), 64); // 4 MiB in units of 64 KiB
+    EXPECT_EQ(vbe_reg(&b, 11), 0);
+    vb_vbe(&b, 4, 2); // capabilities
+    EXPECT(vbe_reg(&b, 1) == 4096 && vbe_reg(&b, 2) == 4096 && vbe_reg(&b, 3) == 32);
+    // Sizes that cannot be, and depths that are not there, do not switch on.
+    static const uint16_t bad[][3] = {{0, 480, 8}, {4, 480, 8},    {641, 480, 8},
+                                      {640, 0, 8}, {640, 480, 12}, {640, 480, 0x4000}};
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        for (uint16_t k = 0; k < 3; k++) {
+            vb_vbe(&b, (uint16_t)(1 + k), bad[i][k]);
+        }
+        vb_vbe(&b, 4, 1);
+        EXPECT_EQ(vbe_reg(&b, 4) & 1, 0);
+    }
+    // While on, sizes stay; cleared unless asked not to be.
+    vb_vbe(&b, 1, 640);
+    vb_vbe(&b, 2, 480);
+    vb_vbe(&b, 3, 8);
+    vb_vbe(&b, 4, 0x41);
+    vb_vbe(&b, 1, 320);
+    EXPECT_EQ(vbe_reg(&b, 1), 640);
+    vb_poke(&b, 0xe0000005, 7);
+    vb_vbe(&b, 4, 0);
+    vb_vbe(&b, 4, 0xc1);
+    EXPECT_EQ(vb_peek(&b, 0xe0000005), 7);
+    vb_vbe(&b, 4, 0);
+    vb_vbe(&b, 4, 0x41);
+    EXPECT_EQ(vb_peek(&b, 0xe0000005), 0);
+    vb_done(&b);
+}
