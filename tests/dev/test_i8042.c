@@ -464,3 +464,118 @@ TEST(reset_lines)
     EXPECT(dev_set(bad, "reset", "all", &e) && !dev_init(bad, &e));
     rig_fini(&x.r);
 }
+
+// Set 1 from the keyboard itself, typematic rate, and keys whose type is set (set 3's commands).
+TEST(ps2_set_1_and_arguments)
+{
+    struct kbc x;
+    setup(&x);
+    raw(&x);
+    rig_outb(&x.r, 0x60, 0xf0);
+    EXPECT_BYTES(&x, 0, 0xfa);
+    rig_outb(&x.r, 0x60, 1);
+    EXPECT_BYTES(&x, 0, 0xfa);
+    rig_reload(&x.r);
+    key(&x, 0x1e, true);
+    key(&x, 0x1e, false);
+    key(&x, 0xc8, true);
+    key(&x, 0xc8, false);
+    EXPECT_BYTES(&x, 0, 0x1e, 0x9e, 0xe0, 0x48, 0xe0, 0xc8);
+    key(&x, 0xc6, true); // Pause has no break code
+    key(&x, 0xc6, false);
+    EXPECT_BYTES(&x, 0, 0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5);
+    key(&x, 0xb7, true);
+    key(&x, 0xb7, false);
+    EXPECT_BYTES(&x, 0, 0xe0, 0x2a, 0xe0, 0x37, 0xe0, 0xb7, 0xe0, 0xaa);
+    rig_outb(&x.r, 0x60, 0xf0);
+    EXPECT_EQ(next(&x), 0xfa);
+    rig_outb(&x.r, 0x60, 0);
+    EXPECT_BYTES(&x, 0, 0xfa, 0x01);
+    // The slowest: 1 s, then every 500 ms; the fastest: 250 ms, then every 33.
+    static const struct {
+        uint8_t rate;
+        uint64_t delay, period;
+    } t[] = {{0x7f, 1000, 500}, {0x00, 250, 33}, {0x2b, 500, 91}};
+    for (unsigned i = 0; i < 3; i++) {
+        t_context("rate %02x", t[i].rate);
+        rig_outb(&x.r, 0x60, 0xf3);
+        EXPECT_EQ(next(&x), 0xfa);
+        rig_outb(&x.r, 0x60, t[i].rate);
+        EXPECT_EQ(next(&x), 0xfa);
+        key(&x, 0x1e, true);
+        EXPECT_EQ(next(&x), 0x1e);
+        rig_run(&x.r, (t[i].delay - 5) * VTIME_MS);
+        EXPECT_EQ(next(&x), -1);
+        rig_run(&x.r, 10 * VTIME_MS);
+        EXPECT_EQ(next(&x), 0x1e);
+        rig_run(&x.r, t[i].period * VTIME_MS);
+        EXPECT_EQ(next(&x), 0x1e);
+        key(&x, 0x1e, false);
+        EXPECT_EQ(next(&x), 0x9e);
+    }
+    t_context(NULL);
+    // Key types: any number of keys follow, until a command comes.
+    rig_outb(&x.r, 0x60, 0xfb);
+    EXPECT_BYTES(&x, 0, 0xfa);
+    rig_outb(&x.r, 0x60, 0x1c);
+    EXPECT_BYTES(&x, 0, 0xfa);
+    rig_outb(&x.r, 0x60, 0x32);
+    EXPECT_BYTES(&x, 0, 0xfa);
+    rig_outb(&x.r, 0x60, 0xee);
+    EXPECT_BYTES(&x, 0, 0xee);
+    rig_fini(&x.r);
+}
+
+// Scaling 2:1, resolution, the modes and the way back to the defaults.
+TEST(ps2_mouse_settings)
+{
+    struct kbc x;
+    setup(&x);
+    to_mouse(&x, 0xe7);
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    to_mouse(&x, 0xe8);
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    to_mouse(&x, 3);
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    rig_reload(&x.r);
+    to_mouse(&x, 0xf4);
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    to_mouse(&x, 0xe9);
+    EXPECT_BYTES(&x, AUX, 0xfa, 0x30, 3, 100);
+    static const int8_t scaled[] = {0, 1, 1, 3, 6, 9, 12, 14}; // counts 0 to 7 in stream mode
+    for (int i = 1; i < 8; i++) {
+        rig_run(&x.r, 20 * VTIME_MS);
+        mouse(&x, i, i, 0, 0); // down is negative
+        EXPECT_EQ(next(&x), AUX | 0x28);
+        EXPECT_EQ(next(&x), AUX | scaled[i]);
+        EXPECT_EQ(next(&x), AUX | (uint8_t)-scaled[i]);
+    }
+    to_mouse(&x, 0xe8); // no such resolution
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    to_mouse(&x, 4);
+    EXPECT_BYTES(&x, AUX, 0xfc);
+    to_mouse(&x, 0xfe); // resend
+    EXPECT_BYTES(&x, AUX, 0xfc);
+    // Read data in remote mode is not scaled; stream mode forgets what was counted.
+    to_mouse(&x, 0xf0);
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    mouse(&x, 5, 0, 0, 0);
+    to_mouse(&x, 0xeb);
+    EXPECT_BYTES(&x, AUX, 0xfa, 0x08, 5, 0);
+    mouse(&x, 5, 0, 0, 0);
+    to_mouse(&x, 0xea);
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    to_mouse(&x, 0xeb);
+    EXPECT_BYTES(&x, AUX, 0xfa, 0x08, 0, 0);
+    to_mouse(&x, 0xe6);
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    mouse(&x, 0, 0, 0, 6); // middle and right
+    EXPECT_BYTES(&x, AUX, 0x0e, 0, 0);
+    to_mouse(&x, 0xe9);
+    EXPECT_BYTES(&x, AUX, 0xfa, 0x23, 3, 100);
+    to_mouse(&x, 0xf6); // defaults: off, 1:1, 4 counts a mm, 100 a second
+    EXPECT_BYTES(&x, AUX, 0xfa);
+    to_mouse(&x, 0xe9);
+    EXPECT_BYTES(&x, AUX, 0xfa, 0x03, 2, 100);
+    rig_fini(&x.r);
+}
