@@ -286,7 +286,7 @@ TEST(packets_refused_and_rare)
         t_context("packet %u, operation %02x", i, refused[i][0]);
         expect_refused(&b, refused[i], refused[i][12], refused[i][13], refused[i][14]);
     }
-    t_context(NULL);
+    t_context("after the table");
     static const uint8_t seek[12] = {0x2b, 0, 0, 0, 0x01, 0xf3};
     EXPECT_EQ(packet(&b, seek, 0xfffe), 0x50);
     // Events of other classes only: none, and media events are what there is.

@@ -513,7 +513,7 @@ TEST(ps2_set_1_and_arguments)
         key(&x, 0x1e, false);
         EXPECT_EQ(next(&x), 0x9e);
     }
-    t_context(NULL);
+    t_context("after the table");
     // Key types: any number of keys follow, until a command comes.
     rig_outb(&x.r, 0x60, 0xfb);
     EXPECT_BYTES(&x, 0, 0xfa);

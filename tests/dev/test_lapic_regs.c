@@ -79,7 +79,7 @@ TEST(lapic_page_reads_back)
         wr(&x, page[i][0] + 4, 0);
         EXPECT_EQ(rd(&x, page[i][0]), page[i][2]);
     }
-    t_context(NULL);
+    t_context("after the table");
     wr(&x, 0x280, 0); // no error so far
     EXPECT_EQ(rd(&x, 0x280), 0);
     EXPECT_EQ(rd(&x, 0x090), 0); // arbitration priority, EOI, remote read: nothing there
@@ -97,7 +97,7 @@ TEST(lapic_page_reads_back)
         wr(&x, 0x280, 0);
         EXPECT_EQ(rd(&x, 0x280), 0x80);
     }
-    t_context(NULL);
+    t_context("after the table");
     // Software off: every LVT entry is masked and stays so; the command register keeps what was
     // sent.
     wr(&x, 0x0f0, 0x0ff);
@@ -129,7 +129,7 @@ TEST(lapic_msrs_read_back)
         EXPECT(lapic_intc_ops.msr_read(x.l, t[i][0], &v) && v == t[i][1]);
         EXPECT(!lapic_intc_ops.msr_write(x.l, t[i][0], UINT64_C(1) << 32));
     }
-    t_context(NULL);
+    t_context("after the table");
     EXPECT(lapic_intc_ops.msr_write(x.l, 0x830, UINT64_C(0x00000009000c0031)));
     EXPECT(lapic_intc_ops.msr_read(x.l, 0x830, &v) && v == UINT64_C(0x00000009000c0031));
     EXPECT(lapic_intc_ops.msr_read(x.l, 0x80d, &v) && v == 0x20); // cluster 0, member 5

@@ -498,7 +498,7 @@ TEST(vga_ports)
         rig_outb(&b.r, t[i].port, t[i].write);
         EXPECT_EQ(rig_inb(&b.r, t[i].port), t[i].read);
     }
-    t_context(NULL);
+    t_context("after the table");
     rig_inb(&b.r, 0x3da);
     rig_outb(&b.r, 0x3c0, 0x34);
     EXPECT_EQ(rig_inb(&b.r, 0x3c0), 0x34);
