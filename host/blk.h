@@ -42,6 +42,51 @@ bool blk_same_file(const char *a, const char *b);
 /* The format by the first bytes of a file; `len` of them. */
 enum blk_format blk_probe_format(const uint8_t *head, size_t len);
 
+/* --- Images as files: made, looked over --- */
+
+struct blk_create {
+    enum blk_format format; /* not BLK_PROBE */
+    uint64_t bytes;         /* of the disk */
+    /* qcow2 only; 0: the usual (version 3, clusters of 64 KiB, counts of 16 bits). */
+    uint32_t version, cluster_bits, refcount_bits;
+    const char *backing; /* NULL: none; not opened here */
+    enum blk_format backing_format;
+};
+
+/* A new, empty image; a file of that name is replaced, unless it is in use. False: e. */
+bool blk_create(const char *path, const struct blk_create *how, struct err *e);
+
+/* Copy what a guest sees of an image (and its backing files) to a new one, how->bytes of which is
+ * set here; zeros are left out. False: e, and the new one is incomplete. */
+bool blk_convert(const char *from, enum blk_format from_format, const char *to,
+                 const struct blk_create *how, struct err *e);
+
+struct blk_check {
+    uint64_t clusters;  /* of the disk */
+    uint64_t allocated; /* of those, in this file */
+    uint64_t leaks;     /* clusters of the file that are counted and not used */
+    uint64_t errors;    /* anything worse */
+    uint64_t end;       /* bytes of the file */
+};
+
+/* Follow all references of a qcow2 image and compare its refcounts; with `repair`, make them right.
+ * `say` (may be NULL) gets a line for each fault, the first ones of them. False: e. */
+bool blk_check(const char *path, bool repair, struct blk_check *c,
+               void (*say)(void *ctx, const char *line), void *ctx, struct err *e);
+
+/* What an image says of itself. */
+struct blk_info {
+    enum blk_format format;
+    uint64_t bytes, file_bytes;
+    uint64_t host_bytes; /* that the file takes on the host's disk */
+    uint32_t version, cluster, refcount_bits, snapshots; /* qcow2; raw: 0 */
+    bool dirty, corrupt;
+    char backing[1024], backing_path[2048]; /* "": none */
+    char backing_format[16];                /* "": not said */
+};
+
+bool blk_info(const char *path, enum blk_format format, struct blk_info *info, struct err *e);
+
 /* --- The overlay of an image opened with snapshot --- */
 
 #define BLK_OVERLAY_CLUSTER 4096u

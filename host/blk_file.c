@@ -77,6 +77,30 @@ bool blk_file_open(struct blk_file *f, const char *path, bool readonly, struct e
     return true;
 }
 
+bool blk_file_create(struct blk_file *f, const char *path, struct err *e)
+{
+    struct stat st;
+    *f = (struct blk_file){.fd = -1};
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        return err_set(e, "%s: is not a file; only files are made", path);
+    }
+    f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (f->fd < 0) {
+        return err_set(e, "%s: %s", path, strerror(errno));
+    }
+    if (!lock(f->fd, false)) {
+        blk_file_close(f);
+        return err_set(e, "%s: in use by another machine or program", path);
+    }
+    f->linked = true;
+    if (ftruncate(f->fd, 0) != 0) {
+        err_set(e, "%s: %s", path, strerror(errno));
+        blk_file_close(f);
+        return false;
+    }
+    return true;
+}
+
 void blk_file_close(struct blk_file *f)
 {
     if (f->fd >= 0) {

@@ -37,6 +37,8 @@ struct blk_file {
 /* Open and lock. readonly false: for writing, or for reading where the host allows no more (then
  * f->readonly is set). e: "PATH: what is wrong". */
 bool blk_file_open(struct blk_file *f, const char *path, bool readonly, struct err *e);
+/* A new file, or one that is there and not in use, made empty. */
+bool blk_file_create(struct blk_file *f, const char *path, struct err *e);
 void blk_file_close(struct blk_file *f);
 
 /* Bytes behind the end of the file read as zeros. */

@@ -61,27 +61,28 @@ static bool qcow2_read(struct blk *b, uint64_t off, void *buf, size_t len)
     return qc_read((struct qcow2 *)b, off, buf, len);
 }
 
-/* --- Open and close --- */
+/* --- Write --- */
 
 static bool qcow2_write(struct blk *b, uint64_t off, const void *buf, size_t len)
 {
-    (void)b;
-    (void)off;
-    (void)buf;
-    (void)len;
-    errno = EROFS;
-    return false;
+    if (b->readonly) {
+        errno = EROFS;
+        return false;
+    }
+    return qc_write((struct qcow2 *)b, off, buf, len);
 }
 
 static bool qcow2_flush(struct blk *b)
 {
-    (void)b;
-    return true;
+    return b->readonly || qc_commit((struct qcow2 *)b);
 }
+
+/* --- Open and close --- */
 
 static void qcow2_close(struct blk *b)
 {
     struct qcow2 *q = (struct qcow2 *)b;
+    qcow2_flush(b);
     if (q->backing) {
         q->backing->close(q->backing);
     }
@@ -124,13 +125,37 @@ static bool open_backing(struct qcow2 *q, const char *path, unsigned depth, stru
     return q->backing || (depth ? false : err_prefix(e, "%s", path));
 }
 
+/* Refcounts that were written late (lazy_refcounts) and then not at all. */
+static bool recover(struct qcow2 *q, const char *path, struct err *e)
+{
+    struct qc_census c = {.n = 0};
+    bool ok = (qc_begin(q) || err_set(e, "%s: %s", path, strerror(errno))) &&
+              qc_census_take(q, path, &c, e) && qc_rebuild(q, path, &c, e);
+    qc_census_free(&c);
+    return ok;
+}
+
+static bool load_for_writing(struct qcow2 *q, const char *path, struct err *e)
+{
+    if (q->h.incompatible & QC_INCOMPAT_CORRUPT) {
+        return err_set(e, "%s: qcow2: marked as corrupt; readonly=on or snapshot=on reads it",
+                       path);
+    }
+    q->doomed = calloc(QC_DOOMED_MAX, sizeof *q->doomed);
+    if (!q->doomed || !qc_counts_load(q)) {
+        return err_set(e, "%s: %s", path, strerror(errno));
+    }
+    q->blk.readonly = false;
+    return !(q->h.incompatible & QC_INCOMPAT_DIRTY) || recover(q, path, e);
+}
+
 static bool load(struct qcow2 *q, const char *path, struct err *e)
 {
     if (!qc_index_load(q, &q->l1, q->h.l1_off, q->h.l1_size) ||
         !qc_cache_init(&q->l2, q->cluster)) {
         return err_set(e, "%s: %s", path, strerror(errno));
     }
-    return true;
+    return q->file.readonly || load_for_writing(q, path, e);
 }
 
 struct blk *blk_qcow2_new(struct blk_file *f, const char *path, unsigned depth, struct err *e)
@@ -147,6 +172,7 @@ struct blk *blk_qcow2_new(struct blk_file *f, const char *path, unsigned depth, 
     q->file = *f;
     q->cluster = UINT32_C(1) << q->h.cluster_bits;
     q->l2_bits = q->h.cluster_bits - 3;
+    q->rb_bits = q->h.cluster_bits + 3 - q->h.refcount_order;
     q->limit = qc_round_up(q, q->h.size);
     q->blk = (struct blk){
         .bytes = q->h.size,

@@ -53,14 +53,21 @@
 #define QC_SNAPSHOTS_MAX    65536u
 #define QC_BYTES_MAX        (UINT64_C(1) << 56)
 
+/* Magic numbers of header extensions. */
+#define QC_EXT_END            0u
+#define QC_EXT_BACKING_FORMAT 0xe2792acau
+#define QC_EXT_FEATURE_NAMES  0x6803f857u
+#define QC_EXT_BITMAPS        0x23852875u
+
 /* "Standard Cluster Descriptor", and the same bits in L1 entries. */
 #define QC_COPIED     (UINT64_C(1) << 63) /* the refcount is exactly one: may be written in place */
 #define QC_COMPRESSED (UINT64_C(1) << 62)
 #define QC_ZERO       UINT64_C(1)
 #define QC_OFFSET     UINT64_C(0x00fffffffffffe00)
 
-#define QC_INCOMPAT_DIRTY   UINT64_C(1)
-#define QC_INCOMPAT_CORRUPT UINT64_C(2)
+#define QC_INCOMPAT_DIRTY    UINT64_C(1)
+#define QC_INCOMPAT_CORRUPT  UINT64_C(2)
+#define QC_AUTOCLEAR_BITMAPS UINT64_C(1) /* the dirty bitmaps are true */
 
 struct qc_header {
     uint32_t version;
@@ -119,6 +126,7 @@ struct qcow2 {
     struct qc_header h;
     uint32_t cluster; /* bytes */
     uint32_t l2_bits; /* log2 of the entries of an L2 table */
+    uint32_t rb_bits; /* log2 of the counts in a refcount block */
     uint64_t limit;   /* the disk's size in whole clusters, bytes */
     struct qc_index l1, rt;
     struct qc_cache l2, rb;
@@ -131,9 +139,7 @@ struct qcow2 {
     uint64_t hint;          /* no cluster below this one is free, as far as known */
     struct qc_free *doomed; /* to be given back once nothing in the file refers to them */
     unsigned ndoomed;
-    bool sync_data;   /* unsynced: what nothing refers to yet (data, fresh tables) */
-    bool sync_counts; /* unsynced: refcount blocks */
-    bool in_use;      /* the header has been prepared for writing */
+    bool unsynced; /* something was written since the last sync */
 };
 
 #define QC_DOOMED_MAX 1024u
@@ -175,6 +181,8 @@ bool qc_inside(const struct qcow2 *q, uint64_t off, uint64_t len);
 /* Read a table of one cluster into memory. */
 bool qc_table_read(const struct qcow2 *q, uint64_t off, uint8_t *data);
 
+/* An entry of the L2 cache to fill; what was in it is safe. NULL: errno. */
+struct qc_table *qc_l2_room(struct qcow2 *q, uint64_t i);
 /* The L2 table with L1 index i. *t is NULL if there is none. False: errno. */
 bool qc_l2_get(struct qcow2 *q, uint64_t i, struct qc_table **t);
 /* What the first bytes of [off, off+len) are; x->len > 0 of them. off < q->limit. */
@@ -198,6 +206,75 @@ static inline uint64_t qc_round_up(const struct qcow2 *q, uint64_t bytes)
 {
     return (bytes + q->cluster - 1) & ~(uint64_t)(q->cluster - 1);
 }
+
+/* --- blk_qcow2_alloc.c --- */
+
+/* Read the refcount table; forget what is in memory of refcounts. False: errno. */
+bool qc_counts_load(struct qcow2 *q);
+/* The i-th count of a refcount block. */
+uint64_t qc_count_get(const uint8_t *block, uint32_t i, uint32_t order);
+void qc_count_set(uint8_t *block, uint32_t i, uint32_t order, uint64_t v);
+
+/* The refcount block with refcount table index key. *t is NULL if there is none. False: errno. */
+bool qc_rb_get(struct qcow2 *q, uint64_t key, struct qc_table **t);
+/* Take a free cluster: its count is 1 in memory. It is on no account one that the file on stable
+ * storage still refers to. False: errno. */
+bool qc_alloc(struct qcow2 *q, uint64_t *off);
+/* Give back a cluster that nothing ever referred to, in memory or in the file. Keeps errno. */
+void qc_unalloc(struct qcow2 *q, uint64_t off);
+/* The n clusters from `off` lose a reference, once the next commit has made that true in the file.
+ * There is room for one after qc_doom_room. */
+void qc_doom(struct qcow2 *q, uint64_t off, uint64_t n);
+bool qc_doom_room(struct qcow2 *q);
+/* The last step of a commit: counts of what was doomed go down. */
+void qc_doom_apply(struct qcow2 *q);
+
+/* --- blk_qcow2_write.c --- */
+
+bool qc_write(struct qcow2 *q, uint64_t off, const uint8_t *buf, size_t len);
+
+/* --- blk_qcow2_commit.c --- */
+
+/* Write to the file, and remember that it was. */
+bool qc_put(struct qcow2 *q, uint64_t off, const void *buf, size_t len);
+bool qc_sync(struct qcow2 *q); /* nothing to do if nothing was written */
+bool qc_table_put(struct qcow2 *q, const struct qc_table *t);
+/* All that was written is on stable storage, and so is all that leads to it. False: errno; what
+ * could not be written stays in memory for the next time. */
+bool qc_commit(struct qcow2 *q);
+/* Once, before anything else is written: features that writing would make untrue are taken back. */
+bool qc_begin(struct qcow2 *q);
+/* Another refcount table, whole and synced, is the image's from here on. `clean`: and the image is
+ * no longer dirty. */
+bool qc_header_switch(struct qcow2 *q, uint64_t rt_off, uint32_t rt_clusters, bool clean);
+
+/* --- blk_qcow2_check.c --- */
+
+/* References to each cluster of the file, as they were found by following them all. */
+struct qc_census {
+    uint64_t n;      /* clusters of the file */
+    uint32_t *refs;  /* to each */
+    uint32_t *mult;  /* of those: as an L2 table */
+    uint64_t errors; /* references to nowhere */
+    void (*say)(void *ctx, const char *line);
+    void *ctx;
+};
+
+/* Reads q's refcount table if it must. False: e; also with errors found. Free in any case. */
+bool qc_census_take(struct qcow2 *q, const char *path, struct qc_census *c, struct err *e);
+void qc_census_free(struct qc_census *c);
+/* For an image that was not closed properly, or to repair it: all refcounts made anew behind the
+ * end of the file, COPIED bits made right, then the header switched over. */
+bool qc_rebuild(struct qcow2 *q, const char *path, struct qc_census *c, struct err *e);
+
+/* What blk_check does, for an image that is open. c: its `say` is set; free it in any case. */
+bool qc_check(struct qcow2 *q, const char *path, bool repair, struct qc_census *c,
+              struct blk_check *r, struct err *e);
+
+/* --- blk_qcow2_create.c --- */
+
+/* Into an empty file. */
+bool qc_create(struct blk_file *f, const char *path, const struct blk_create *how, struct err *e);
 
 /* --- blk_qcow2.c --- */
 

@@ -11,11 +11,6 @@
 
 #include "host/blk_qcow2.h"
 
-#define EXT_END            0u
-#define EXT_BACKING_FORMAT 0xe2792acau
-#define EXT_FEATURE_NAMES  0x6803f857u
-#define EXT_BITMAPS        0x23852875u
-
 #define FEATURE_ROW 48u /* kind, bit, 46 characters */
 
 #define INCOMPAT_DATA_FILE   UINT64_C(4)
@@ -83,14 +78,14 @@ static bool one_extension(struct head *d, struct qc_header *h, uint32_t kind, co
                           uint32_t len, struct err *e)
 {
     switch (kind) {
-    case EXT_BACKING_FORMAT:
+    case QC_EXT_BACKING_FORMAT:
         return copy_text(h->backing_format, sizeof h->backing_format, p, len) ||
                bad(d, e, "the backing file's format is not a name");
-    case EXT_FEATURE_NAMES:
+    case QC_EXT_FEATURE_NAMES:
         d->features = p;
         d->features_len = len;
         return true;
-    case EXT_BITMAPS: /* number, reserved, bytes and place of the directory */
+    case QC_EXT_BITMAPS: /* number, reserved, bytes and place of the directory */
         if (len < 24) {
             return bad(d, e, "the bitmaps extension is cut short");
         }
@@ -108,7 +103,7 @@ static bool read_extensions(struct head *d, struct qc_header *h, size_t end, str
     while (at + 8 <= end) {
         uint32_t kind = be32_get(d->p + at), len = be32_get(d->p + at + 4);
         at += 8;
-        if (kind == EXT_END) {
+        if (kind == QC_EXT_END) {
             break;
         }
         if (len > end - at) {

@@ -126,6 +126,18 @@ bool qc_table_read(const struct qcow2 *q, uint64_t off, uint8_t *data)
     return qc_inside(q, off, q->cluster) && blk_file_read(&q->file, off, data, q->cluster);
 }
 
+struct qc_table *qc_l2_room(struct qcow2 *q, uint64_t i)
+{
+    struct qc_table *t = qc_cache_victim(&q->l2, i, q->cluster);
+    if (t && t->used && t->dirty && !(t->fresh ? qc_table_put(q, t) : qc_commit(q))) {
+        return NULL;
+    }
+    if (t) {
+        t->used = 0;
+    }
+    return t;
+}
+
 bool qc_l2_get(struct qcow2 *q, uint64_t i, struct qc_table **t)
 {
     uint64_t off = q->l1.e[i] & QC_OFFSET;
@@ -133,12 +145,8 @@ bool qc_l2_get(struct qcow2 *q, uint64_t i, struct qc_table **t)
     if (!off || *t) {
         return true;
     }
-    struct qc_table *v = qc_cache_victim(&q->l2, i, q->cluster);
-    if (!v) {
-        return false;
-    }
-    v->used = 0;
-    if (!qc_table_read(q, off, v->data)) {
+    struct qc_table *v = qc_l2_room(q, i);
+    if (!v || !qc_table_read(q, off, v->data)) {
         return false;
     }
     qc_cache_take(&q->l2, v, i, off);
