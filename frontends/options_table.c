@@ -31,7 +31,7 @@ const struct option options_table[] = {
     {"fw_cfg", "name=NAME,string=TEXT", "a file for firmware and guests; or name=NAME,file=PATH",
      options_set_fw_cfg, NULL},
     {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|none, index=N, "
-     "media=disk|cdrom, format=raw, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
+     "media=disk|cdrom, format=raw|qcow2, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
     {"snapshot", NULL, "snapshot=on for every drive that does not say otherwise: images stay "
      "as they are", options_set_snapshot, NULL},
     {"hda", "FILE", "hard disk; also -hdb, -hdc, -hdd", options_hda, NULL},

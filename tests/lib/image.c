@@ -89,8 +89,9 @@ void memfile_resize(struct memfile *m, size_t len)
 void memfile_init(struct memfile *m, const void *data, size_t len)
 {
     *m = (struct memfile){0};
-    memfile_resize(m, len);
+    memfile_resize(m, len ? len : 1);
     memcpy(m->data, data, len);
+    m->len = len;
 }
 
 void memfile_free(struct memfile *m)
@@ -132,9 +133,11 @@ static void make_folder(void)
 
 const char *image_path(const char *name)
 {
+    static char ring[8][256];
+    static unsigned next;
+    char *path = ring[next++ % 8];
     make_folder();
-    char *path = malloc(sizeof folder + strlen(name) + 2);
-    sprintf(path, "%s/%s", folder, name);
+    snprintf(path, sizeof ring[0], "%s/%s", folder, name);
     return path;
 }
 

@@ -42,7 +42,7 @@ struct blk_file memfile_file(struct memfile *m, bool readonly);
 
 /* --- Files --- */
 
-/* A file's name in a folder that goes when the program ends; valid for ever. */
+/* A file's name in a folder that goes when the program ends; valid for the next seven calls. */
 const char *image_path(const char *name);
 void image_save(const char *path, const void *data, size_t len);
 /* A whole file into memory; free data with memfile_free. */
