@@ -36,7 +36,7 @@ static bool reopen(struct disk *d)
         FAIL("%s", e.msg);
         return false;
     }
-    return EXPECT_EQ(d->b->bytes, d->bytes) & EXPECT(!d->b->readonly);
+    return EXPECT_EQ(d->b->bytes, d->bytes) && EXPECT(!d->b->readonly);
 }
 
 static void complain(void *ctx, const char *line)
@@ -64,7 +64,7 @@ static bool sound(struct memfile *m, bool leaks, bool qemu)
     }
     if (qemu && image_have_qemu()) {
         image_save(image_path("check.qcow2"), m->data, m->len);
-        ok &= EXPECT(image_check(image_path("check.qcow2"), leaks));
+        ok = EXPECT(image_check(image_path("check.qcow2"), leaks)) && ok;
     }
     return ok;
 }
