@@ -9,7 +9,7 @@
 ;
 ; Sources: Plug and Play BIOS Specification 1.0A, 3.2 (expansion header); BIOS Boot Specification
 ; 1.01, 3.3 (BEV); Linux Documentation/arch/x86/boot.rst, "Running the Kernel"; QEMU,
-; docs/specs/fw_cfg (DMA; keys).
+; docs/specs/fw_cfg (keys).
 
         bits 16
         org 0
@@ -18,11 +18,6 @@
 SIZE    equ 512                 ; of this ROM
 SETUP   equ 0x1000              ; segment of the set-up code: SETUP_ADDR of vm/boot_firmware.c
 STACK   equ 0xfff0              ; below the command line at 2000:0
-
-; fw_cfg. A DMA descriptor is control, length, address (8 bytes), all big-endian.
-DMA_HIGH equ 0x514              ; the upper half of a descriptor's address; writing the lower starts
-DMA_LOW  equ 0x518
-SELECT_READ equ 0x0a            ; select the item in the upper half of control, then read it
 
         dw 0xaa55
         db SIZE / 512
@@ -56,7 +51,7 @@ boot:
         xor ax, ax
         mov ss, ax
         mov sp, 0x7c00
-        sub sp, 24              ; at SP: a DMA descriptor, then 8 bytes for what it reads
+        sub sp, FETCH_ROOM
         mov bp, sp
         push cs
         pop ds
@@ -95,35 +90,7 @@ number:
         mov eax, [bp + 16]
         ret
 
-; ECX bytes of the item EBX to the physical address EDI. Changes EAX, EBX, DX.
-fetch:
-        shl ebx, 16
-        mov bl, SELECT_READ
-        xor eax, eax
-        mov [bp + 8], eax       ; the address's upper half
-        mov eax, ebx
-        call swap
-        mov [bp], eax
-        mov eax, ecx
-        call swap
-        mov [bp + 4], eax
-        mov eax, edi
-        call swap
-        mov [bp + 12], eax
-        mov dx, DMA_HIGH
-        xor eax, eax
-        out dx, eax
-        movzx eax, bp           ; the segment is 0
-        call swap
-        mov dx, DMA_LOW
-        out dx, eax             ; complete when the instruction is
-        ret
-
-swap:                           ; EAX to big-endian, as a 386 can
-        xchg al, ah
-        rol eax, 16
-        xchg al, ah
-        ret
+%include "fwcfg.inc"
 
         times SIZE - 1 - ($ - $$) db 0
         db 0                    ; checksum

@@ -17,8 +17,8 @@
 #              DIR/table.md, the table of docs/conformance.md
 #   -n NAMES   only these tests, separated by commas; results of the others are kept from before
 #   -j N       so many at a time [1]
-#   -i N       limit of instructions for a test [12000000000]
-#   -s N       limit of seconds of host time for a test [900]
+#   -i N       limit of instructions for a test [20000000000]
+#   -s N       limit of seconds of host time for a test [1800]
 #   -v         print each command
 #
 # QEMU's options become ours: -cpu max, host and none at all are doppel64; qemu64 is nehalem, others
@@ -29,12 +29,14 @@
 # x2apic, xapic and syscall are told that they run on bare metal (TEST_DEVICE=0 in the environment
 # that kvm-unit-tests reads from the first module): otherwise they use KVM's hypercall, or on a CPU
 # of Intel's SYSCALL outside of 64-bit mode, both of which are #UD (SDM 3C VMCALL, 2B SYSCALL).
+# realmode and s3 are started by SeaBIOS, as all are with QEMU: one needs its timer interrupt, the
+# other that it wakes up.
 #
 # Ends with 0 when every test passed or was skipped.
 set -eu
 export LC_ALL=C
 
-doppel=./doppel out=kut.out names='' jobs=1 icount=12000000000 seconds=900 verbose=
+doppel=./doppel out=kut.out names='' jobs=1 icount=20000000000 seconds=1800 verbose=
 one=
 
 usage()
@@ -164,6 +166,7 @@ run_one()
         -device pc-testdev -device isa-debug-exit,iobase=0xf4,iosize=4 -device pci-testdev
     case $name in
     x2apic | xapic | syscall) set -- "$@" -initrd "$out/bare-metal" ;;
+    realmode | s3) set -- "$@" -bios bios-256k.bin -vga none ;;
     esac
     [ -z "$args" ] || set -- "$@" -append "$args"
     [ -z "$verbose" ] || echo "+ $*"
@@ -171,8 +174,9 @@ run_one()
     timeout "$seconds" "$@" </dev/null >"$dir/$name.log" 2>"$dir/$name.err" || status=$?
     tr -d '\r' <"$dir/$name.log" >"$dir/$name.tmp" && mv "$dir/$name.tmp" "$dir/$name.log"
     summary=$(tail -n 5 "$dir/$name.log" | sed -n 's/^SUMMARY: //p')
-    skipped=$(sed -n 's/^SKIP: //p; s/^\(.* not \(supported\|detected\|available\).*\)/\1/p' \
-        "$dir/$name.log" | head -n 1)
+    skipped=$(sed -n -e 's/^SKIP: //p' \
+        -e 's/^.* not \(supported\|detected\|available\|enabled\).*/&/p' "$dir/$name.log" |
+        head -n 1)
     failed=$(sed -n 's/^FAIL: //p' "$dir/$name.log" | head -n 1)
     last=$(tail -n 1 "$dir/$name.log" | cut -c 1-100)
     # The guest writes V to the debug port and doppel ends with 2 V + 1: 77 means skipped.

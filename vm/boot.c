@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/bits.h"
@@ -20,9 +21,38 @@ extern const unsigned rom_boot_size;
 extern const unsigned char rom_demo[];
 extern const unsigned rom_demo_size;
 
+static void script_add(struct boot_script *s, uint64_t addr, const void *data, size_t len)
+{
+    enum { HEAD = 8 };
+    size_t want = s->len + HEAD + len;
+    if (want > s->cap) {
+        size_t cap = 2 * want;
+        uint8_t *p = s->failed ? NULL : realloc(s->data, cap);
+        if (!p) {
+            s->failed = true;
+            return;
+        }
+        s->data = p;
+        s->cap = cap;
+    }
+    le32_put(s->data + s->len, (uint32_t)addr);
+    le32_put(s->data + s->len + 4, (uint32_t)len);
+    memcpy(s->data + s->len + HEAD, data, len);
+    s->len = want;
+}
+
 void boot_write(struct boot *b, uint64_t addr, const void *data, uint64_t len)
 {
-    aspace_write_buf(&b->vm->mem, addr, data, len);
+    if (!b->script) {
+        aspace_write_buf(&b->vm->mem, addr, data, len);
+    } else if (len) { /* a length of 0 ends the script */
+        script_add(b->script, addr, data, len);
+    }
+}
+
+void boot_script_end(struct boot *b)
+{
+    script_add(b->script, b->entry.entry, "", 0);
 }
 
 void boot_zero(struct boot *b, uint64_t addr, uint64_t len)
@@ -36,17 +66,21 @@ void boot_zero(struct boot *b, uint64_t addr, uint64_t len)
 
 void boot_put32(struct boot *b, uint64_t addr, uint32_t v)
 {
-    aspace_write(&b->vm->mem, addr, 4, v);
+    uint8_t bytes[4];
+    le32_put(bytes, v);
+    boot_write(b, addr, bytes, sizeof bytes);
 }
 
 void boot_put64(struct boot *b, uint64_t addr, uint64_t v)
 {
-    aspace_write(&b->vm->mem, addr, 8, v);
+    uint8_t bytes[8];
+    le64_put(bytes, v);
+    boot_write(b, addr, bytes, sizeof bytes);
 }
 
 bool boot_room(const struct boot *b, uint64_t addr, uint64_t len, const char *what, struct err *e)
 {
-    bool below = addr < 0x9f000 && len <= 0x9f000 - addr;
+    bool below = addr >= (b->script ? BOOT_BIOS_END : 0) && addr < 0x9f000 && len <= 0x9f000 - addr;
     bool above = addr >= 0x100000 && addr < b->low && len <= b->low - addr;
     if (!below && !above) {
         return err_set(e,

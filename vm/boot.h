@@ -32,6 +32,7 @@ struct boot_entry {
 #define BOOT_STRINGS     0x28000u /* of multiboot modules */
 #define BOOT_TABLES      0x30000u /* page tables: PML4, PDPT, 4 page directories */
 #define BOOT_AREA_END    0x40000u
+#define BOOT_BIOS_END    0x1000u /* with firmware, below: its data, and our option ROM's stack */
 
 /* Memory as the guest is told of it; types as in E820. */
 enum { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3 };
@@ -56,6 +57,14 @@ static inline bool image_has(const struct image *img, uint64_t off, uint64_t n)
     return off <= img->len && n <= img->len - off;
 }
 
+/* What is to be written where, for roms/multiboot.asm to do: records of 32-bit address and length,
+ * then the bytes. */
+struct boot_script {
+    uint8_t *data; /* malloc'd by boot_write, freed by the owner */
+    size_t len, cap;
+    bool failed; /* no host memory */
+};
+
 /* What a loader works on. */
 struct boot {
     struct doppel_vm *vm;
@@ -66,6 +75,7 @@ struct boot {
     uint64_t rsdp; /* 0: none */
     uint64_t low;  /* RAM at 0 .. low-1, but for the hole at 640 KiB */
     struct boot_entry entry;
+    struct boot_script *script; /* where writes go; NULL: into RAM */
 };
 
 /* Load what the options name and fill in the ROM's parameters. */
@@ -75,6 +85,7 @@ bool boot_load(struct doppel_vm *vm, struct err *e);
 bool boot_room(const struct boot *b, uint64_t addr, uint64_t len, const char *what, struct err *e);
 void boot_write(struct boot *b, uint64_t addr, const void *data, uint64_t len);
 void boot_zero(struct boot *b, uint64_t addr, uint64_t len);
+void boot_script_end(struct boot *b); /* the last record: entry.entry */
 void boot_put32(struct boot *b, uint64_t addr, uint32_t v);
 void boot_put64(struct boot *b, uint64_t addr, uint64_t v);
 bool boot_cmdline(struct boot *b, size_t max, struct err *e); /* at BOOT_CMDLINE */

@@ -1,10 +1,12 @@
 /*
  * A kernel started by firmware: -kernel with -bios. What direct boot leaves out happens then: the
- * BIOS makes its tables and sets up PCI, a video BIOS is there, and the kernel's own set-up code
- * asks them for memory and the video mode.
+ * BIOS makes its tables, sets up PCI, timer and interrupt controllers, a video BIOS is there, and
+ * Linux's own set-up code asks them for memory and the video mode.
  *
- * Nothing is loaded here: the parts go into fw_cfg with the addresses where they belong. A BIOS
- * takes roms/linuxboot.asm from there, which fetches them; OVMF fetches them itself.
+ * Nothing is loaded here: the parts of a bzImage go into fw_cfg with the addresses where they
+ * belong. A BIOS takes roms/linuxboot.asm from there, which fetches them; OVMF fetches them itself.
+ * Of a multiboot kernel, what direct boot would write into RAM becomes a script in fw_cfg, which
+ * roms/multiboot.asm follows; the memory map is the BIOS's. Linux is laid out like this:
  *
  *     0x10000   set-up code, its heap and stack      0x100000     the kernel
  *     0x20000   command line                         high         initial RAM disk
@@ -14,6 +16,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +28,8 @@
 extern const unsigned char rom_linuxboot[];
 extern const unsigned rom_linuxboot_size;
 
-#define ROM_NAME "genroms/linuxboot.bin"
+extern const unsigned char rom_multiboot[];
+extern const unsigned rom_multiboot_size;
 
 enum {
     SETUP_ADDR = 0x10000,
@@ -90,19 +94,39 @@ static void add_part(struct dev *f, unsigned addr_key, unsigned size_key, unsign
     fw_cfg_add(f, data_key, data, len);
 }
 
-/* The ROM, and that it comes before every disk. */
-static bool add_rom(struct dev *f, struct err *e)
+/* A ROM, and that it comes before every disk. */
+static bool add_rom(struct dev *f, const char *name, const unsigned char *image, size_t n,
+                    struct err *e)
 {
-    static const char order[] = "/rom@" ROM_NAME "\n";
+    char file[64], order[80];
     uint8_t rom[4096], sum = 0;
-    size_t n = rom_linuxboot_size;
-    memcpy(rom, rom_linuxboot, n);
+    memcpy(rom, image, n);
     for (size_t i = 0; i < n; i++) {
         sum = (uint8_t)(sum + rom[i]);
     }
     rom[n - 1] = (uint8_t)(rom[n - 1] - sum);
-    return fw_cfg_add_file(f, ROM_NAME, rom, n, e) &&
-           fw_cfg_add_file(f, "bootorder", order, sizeof order, e);
+    snprintf(file, sizeof file, "genroms/%s.bin", name);
+    int len = snprintf(order, sizeof order, "/rom@%s\n", file);
+    return fw_cfg_add_file(f, file, rom, n, e) &&
+           fw_cfg_add_file(f, "bootorder", order, (size_t)len + 1, e);
+}
+
+static bool offer_multiboot(struct boot *b, struct dev *f, bool *mine, struct err *e)
+{
+    struct boot_script script = {0};
+    b->script = &script;
+    bool ok = boot_multiboot(b, mine, e);
+    if (ok && *mine) {
+        boot_script_end(b);
+        ok = !script.failed || err_set(e, "kernel %s: no host memory for it", b->kernel.path);
+        if (ok) {
+            fw_cfg_add(f, FW_CFG_KERNEL_DATA, script.data, script.len);
+            ok = add_rom(f, "multiboot", rom_multiboot, rom_multiboot_size, e);
+        }
+    }
+    free(script.data);
+    b->script = NULL;
+    return ok;
 }
 
 static bool offer(struct boot *b, struct dev *f, struct err *e)
@@ -110,11 +134,18 @@ static bool offer(struct boot *b, struct dev *f, struct err *e)
     struct image *k = &b->kernel;
     struct linux_header h = {0};
     uint64_t initrd_at;
+    bool multiboot = false;
     if (!image_read(k, b->vm->opt.kernel, "kernel", b->low, e)) {
         return false;
     }
+    bool ok = offer_multiboot(b, f, &multiboot, e);
+    if (!ok || multiboot) {
+        return ok;
+    }
     if (!boot_linux_is(k)) {
-        return err_set(e, "kernel %s: firmware starts a Linux bzImage; want others without -bios",
+        return err_set(e,
+                       "kernel %s: firmware starts Linux bzImages and multiboot kernels; want "
+                       "others without -bios",
                        k->path);
     }
     if (!boot_linux_parse(b, &h, e) || !boot_linux_initrd(b, &h, &initrd_at, e)) {
@@ -138,7 +169,7 @@ static bool offer(struct boot *b, struct dev *f, struct err *e)
              k->data + h.code_off, h.code_len);
     add_part(f, FW_CFG_INITRD_ADDR, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA, initrd_at,
              b->initrd.data, b->initrd.len);
-    return add_rom(f, e);
+    return add_rom(f, "linuxboot", rom_linuxboot, rom_linuxboot_size, e);
 }
 
 bool boot_tell_firmware(struct doppel_vm *vm, struct dev *fw_cfg, struct err *e)

@@ -1,6 +1,7 @@
 /*
- * -kernel with -bios: SeaBIOS runs our option ROM, which fetches the kernel and enters its set-up
- * code. What that code finds is looked at by tiny_linux.asm, from inside.
+ * -kernel with -bios: SeaBIOS runs our option ROM, which fetches the kernel and enters it: Linux's
+ * set-up code or a multiboot kernel. What that finds is looked at from inside, by tiny_linux.asm
+ * and tiny_multiboot.asm.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static void options(struct doppel_options *o, const char *kernel)
     o->device[o->ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
 }
 
-TEST(linuxboot_set_up_code)
+static void starts(const char *kernel)
 {
     struct doppel_options o;
     struct doppel_error e;
@@ -34,7 +35,7 @@ TEST(linuxboot_set_up_code)
     if (!path) {
         return;
     }
-    options(&o, t_build_path("tests/boot/tiny_linux.bin"));
+    options(&o, t_build_path(kernel));
     o.initrd = path;
     struct doppel_vm *vm = doppel_create(&o, &e);
     if (!vm) {
@@ -45,6 +46,16 @@ TEST(linuxboot_set_up_code)
     }
     doppel_destroy(vm);
     free(path);
+}
+
+TEST(linuxboot_set_up_code)
+{
+    starts("tests/boot/tiny_linux.bin");
+}
+
+TEST(multiboot_after_the_bios)
+{
+    starts("tests/boot/tiny_multiboot.bin");
 }
 
 /* A reset starts it again, from the same parts. */
