@@ -153,6 +153,11 @@ run_one()
         esac
         shift
     done
+    case $name in
+    hypercall | vmexit_vmcall)
+        result SKIP "needs KVM's hypercalls; VMCALL outside VMX operation is #UD (SDM 3C)"
+        ;;
+    esac
     smp=$(get smp)
     kernel=$build/x86/$(get file)
     [ -f "$kernel" ] || result SKIP 'not built for this architecture'

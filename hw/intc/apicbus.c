@@ -52,7 +52,10 @@ static bool matches(const struct lapic *l, const struct apic_msg *msg)
     if (msg->dest == (msg->wide ? 0xffffffff : 0xff)) {
         return true;
     }
-    return msg->logical ? logical_match(l, msg->dest) : msg->dest == l->id;
+    if (msg->logical) {
+        return logical_match(l, msg->dest);
+    }
+    return msg->dest == (lapic_x2(l) ? l->id : l->s.xid);
 }
 
 /* The one that takes a lowest-priority message. */

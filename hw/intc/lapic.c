@@ -24,7 +24,7 @@
 
 enum { OUT_INTR, OUT_NMI, OUT_SMI, OUT_INIT };
 
-ST_DESCRIBE(lapic_state, LAPIC_STATE, 1);
+ST_DESCRIBE(lapic_state, LAPIC_STATE, 2);
 
 /* --- 256-bit vectors --- */
 
@@ -149,10 +149,13 @@ void lapic_deliver(struct lapic *l, const struct apic_msg *msg)
     case APIC_NMI:
         pulse(l, OUT_NMI);
         break;
-    case APIC_INIT:
+    case APIC_INIT: {
+        uint8_t id = l->s.xid;
         lapic_clear(l);
+        l->s.xid = id; /* INIT keeps it (SDM 3A 11.4.7.3) */
         pulse(l, OUT_INIT);
         break;
+    }
     case APIC_STARTUP:
         if (l->cpu) {
             l->cpu->sipi(l->cpu_ctx, msg->vector);
@@ -300,6 +303,7 @@ void lapic_clear(struct lapic *l)
         .dfr = 0xffffffff,
         .svr = 0xff,
         .timer = {VTIME_NEVER},
+        .xid = (uint8_t)l->id,
     };
     if (lapic_x2(l)) {
         l->s.ldr = (l->id >> 4) << 16 | 1u << (l->id & 15);

@@ -64,7 +64,8 @@ enum {
     V(S, uint64_t, start, 1)    /* timer: vtime at which `initial` was loaded */                   \
     V(S, uint64_t, deadline, 1) /* TSC deadline as vtime; 0: not armed */                          \
     V(S, bool, extint, 1)       /* an ExtINT message waits for INTA */                             \
-    V(S, struct vtimer, timer, 1)
+    V(S, struct vtimer, timer, 1)                                                                  \
+    V(S, uint8_t, xid, 2) /* the ID in xAPIC mode, which software may write */
 
 ST_DECLARE(lapic_state, LAPIC_STATE);
 

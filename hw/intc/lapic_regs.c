@@ -127,7 +127,7 @@ static bool read_reg(struct lapic *l, unsigned reg, uint32_t *val)
     }
     switch (reg) {
     case REG_ID:
-        *val = lapic_x2(l) ? l->id : l->id << 24;
+        *val = lapic_x2(l) ? l->id : (uint32_t)l->s.xid << 24;
         return true;
     case REG_VERSION:
         *val = VERSION;
@@ -243,7 +243,9 @@ void lapic_mmio_write(struct lapic *l, unsigned off, uint32_t val)
     case REG_ICR_HIGH:
         l->s.icr = (l->s.icr & UINT64_C(0xffffffff)) | (uint64_t)(val & 0xff000000) << 32;
         break;
-    case REG_ID:
+    case REG_ID: /* SDM 3A 11.4.6: "some processors permit software to modify the APIC ID" */
+        l->s.xid = (uint8_t)(val >> 24);
+        break;
     case REG_VERSION:
     case REG_PPR:
     case REG_COUNT:

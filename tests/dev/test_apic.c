@@ -420,6 +420,38 @@ TEST(lapic_tsc_deadline)
     rig_fini(&x.r);
 }
 
+TEST(lapic_id_can_be_written)
+{
+    struct apics x;
+    uint64_t v;
+    setup_with(&x, "");
+    for (unsigned i = 0; i < NCPU; i++) {
+        wr(&x, i, 0xf0, 0x1ff);
+    }
+    wr(&x, 2, 0x20, 0x11ffffff);
+    wr(&x, 3, 0x20, 0x11000000);
+    EXPECT_EQ(rd(&x, 2, 0x20), 0x11u << 24);
+    rig_reload(&x.r);
+    wr(&x, 0, 0x310, 0x11u << 24); // to both
+    wr(&x, 0, 0x300, 0x4051);
+    EXPECT(pin(&x, 2, INTR) && pin(&x, 3, INTR) && !pin(&x, 1, INTR));
+    wr(&x, 0, 0x310, 2u << 24); // to nobody any more
+    wr(&x, 0, 0x300, 0x4052);
+    EXPECT_EQ(ack(&x, 2), 0x51);
+    wr(&x, 2, 0xb0, 0);
+    EXPECT(!pin(&x, 2, INTR));
+    wr(&x, 0, 0x310, 0x11u << 24);
+    wr(&x, 0, 0x300, 0x4500); // INIT keeps it
+    EXPECT_EQ(rd(&x, 2, 0x20), 0x11u << 24);
+    // x2APIC mode has the one from reset, and so has the APIC after it was off.
+    EXPECT(wrmsr(&x, 2, 0x1b, 0xfee00c00));
+    EXPECT(rdmsr(&x, 2, 0x802, &v) && v == 2);
+    EXPECT(wrmsr(&x, 3, 0x1b, 0xfee00000));
+    EXPECT(wrmsr(&x, 3, 0x1b, 0xfee00800));
+    EXPECT_EQ(rd(&x, 3, 0x20), 3u << 24);
+    rig_fini(&x.r);
+}
+
 TEST(lapic_x2apic)
 {
     struct apics x;
