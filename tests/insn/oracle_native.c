@@ -266,6 +266,22 @@ static void set_data_segments(uint16_t sel)
     __asm__ volatile("movw %0, %%ds\n\tmovw %0, %%es" : : "r"(sel));
 }
 
+/* EFLAGS.ID as in `flags`. The kernel does not take it from a signal's context: without this, a
+ * POPF that set it would be seen by every later case. */
+static void set_id(uint32_t flags)
+{
+    uint64_t id = flags & (1u << 21);
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* over the red zone */
+                     "pushfq\n\t"
+                     "andq $~0x200000, (%%rsp)\n\t"
+                     "orq %0, (%%rsp)\n\t"
+                     "popfq\n\t"
+                     "lea 128(%%rsp), %%rsp"
+                     :
+                     : "r"(id)
+                     : "memory", "cc");
+}
+
 void or_native_run(const struct or_case *c, struct or_result *r)
 {
     uint8_t *at = native.code + OR_ENTRY;
@@ -275,9 +291,11 @@ void or_native_run(const struct or_case *c, struct or_result *r)
     native.r = r;
     /* 64-bit code does not look at DS and ES: they can stay what a mode needs. */
     set_data_segments(c->mode == OR_MODE16 ? SEL_DATA16 : SEL_DATA32);
+    set_id(c->in.flags);
     native.phase = PHASE_ENTER;
     __asm__ volatile("int3" : : : "memory");
     set_data_segments(0);
+    set_id(0);
     memset(at, 0xcc, sizeof c->code);
 }
 
