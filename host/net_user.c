@@ -276,10 +276,15 @@ static bool set_text(char *to, size_t size, const char *key, const char *v, stru
 static bool set_one(struct net_user *u, const char *key, char *v, struct err *e)
 {
     SlirpConfig *c = &u->cfg;
-    if (strcmp(key, "restrict") == 0) {
-        c->restricted = strcmp(v, "on") == 0 || strcmp(v, "yes") == 0 || strcmp(v, "y") == 0;
-        return c->restricted || strcmp(v, "off") == 0 || strcmp(v, "no") == 0 ||
-               strcmp(v, "n") == 0 || err_usage(e, "restrict=%s: want on or off", v);
+    if (strcmp(key, "restrict") == 0 || strcmp(key, "ipv6") == 0) {
+        bool on = strcmp(v, "on") == 0 || strcmp(v, "yes") == 0 || strcmp(v, "y") == 0;
+        if (*key == 'r') {
+            c->restricted = on;
+        } else {
+            c->in6_enabled = on;
+        }
+        return on || strcmp(v, "off") == 0 || strcmp(v, "no") == 0 || strcmp(v, "n") == 0 ||
+               err_usage(e, "%s=%s: want on or off", key, v);
     }
     if (strcmp(key, "net") == 0) {
         return set_net(u, v, e);
@@ -306,8 +311,8 @@ static bool set_one(struct net_user *u, const char *key, char *v, struct err *e)
         return set_text(u->bootfile, sizeof u->bootfile, key, v, e);
     }
     return err_usage(e,
-                     "user: no option \"%.40s\"; there are hostfwd, guestfwd, restrict, net, "
-                     "host, dhcpstart, dns, hostname, tftp, bootfile",
+                     "user: no option \"%.40s\"; there are hostfwd, guestfwd, restrict, ipv6, "
+                     "net, host, dhcpstart, dns, hostname, tftp, bootfile",
                      key);
 }
 
@@ -496,7 +501,11 @@ struct net *net_user_open(const char *options, struct err *e)
                           .info = user_info,
                           .forward = user_forward,
                           .source = -1};
-    u->cfg = (SlirpConfig){.version = 4, .in_enabled = true};
+    u->cfg =
+        (SlirpConfig){.version = 4, .in_enabled = true, .in6_enabled = true, .vprefix_len = 64};
+    inet_pton(AF_INET6, "fec0::", &u->cfg.vprefix_addr6);
+    inet_pton(AF_INET6, "fec0::2", &u->cfg.vhost6);
+    inet_pton(AF_INET6, "fec0::3", &u->cfg.vnameserver6);
     bool ok = net_thread_init(&u->thread, &u->net, e) && set_net(u, base, e) &&
               each_option(u, options, false, e) && check_net(u, e);
     if (ok) {

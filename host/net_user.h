@@ -2,7 +2,7 @@
  * User-mode networking: libslirp as the far end of a card's cable, with no rights on the host.
  *
  * Options, as QEMU spells them, separated by commas: restrict=on|off, net=ADDR[/BITS], host=ADDR,
- * dhcpstart=ADDR, dns=ADDR, hostname=NAME, tftp=FOLDER, bootfile=FILE,
+ * ipv6=on|off (fec0::/64; routers are advertised), dhcpstart=ADDR, dns=ADDR, hostname=NAME, tftp=FOLDER, bootfile=FILE,
  * guestfwd=tcp:ADDR:PORT-cmd:COMMAND (the guest's connections to ADDR are a command's),
  * hostfwd=tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT (again for each port). A host address
  * that is left out is 127.0.0.1: what a guest offers is seen outside only when that is asked for.

@@ -71,7 +71,8 @@ TEST(net_user_dhcp_offers_the_first_address)
     uint8_t f[512];
     gate_init(&g);
     int source = gate_source_add(&g, "rx", deliver, &h);
-    struct net *n = net_user_open("net=192.168.7.0/24,dhcpstart=192.168.7.77,hostname=x", &e);
+    struct net *n =
+        net_user_open("ipv6=off,net=192.168.7.0/24,dhcpstart=192.168.7.77,hostname=x", &e);
     if (!EXPECT(n)) {
         FAIL("%s", e.msg);
         return;
