@@ -2,8 +2,8 @@
 # guest-kernels.sh DIR [NAME...]: puts Debian's own Linux kernels into DIR as guests to boot.
 #
 #   NAME     package                    files in DIR
-#   amd64    linux-image-amd64          vmlinuz-amd64   busybox-amd64   initrd-amd64
-#   cloud    linux-image-cloud-amd64    vmlinuz-cloud   busybox-amd64   initrd-cloud
+#   amd64    linux-image-amd64          vmlinuz-amd64   busybox-amd64   initrd-amd64   modules-amd64/
+#   cloud    linux-image-cloud-amd64    vmlinuz-cloud   busybox-amd64   initrd-cloud   modules-cloud/
 #   686      linux-image-686 (i386)     vmlinuz-686     busybox-i386    initrd-686     floppy-686.ko
 #   686-pae  linux-image-686-pae        vmlinuz-686-pae busybox-i386    initrd-686-pae
 #
@@ -63,10 +63,9 @@ END
     : >"$root/ready"
 }
 
-# fetch ARCH PACKAGE PATTERN OUT: the one file in PACKAGE that matches PATTERN, as OUT.
-fetch()
+# unpack ARCH PACKAGE PATTERN: what matches in PACKAGE, below $dir/apt/tmp.PID/x.
+unpack()
 {
-    [ ! -s "$4" ] || return 0
     apt_setup "$1"
     tmp=$dir/apt/tmp.$$
     rm -rf "$tmp"
@@ -75,8 +74,31 @@ fetch()
     (cd "$tmp" && apt "$1" apt-get download "$2" >"$dir/apt/download.log" 2>&1) ||
         die "cannot fetch $2 ($1); log: $dir/apt/download.log"
     dpkg-deb --fsys-tarfile "$tmp"/*.deb | tar -x -C "$tmp/x" --wildcards "$3"
+}
+
+# fetch ARCH PACKAGE PATTERN OUT: the one file in PACKAGE that matches PATTERN, as OUT.
+fetch()
+{
+    [ ! -s "$4" ] || return 0
+    unpack "$1" "$2" "$3"
     # shellcheck disable=SC2086
     mv "$tmp/x/"$3 "$4" || die "no $3 in $2 ($1)"
+    rm -rf "$tmp"
+}
+
+# fetch_modules ARCH PACKAGE OUT MODULE...: those modules of a kernel, as OUT/MODULE.ko.
+fetch_modules()
+{
+    [ ! -d "$3" ] || return 0
+    out=$3
+    unpack "$1" "$2" './lib/modules/*.ko'
+    shift 3
+    mkdir "$tmp/m"
+    for module in "$@"; do
+        find "$tmp/x" -name "$module.ko" -exec mv {} "$tmp/m/" \;
+        [ -e "$tmp/m/$module.ko" ] || die "no $module.ko"
+    done
+    mv "$tmp/m" "$out"
     rm -rf "$tmp"
 }
 
@@ -107,6 +129,15 @@ for name in "$@"; do
             './lib/modules/*/kernel/drivers/block/floppy.ko' "$dir/floppy-$name.ko") ||
             echo "guest-kernels: no floppy-$name.ko: its test will be skipped" >&2
     fi
+    if [ "$name" = cloud ]; then # for tests with a disk
+        fetch_modules "$arch" "$(cat "$dir/version-$name")" "$dir/modules-$name" \
+            scsi_common scsi_mod libata ata_piix sd_mod
+    fi
+    case $name in # for tests with a network
+    amd64) fetch_modules "$arch" "$(cat "$dir/version-$name")" "$dir/modules-$name" \
+        e1000 8390 ne2k-pci ;;
+    686) fetch_modules "$arch" "$(cat "$dir/version-$name")" "$dir/modules-$name" 8390 ne2k-pci ;;
+    esac
     fetch "$arch" busybox-static './bin/busybox' "$dir/busybox-$arch"
     if [ ! -s "$dir/initrd-$name" ] || [ "$tools/mkinitrd.sh" -nt "$dir/initrd-$name" ]; then
         "$tools/mkinitrd.sh" "$dir/busybox-$arch" "$dir/initrd-$name"

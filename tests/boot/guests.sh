@@ -1,7 +1,7 @@
 #!/bin/sh
 # guests.sh DIR: what the boot tests boot. Fetches Debian's kernels (tools/guest-kernels.sh), builds
 # guest/selftest.c for amd64 and i386, makes initrd-test-amd64 and initrd-test-i386 of both with
-# guest/rc, and a CD and a hard disk (debian.iso, debian.img) with all of these. Idempotent. Without
+# guest/rc, initrd-net-* with network drivers, and a CD and a hard disk (debian.iso, debian.img) with all of these. Idempotent. Without
 # the network it works when DIR was filled before.
 set -eu
 export LC_ALL=C
@@ -55,6 +55,20 @@ then
     "$top/tools/mkinitrd.sh" "$dir/busybox-i386" "$out" "$dir/floppy-686.ko:floppy.ko" \
         "$rc:etc/rc"
 fi
+
+# Network drivers, and a script that uses the network.
+for pair in amd64:amd64 i386:686; do
+    arch=${pair%:*} modules=$dir/modules-${pair#*:} out=$dir/initrd-net-${pair%:*}
+    if [ -e "$out" ] && [ -z "$(find "$here/guest/rc-net" "$here/guest/udhcpc-script" \
+        "$modules" "$top/tools/mkinitrd.sh" -newer "$out")" ]; then
+        continue
+    fi
+    set -- "$here/guest/rc-net:etc/rc" "$here/guest/udhcpc-script:bin/udhcpc-script"
+    for module in "$modules"/*.ko; do
+        set -- "$@" "$module:lib/${module##*/}"
+    done
+    "$top/tools/mkinitrd.sh" "$dir/busybox-$arch" "$out" "$@"
+done
 
 # A CD and a hard disk with all four kernels, for boots through firmware.
 for pair in iso:iso disk:img; do
