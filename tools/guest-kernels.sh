@@ -2,11 +2,12 @@
 # guest-kernels.sh DIR [NAME...]: puts Debian's own Linux kernels into DIR as guests to boot.
 #
 #   NAME     package                    files in DIR
-#   amd64    linux-image-amd64          vmlinuz-amd64   busybox-amd64   initrd-amd64   modules-amd64/
+#   amd64    linux-image-amd64          vmlinuz-amd64   busybox-amd64   initrd-amd64
 #   cloud    linux-image-cloud-amd64    vmlinuz-cloud   busybox-amd64   initrd-cloud   modules-cloud/
 #   686      linux-image-686 (i386)     vmlinuz-686     busybox-i386    initrd-686     floppy-686.ko
 #   686-pae  linux-image-686-pae        vmlinuz-686-pae busybox-i386    initrd-686-pae
 #
+# and for amd64 and 686 drivers of network cards, in modules-NAME/.
 # Without NAMEs, all four. What is there is kept: a second call fetches nothing. Packages are
 # fetched with apt-get under a configuration of its own inside DIR (its own lists and its own
 # architecture), from the sources of this machine; nothing is installed, no root is needed, and

@@ -74,6 +74,7 @@ check list_cpus 0 doppel64 run -cpu help
 check list_machines 0 pc run -machine help
 check list_devices 0 isa-debug-exit run -device help
 check list_log_items 0 guest_errors run -d help
+check list_nics 0 ne2k_isa run -nic user,model=help
 
 "${run[@]}" --help=markdown >out 2>&1
 tail -n +5 "$src/docs/options.md" | cmp - out >cmp.out 2>&1

@@ -1,6 +1,9 @@
 // User-mode networking: options, and a DHCP exchange in raw frames.
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -12,9 +15,20 @@ TEST(net_user_options)
 {
 #if HAVE_SLIRP
     static const char *const bad[] = {
-        "speed=3",    "restrict=maybe",    "net=10.0.0.0/33",       "net=300.1.2.3",
-        "host=there", "hostfwd=tcp::80",   "hostfwd=sctp::1-:2",    "hostfwd=tcp::70000-:22",
-        "hostname",   "hostfwd=tcp::1-:0", "hostfwd=tcp:x:1024-:2",
+        "speed=3",
+        "restrict=maybe",
+        "net=10.0.0.0/33",
+        "net=300.1.2.3",
+        "host=there",
+        "hostfwd=tcp::80",
+        "hostfwd=sctp::1-:2",
+        "hostfwd=tcp::70000-:22",
+        "hostname",
+        "hostfwd=tcp::1-:0",
+        "hostfwd=tcp:x:1024-:2",
+        "ipv6=perhaps",
+        "guestfwd=tcp:10.0.2.9:7",
+        "dhcpstart=10.0.3.15",
     };
     for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
         struct err e = {""};
@@ -29,6 +43,40 @@ TEST(net_user_options)
 }
 
 #if HAVE_SLIRP
+TEST(net_user_forwards_ports_while_it_runs)
+{
+    struct err e = {""};
+    char text[512] = "";
+    uint16_t port = 0;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof a;
+    EXPECT(bind(fd, (struct sockaddr *)&a, size) == 0 && listen(fd, 1) == 0 &&
+           getsockname(fd, (struct sockaddr *)&a, &size) == 0);
+    port = ntohs(a.sin_port);
+    char taken[64], spec[64];
+    snprintf(taken, sizeof taken, "hostfwd=tcp::%u-:22", port);
+    EXPECT(!net_user_open(taken, &e) && strstr(e.msg, "cannot be listened at"));
+    struct net *n = net_user_open("", &e);
+    if (!EXPECT(n && n->start(n, &e))) {
+        return;
+    }
+    snprintf(spec, sizeof spec, "tcp:127.0.0.1:%u-10.0.2.15:22", port);
+    EXPECT(!n->forward(n, spec, true, &e));
+    close(fd);
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT(n->forward(n, spec, true, &e));
+    n->info(n, text, sizeof text);
+    EXPECT(strstr(text, spec) && strstr(text, "10.0.2.15"));
+    EXPECT(connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    close(fd);
+    snprintf(spec, sizeof spec, "tcp:127.0.0.1:%u", port);
+    EXPECT(n->forward(n, spec, false, &e));
+    EXPECT(!n->forward(n, spec, false, &e) && strstr(e.msg, "no such"));
+    EXPECT(!n->forward(n, "tcp:x", true, &e));
+    n->close(n);
+}
+
 struct heard {
     uint8_t frame[2048];
     uint32_t len;
