@@ -2,10 +2,11 @@
  * User-mode networking: libslirp as the far end of a card's cable, with no rights on the host.
  *
  * Options, as QEMU spells them, separated by commas: restrict=on|off, net=ADDR[/BITS], host=ADDR,
- * ipv6=on|off (fec0::/64; routers are advertised), dhcpstart=ADDR, dns=ADDR, hostname=NAME, tftp=FOLDER, bootfile=FILE,
- * guestfwd=tcp:ADDR:PORT-cmd:COMMAND (the guest's connections to ADDR are a command's),
- * hostfwd=tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT (again for each port). A host address
- * that is left out is 127.0.0.1: what a guest offers is seen outside only when that is asked for.
+ * ipv6=on|off (fec0::/64; routers are advertised), dhcpstart=ADDR, dns=ADDR, hostname=NAME,
+ * tftp=FOLDER, bootfile=FILE, guestfwd=tcp:ADDR:PORT-cmd:COMMAND (the guest's connections to ADDR
+ * are a command's), hostfwd=tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT (again for each
+ * port). A host address that is left out is 127.0.0.1: what a guest offers is seen outside only
+ * when that is asked for.
  */
 #ifndef DOPPEL_HOST_NET_USER_H
 #define DOPPEL_HOST_NET_USER_H

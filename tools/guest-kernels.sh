@@ -3,7 +3,8 @@
 #
 #   NAME     package                    files in DIR
 #   amd64    linux-image-amd64          vmlinuz-amd64   busybox-amd64   initrd-amd64
-#   cloud    linux-image-cloud-amd64    vmlinuz-cloud   busybox-amd64   initrd-cloud   modules-cloud/
+#   cloud    linux-image-cloud-amd64    vmlinuz-cloud   busybox-amd64   initrd-cloud
+#                                       modules-cloud/, for tests with a disk
 #   686      linux-image-686 (i386)     vmlinuz-686     busybox-i386    initrd-686     floppy-686.ko
 #   686-pae  linux-image-686-pae        vmlinuz-686-pae busybox-i386    initrd-686-pae
 #

@@ -1,8 +1,8 @@
 #!/bin/sh
 # guests.sh DIR: what the boot tests boot. Fetches Debian's kernels (tools/guest-kernels.sh), builds
 # guest/selftest.c for amd64 and i386, makes initrd-test-amd64 and initrd-test-i386 of both with
-# guest/rc, initrd-net-* with network drivers, and a CD and a hard disk (debian.iso, debian.img) with
-# all of the former. Idempotent. Without the network it works when DIR was filled before.
+# guest/rc, initrd-net-* with network drivers, and a CD and a hard disk (debian.iso, debian.img)
+# with all of the former. Idempotent. Without the network it works when DIR was filled before.
 set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
