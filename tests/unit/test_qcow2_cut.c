@@ -7,9 +7,13 @@
  * Each sector that the guest writes says which write it was: so a sector read is either the one of
  * the last flush or one of a later write.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "host/blk_qcow2.h"
@@ -53,6 +57,7 @@ static void stamp(uint8_t *sector, uint64_t write, uint64_t lba)
     }
 }
 
+/* b NULL: only take note of it. */
 static bool write_some(struct story *s, struct blk *b)
 {
     static uint8_t buf[64 * BLK_SECTOR];
@@ -64,7 +69,7 @@ static bool write_some(struct story *s, struct blk *b)
         stamp(buf + i * BLK_SECTOR, s->writes, at + i);
         s->last[at + i] = s->writes;
     }
-    return EXPECT(b->write(b, at * BLK_SECTOR, buf, (size_t)n * BLK_SECTOR));
+    return !b || EXPECT(b->write(b, at * BLK_SECTOR, buf, (size_t)n * BLK_SECTOR));
 }
 
 /* The guest's life, recorded. */
@@ -317,4 +322,84 @@ TEST(backing_and_zeros)
                "qemu-img create -f qcow2 -o cluster_size=4k -b base.raw -F raw a.qcow2 500k && "
                "qemu-io -c 'write -P 3 0 100k' -c 'write -z 20k 60k' -c 'write -z -u 200k 60k' "
                "a.qcow2");
+}
+
+/* --- kill -9, in earnest --- */
+
+struct shared {
+    volatile uint64_t begun, flushed; /* writes */
+};
+
+static void live(struct story *s, const char *path, struct shared *sh)
+{
+    struct err e = {""};
+    struct blk_how how = {.align = BLK_SECTOR};
+    struct blk *b = blk_open(path, &how, NULL, &e);
+    s->sectors = b ? b->bytes / BLK_SECTOR : 0;
+    s->last = calloc(s->sectors + 1, sizeof *s->last);
+    while (b) {
+        sh->begun = s->writes + 1;
+        if (!write_some(s, b) || (s->writes % 5 == 0 && !b->flush(b))) {
+            break;
+        }
+        if (s->writes % 5 == 0) {
+            sh->flushed = s->writes;
+        }
+    }
+    _exit(1);
+}
+
+/* What the one who was killed had flushed is there, and the image is sound. */
+static bool remains(struct story *s, const char *path, const struct shared *sh)
+{
+    struct err e = {""};
+    struct blk_how how = {.align = BLK_SECTOR, .readonly = true};
+    bool ok = !image_have_qemu() || EXPECT(image_check(path, true));
+    struct blk *b = blk_open(path, &how, NULL, &e);
+    if (!b) {
+        FAIL("%s", e.msg);
+        return false;
+    }
+    ok = is_sound(b) && ok;
+    s->sectors = b->bytes / BLK_SECTOR;
+    s->want = calloc(1, b->bytes);
+    s->last = calloc(s->sectors, sizeof *s->last);
+    while (s->writes < sh->flushed) {
+        write_some(s, NULL); /* the same ones, as the seed is the same */
+    }
+    note_flush(s);
+    s->writes = sh->begun;
+    uint8_t sector[BLK_SECTOR];
+    for (uint64_t i = 0; ok && i < s->sectors; i++) {
+        ok = EXPECT(b->read(b, i * BLK_SECTOR, sector, sizeof sector)) &&
+             EXPECT(right(s, s->flushes, sector, i));
+    }
+    b->close(b);
+    return ok;
+}
+
+TEST(killed)
+{
+    struct t_rng rng = {t_seed()};
+    struct shared *sh =
+        mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    unsigned rounds = (unsigned)t_amount(3, 15, 500), bad = 0;
+    for (unsigned i = 0; i < rounds && !bad; i++) {
+        struct err e = {""};
+        struct story child = {.rng = {i}}, parent = {.rng = {i}};
+        struct blk_create how = {.format = BLK_QCOW2, .bytes = 1 << 20, .cluster_bits = 9 + i % 4};
+        const char *path = image_path("killed.qcow2");
+        EXPECT(blk_create(path, &how, &e));
+        *sh = (struct shared){0};
+        pid_t pid = fork();
+        if (pid == 0) {
+            live(&child, path, sh);
+        }
+        usleep((useconds_t)(5000 + t_rand_below(&rng, 120000)));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        bad += !remains(&parent, path, sh);
+        forget(&parent);
+    }
+    munmap(sh, sizeof *sh);
 }
