@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "doppel.h"
+#include "frontends/image.h"
 #include "frontends/machine_ini.h"
 #include "frontends/sdl.h"
 #include "frontends/session.h"
@@ -124,9 +125,15 @@ int main(int argc, char **argv)
     if (strcmp(what, "up") == 0) {
         return run_up(argc, argv);
     }
+    if (strcmp(what, "image") == 0) {
+        signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails, as on a full disk */
+        return image_command(argc, argv, 2);
+    }
     if (strcmp(what, "run") != 0) {
         fprintf(stderr,
-                "doppel: %s: no such command; want \"doppel run [IMAGE] [options]\" or up\n", what);
+                "doppel: %s: no such command; want \"doppel run [IMAGE] [options]\", up or "
+                "image\n",
+                what);
         return EXIT_USAGE;
     }
     return run_command(argc, argv, argc > 1 ? 2 : 1);

@@ -106,6 +106,7 @@ void options_help(FILE *out)
     fprintf(out,
             "Usage: doppel run [IMAGE] [options]\n"
             "       doppel up FILE.ini...   (docs/ini.md)\n"
+            "       doppel image create|info|check|convert ...   (docs/disks.md)\n"
             "       doppel --help | --version\n\n"
             "IMAGE is a floppy, CD or hard disk image or a kernel; doppel looks at it and says "
             "what it is.\nWith nothing to boot, a built-in demo runs.\n\n");

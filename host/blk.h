@@ -5,8 +5,9 @@
  * (snapshot): then the file is opened for reading only, and writes stay in memory, in a temporary
  * file without a name once they are many.
  *
- * What always holds: data goes to the host file in the write itself, so it survives doppel being
- * killed; after a flush it also survives the host's power cut. An operation that fails leaves the
+ * What always holds: after a flush, data survives the host's power cut and doppel being killed.
+ * Data of a raw image survives the latter without a flush too, as it goes to the file in the write
+ * itself; so does qcow2's, but not always what leads to it. An operation that fails leaves the
  * reason in errno.
  */
 #ifndef DOPPEL_HOST_BLK_H

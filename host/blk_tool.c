@@ -114,7 +114,7 @@ bool blk_convert(const char *from_path, enum blk_format from_format, const char 
     uint8_t *buf = malloc(COPY_BYTES);
     bool ok = from && (buf || err_set(e, "no host memory"));
     if (ok) {
-        made.bytes = from->bytes;
+        made.bytes = made.format == BLK_QCOW2 ? blk_round_up(from->bytes, BLK_SECTOR) : from->bytes;
         ok = blk_create(to_path, &made, e);
         to = ok ? blk_open(to_path, &out, NULL, e) : NULL;
         ok = to && copy_all(from, to, buf, from_path, to_path, e);

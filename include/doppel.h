@@ -126,6 +126,45 @@ struct doppel_image {
 /* False: *e (may be NULL) says why it cannot be read. */
 bool doppel_image_look(const char *path, struct doppel_image *img, struct doppel_error *e);
 
+/* --- Image files: `doppel image` --- */
+
+struct doppel_image_new {
+    const char *format;         /* "raw" (also NULL) or "qcow2" */
+    uint64_t bytes;             /* of the disk; 0: as the backing file */
+    const char *backing;        /* relative to the new image's folder; NULL: none */
+    const char *backing_format; /* NULL: by content */
+    uint32_t version, cluster_size, refcount_bits; /* qcow2; 0: 3, 65536, 16 */
+};
+/* Make an empty image; a file of that name is replaced unless it is in use. False: *e. */
+bool doppel_image_create(const char *path, const struct doppel_image_new *how,
+                         struct doppel_error *e);
+/* Copy what a guest sees of `from` (from_format NULL: by content) to a new image; how->bytes is
+ * not used. */
+bool doppel_image_convert(const char *from, const char *from_format, const char *to,
+                          const struct doppel_image_new *how, struct doppel_error *e);
+
+struct doppel_image_check {
+    uint64_t clusters, allocated; /* of the disk */
+    uint64_t leaks;               /* counted and not used: takes room, no harm */
+    uint64_t errors;              /* anything worse */
+    uint64_t end;                 /* bytes of the file */
+};
+/* Follow all references of a qcow2 image; with `repair` make its refcounts anew first. `say` gets a
+ * line for each of the first errors. False: *e, and nothing is known. */
+bool doppel_image_check(const char *path, bool repair, struct doppel_image_check *check,
+                        void (*say)(void *ctx, const char *line), void *ctx,
+                        struct doppel_error *e);
+
+struct doppel_image_info {
+    char format[16];
+    uint64_t bytes, host_bytes;                               /* of the disk; on the host's */
+    uint32_t version, cluster_size, refcount_bits, snapshots; /* qcow2 */
+    bool dirty, corrupt;
+    char backing[1024], backing_path[2048], backing_format[16]; /* "": none, not said */
+};
+bool doppel_image_info(const char *path, const char *format, struct doppel_image_info *info,
+                       struct doppel_error *e);
+
 /* Build a machine, load its boot images, leave it at its reset vector. NULL: *e says why (e may be
  * NULL). Free with doppel_destroy, which also flushes back ends and restores the terminal. */
 struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_error *e);
