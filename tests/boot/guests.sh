@@ -84,3 +84,18 @@ for pair in iso:iso disk:img; do
         686="$dir/vmlinuz-686,$dir/initrd-test-i386" \
         686-pae="$dir/vmlinuz-686-pae,$dir/initrd-test-i386"
 done
+
+# A small ext4 disk and what writes to it while the power is cut. The cloud kernel has ext4 built in.
+out=$dir/initrd-powercut rc=$here/guest/rc-powercut modules=$dir/modules-cloud
+if [ ! -e "$out" ] || [ -n "$(find "$rc" "$modules" "$top/tools/mkinitrd.sh" -newer "$out")" ]; then
+    "$top/tools/mkinitrd.sh" "$dir/busybox-amd64" "$out" "$rc:etc/rc" \
+        "$modules/scsi_common.ko:lib/scsi_common.ko" "$modules/scsi_mod.ko:lib/scsi_mod.ko" \
+        "$modules/libata.ko:lib/libata.ko" "$modules/ata_piix.ko:lib/ata_piix.ko" \
+        "$modules/sd_mod.ko:lib/sd_mod.ko"
+fi
+if [ ! -e "$dir/powercut.img" ]; then
+    need_packages e2fsprogs
+    rm -f "$dir/powercut.tmp"
+    PATH=$PATH:/sbin:/usr/sbin mke2fs -q -t ext4 -J size=4 "$dir/powercut.tmp" 24M >/dev/null
+    mv "$dir/powercut.tmp" "$dir/powercut.img"
+fi
