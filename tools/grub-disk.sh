@@ -1,6 +1,6 @@
 #!/bin/sh
-# grub-disk.sh OUT PARTITION: makes a bootable hard disk image of the image of one ext2/3/4 or FAT
-# file system that holds /boot/grub/grub.cfg.
+# grub-disk.sh OUT PARTITION: makes a bootable hard disk image of the image of one ext2, ext3 or
+# ext4 file system that holds /boot/grub/grub.cfg.
 #
 #   sector 0       GRUB's boot.img in front of a partition table
 #   sector 1..     GRUB's core.img with every module that it needs, so the file system needs none
@@ -29,7 +29,7 @@ trap 'rm -rf "$tmp"' EXIT
 # shellcheck disable=SC2016
 printf 'set root=hd0,msdos1\nset prefix=(hd0,msdos1)/boot/grub\n' >"$tmp/early.cfg"
 grub-mkimage -O i386-pc -o "$tmp/core.img" -p '(hd0,msdos1)/boot/grub' -c "$tmp/early.cfg" \
-    biosdisk part_msdos ext2 fat normal configfile linux linux16 multiboot chain serial terminal \
+    biosdisk part_msdos ext2 normal configfile linux linux16 multiboot chain serial terminal \
     echo cat ls test reboot halt sleep search search_fs_uuid search_label minicmd gzio xzio lzopio
 core=$(($(wc -c <"$tmp/core.img")))
 bytes=$(($(wc -c <"$part")))

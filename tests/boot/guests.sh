@@ -86,9 +86,11 @@ for pair in iso:iso disk:img; do
 done
 
 # A small ext4 disk and what writes to it while the power is cut. The cloud kernel has ext4 built in.
-out=$dir/initrd-powercut rc=$here/guest/rc-powercut modules=$dir/modules-cloud
-if [ ! -e "$out" ] || [ -n "$(find "$rc" "$modules" "$top/tools/mkinitrd.sh" -newer "$out")" ]; then
-    "$top/tools/mkinitrd.sh" "$dir/busybox-amd64" "$out" "$rc:etc/rc" \
+out=$dir/initrd-powercut rc=$here/guest/rc-powercut work=$here/guest/powercut-work
+modules=$dir/modules-cloud
+if [ ! -e "$out" ] ||
+    [ -n "$(find "$rc" "$work" "$modules" "$top/tools/mkinitrd.sh" -newer "$out")" ]; then
+    "$top/tools/mkinitrd.sh" "$dir/busybox-amd64" "$out" "$rc:etc/rc" "$work:work" \
         "$modules/scsi_common.ko:lib/scsi_common.ko" "$modules/scsi_mod.ko:lib/scsi_mod.ko" \
         "$modules/libata.ko:lib/libata.ko" "$modules/ata_piix.ko:lib/ata_piix.ko" \
         "$modules/sd_mod.ko:lib/sd_mod.ko"
@@ -98,4 +100,17 @@ if [ ! -e "$dir/powercut.img" ]; then
     rm -f "$dir/powercut.tmp"
     PATH=$PATH:/sbin:/usr/sbin mke2fs -q -t ext4 -J size=4 "$dir/powercut.tmp" 24M >/dev/null
     mv "$dir/powercut.tmp" "$dir/powercut.img"
+fi
+
+# Debian on a disk, and on a CD what is to be installed and done there.
+out=$dir/debian-root.qcow2
+if [ ! -e "$out" ] || [ -n "$(find "$top/tools/debian-root.sh" "$work" -newer "$out")" ]; then
+    need_packages mmdebstrap fakeroot e2fsprogs xorriso grub-common grub-pc-bin qemu-utils
+    echo "guests: installing Debian on a disk" >&2
+    EXTRA=$work "$top/tools/debian-root.sh" "$dir/tmp-root.qcow2" >"$dir/debian-root.log" 2>&1 || {
+        tail -n 5 "$dir/debian-root.log" >&2
+        exit 1
+    }
+    mv "$dir/tmp-root-hello.iso" "$dir/debian-root-hello.iso"
+    mv "$dir/tmp-root.qcow2" "$out"
 fi
