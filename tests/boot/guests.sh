@@ -85,7 +85,7 @@ for pair in iso:iso disk:img; do
         686-pae="$dir/vmlinuz-686-pae,$dir/initrd-test-i386"
 done
 
-# A small ext4 disk and what writes to it while the power is cut. The cloud kernel has ext4 built in.
+# A small ext4 disk and what writes to it while the power is cut. The cloud kernel has ext4.
 out=$dir/initrd-powercut rc=$here/guest/rc-powercut work=$here/guest/powercut-work
 modules=$dir/modules-cloud
 if [ ! -e "$out" ] ||
