@@ -7,9 +7,10 @@
 #                                       modules-cloud/, for tests with a disk
 #   686      linux-image-686 (i386)     vmlinuz-686     busybox-i386    initrd-686     floppy-686.ko
 #   686-pae  linux-image-686-pae        vmlinuz-686-pae busybox-i386    initrd-686-pae
+#   xen      xen-hypervisor-*-amd64     xen.gz
 #
 # and for amd64 and 686 drivers of network cards, in modules-NAME/.
-# Without NAMEs, all four. What is there is kept: a second call fetches nothing. Packages are
+# Without NAMEs, the four kernels of Linux. What is there is kept: a second call fetches nothing. Packages are
 # fetched with apt-get under a configuration of its own inside DIR (its own lists and its own
 # architecture), from the sources of this machine; nothing is installed, no root is needed, and
 # this machine's list of architectures is untouched.
@@ -18,7 +19,7 @@ export LC_ALL=C
 
 tools=$(cd "$(dirname "$0")" && pwd)
 [ $# -ge 1 ] || {
-    echo "usage: $0 DIR [amd64|cloud|686|686-pae...]" >&2
+    echo "usage: $0 DIR [amd64|cloud|686|686-pae|xen...]" >&2
     exit 2
 }
 mkdir -p "$1"
@@ -112,12 +113,22 @@ real_package()
 }
 
 for name in "$@"; do
+    if [ "$name" = xen ]; then
+        if [ ! -s "$dir/xen.gz" ]; then
+            apt_setup amd64
+            package=$(apt amd64 apt-cache depends xen-system-amd64 |
+                sed -n 's/^ *Depends: \(xen-hypervisor-[0-9.]*-amd64\)$/\1/p' | head -n 1)
+            [ -n "$package" ] || die "no package xen-hypervisor-*-amd64 in this machine's sources"
+            fetch amd64 "$package" './boot/xen-*.gz' "$dir/xen.gz"
+        fi
+        continue
+    fi
     case $name in
     amd64) arch=amd64 meta=linux-image-amd64 ;;
     cloud) arch=amd64 meta=linux-image-cloud-amd64 ;;
     686) arch=i386 meta=linux-image-686 ;;
     686-pae) arch=i386 meta=linux-image-686-pae ;;
-    *) die "no kernel '$name': amd64, cloud, 686 or 686-pae" ;;
+    *) die "no kernel '$name': amd64, cloud, 686, 686-pae or xen" ;;
     esac
     if [ ! -s "$dir/vmlinuz-$name" ]; then
         apt_setup "$arch"

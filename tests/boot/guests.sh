@@ -70,6 +70,15 @@ for pair in amd64:amd64 i386:686; do
     "$top/tools/mkinitrd.sh" "$dir/busybox-$arch" "$out" "$@"
 done
 
+# A CD with Xen and a Linux for its first domain.
+"$top/tools/guest-kernels.sh" "$dir" xen
+out=$dir/xen.iso
+if [ ! -e "$out" ] || [ -n "$(find "$top/tools/xen-iso.sh" "$dir/xen.gz" "$dir/vmlinuz-amd64" \
+    "$dir/initrd-test-amd64" -newer "$out")" ]; then
+    need_packages xorriso mtools grub-common grub-pc-bin
+    "$top/tools/xen-iso.sh" "$out" "$dir/xen.gz" "$dir/vmlinuz-amd64" "$dir/initrd-test-amd64"
+fi
+
 # A CD and a hard disk with all four kernels, for boots through firmware.
 for pair in iso:iso disk:img; do
     kind=${pair%:*} out=$dir/debian.${pair#*:}

@@ -43,6 +43,8 @@ static bool create(struct talk *t)
     o.initrd = s->initrd;
     o.append = s->append;
     o.boot = s->boot;
+    o.bios = s->bios;
+    o.cpus = s->cpus ? s->cpus : 1;
     o.ram_bytes = (uint64_t)(s->ram_mib ? s->ram_mib : 256) << 20;
     o.serial[0] = "null";
     o.rtc_epoch = 1700000000;

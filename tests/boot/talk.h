@@ -21,7 +21,9 @@ enum { TALK_DRIVES = 4 };
 
 struct talk_setup {
     const char *kernel, *initrd, *append; /* NULL: firmware boots from a drive */
+    const char *bios;                     /* starts the kernel; NULL: it is started directly */
     unsigned ram_mib;                     /* 0: 256 */
+    unsigned cpus;                        /* 0: 1 */
     const char *boot;
     const char *drive[TALK_DRIVES]; /* as -drive takes it */
 };
