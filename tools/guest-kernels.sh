@@ -10,10 +10,10 @@
 #   xen      xen-hypervisor-*-amd64     xen.gz
 #
 # and for amd64 and 686 drivers of network cards, in modules-NAME/.
-# Without NAMEs, the four kernels of Linux. What is there is kept: a second call fetches nothing. Packages are
-# fetched with apt-get under a configuration of its own inside DIR (its own lists and its own
-# architecture), from the sources of this machine; nothing is installed, no root is needed, and
-# this machine's list of architectures is untouched.
+# Without NAMEs, the four kernels of Linux. What is there is kept: a second call fetches nothing.
+# Packages are fetched with apt-get under a configuration of its own inside DIR (its own lists and
+# its own architecture), from the sources of this machine; nothing is installed, no root is needed,
+# and this machine's list of architectures is untouched.
 set -eu
 export LC_ALL=C
 
