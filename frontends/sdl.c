@@ -1,9 +1,9 @@
 /*
- * A window for a machine: frames out, keys and mouse in.
+ * Windows for machines: frames out, keys and mouse in.
  *
- * The machine runs on its own thread; this one, the process's first, waits for events. The machine
- * tells of each new frame by an event, so a still screen costs nothing here either. A frame is
- * asked for at most every FRAME_MS.
+ * Each machine runs on its own thread; this one, the process's first, waits for the events of all
+ * windows. A machine tells of each new frame by an event, so a still screen costs nothing here
+ * either. A frame is asked for at most every FRAME_MS.
  *
  * Ctrl-Alt-G captures and releases the mouse (a click captures it too), Ctrl-Alt-F is full screen,
  * Ctrl-Alt-U gives the window the frame's size. Closing the window ends the machine.
@@ -31,7 +31,8 @@ struct window {
     SDL_Window *win;
     SDL_Renderer *ren;
     SDL_Texture *tex;
-    uint32_t event; /* our user event's type */
+    SDL_Thread *thread;
+    uint32_t event; /* our user event's type; its data1 is the window */
     uint32_t width, height;
     uint64_t serial; /* of the frame that is shown */
     uint32_t asked;  /* SDL_GetTicks() of the last request */
@@ -41,6 +42,11 @@ struct window {
     unsigned buttons;
     uint32_t told; /* when the title was last set */
     uint64_t icount, vtime;
+};
+
+struct sdl {
+    struct window *w;
+    unsigned n, left; /* left: that have not ended */
 };
 
 // clang-format off
@@ -93,7 +99,7 @@ static const struct {
 
 static void push(struct window *w, int code)
 {
-    SDL_Event ev = {.user = {.type = w->event, .code = code}};
+    SDL_Event ev = {.user = {.type = w->event, .code = code, .data1 = w}};
     SDL_PushEvent(&ev);
 }
 
@@ -253,11 +259,21 @@ static void button(struct window *w, const SDL_MouseButtonEvent *ev)
     doppel_mouse_event(w->s->vm, 0, 0, 0, w->buttons);
 }
 
+static void stop(struct window *w)
+{
+    w->s->closed = true;
+    session_stop(w->s, 0);
+}
+
 static void window_event(struct window *w, const SDL_WindowEvent *ev)
 {
     if (ev->event == SDL_WINDOWEVENT_FOCUS_LOST) {
         release_keys(w); /* their release goes elsewhere */
-        capture(w, false);
+        if (w->captured) {
+            capture(w, false);
+        }
+    } else if (ev->event == SDL_WINDOWEVENT_CLOSE) {
+        stop(w);
     } else if (ev->event == SDL_WINDOWEVENT_EXPOSED || ev->event == SDL_WINDOWEVENT_SIZE_CHANGED) {
         paint(w);
     }
@@ -266,10 +282,6 @@ static void window_event(struct window *w, const SDL_WindowEvent *ev)
 static void handle(struct window *w, const SDL_Event *ev)
 {
     switch (ev->type) {
-    case SDL_QUIT:
-        w->s->closed = true;
-        session_stop(w->s, 0);
-        break;
     case SDL_WINDOWEVENT:
         window_event(w, &ev->window);
         break;
@@ -304,14 +316,33 @@ static void handle(struct window *w, const SDL_Event *ev)
     }
 }
 
+/* The window that an event is for; NULL: none that is open. */
+static struct window *window_of(struct sdl *sdl, const SDL_Event *ev)
+{
+    uint32_t id = ev->type == SDL_WINDOWEVENT                        ? ev->window.windowID
+                  : ev->type == SDL_KEYDOWN || ev->type == SDL_KEYUP ? ev->key.windowID
+                  : ev->type == SDL_MOUSEMOTION                      ? ev->motion.windowID
+                  : ev->type == SDL_MOUSEWHEEL                       ? ev->wheel.windowID
+                  : ev->type == SDL_MOUSEBUTTONDOWN || ev->type == SDL_MOUSEBUTTONUP
+                      ? ev->button.windowID
+                      : 0;
+    for (unsigned i = 0; i < sdl->n; i++) {
+        struct window *w = &sdl->w[i];
+        bool mine =
+            ev->type == w->event ? ev->user.data1 == w : id && SDL_GetWindowID(w->win) == id;
+        if (w->win && mine) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
 /* --- Life --- */
 
-static bool open_window(struct window *w)
+static bool open_video(void)
 {
-    const struct options *o = &w->s->o;
     SDL_SetMainReady();
     SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
-    SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, o->sdl_integer ? "nearest" : "linear");
     if (SDL_Init(SDL_INIT_VIDEO) != 0) {
         return false;
     }
@@ -323,7 +354,15 @@ static bool open_window(struct window *w)
         SDL_SetError("no X11 or Wayland display to open a window on");
         return false;
     }
-    w->event = SDL_RegisterEvents(1);
+    return true;
+}
+
+static bool open_window(struct window *w, uint32_t event)
+{
+    const struct options *o = &w->s->o;
+    SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, o->sdl_integer ? "nearest" : "linear");
+    w->event = event;
+    w->want = true;
     w->full = o->sdl_full;
     w->win =
         SDL_CreateWindow(o->vm.name, SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720, 400,
@@ -347,55 +386,152 @@ static void close_window(struct window *w)
     if (w->win) {
         SDL_DestroyWindow(w->win);
     }
+    w->tex = NULL;
+    w->ren = NULL;
+    w->win = NULL;
+}
+
+static void close_all(struct sdl *sdl)
+{
+    for (unsigned i = 0; i < sdl->n; i++) {
+        close_window(&sdl->w[i]);
+    }
     SDL_Quit();
+    free(sdl->w);
+    free(sdl);
 }
 
-static void loop(struct window *w)
+struct sdl *sdl_open(struct session *const *s, unsigned n)
 {
-    while (!w->ended) {
-        SDL_Event ev;
-        uint32_t since = SDL_GetTicks() - w->asked;
-        if (w->want && since >= FRAME_MS) {
-            w->want = false;
-            w->asked = SDL_GetTicks();
-            doppel_frame_request(w->s->vm);
-        }
-        if (SDL_WaitEventTimeout(&ev, w->want ? (int)(FRAME_MS - since % FRAME_MS) : 200)) {
-            do {
-                handle(w, &ev);
-            } while (!w->ended && SDL_PollEvent(&ev));
-        }
-        set_title(w);
+    struct sdl *sdl = calloc(1, sizeof *sdl);
+    struct window *w = calloc(n, sizeof *w);
+    if (!sdl || !w) {
+        abort();
     }
-}
-
-void sdl_run(struct session *s)
-{
-    struct window w = {.s = s, .want = true};
-    SDL_Thread *thread = NULL;
-    if (open_window(&w)) {
-        doppel_set_live(s->vm, true);
-        doppel_frame_listen(s->vm, frame_ready, &w);
-        thread = SDL_CreateThread(run_machine, "machine", &w);
+    *sdl = (struct sdl){.w = w, .n = n, .left = n};
+    bool ok = open_video();
+    uint32_t event = ok ? SDL_RegisterEvents(1) : 0;
+    for (unsigned i = 0; ok && i < n; i++) {
+        w[i].s = s[i];
+        ok = open_window(&w[i], event);
     }
-    if (thread) {
-        loop(&w);
-        SDL_WaitThread(thread, NULL);
-    } else {
+    if (!ok) {
         struct err e = {""};
         err_set(&e, "-display sdl: %s", SDL_GetError());
-        s->status = complain(s->title, EXIT_SETUP, e.msg);
+        complain(n == 1 ? s[0]->title : NULL, EXIT_SETUP, e.msg);
+        close_all(sdl);
+        return NULL;
     }
-    close_window(&w);
-    session_end(s);
+    return sdl;
+}
+
+static void end(struct sdl *sdl, struct window *w)
+{
+    SDL_WaitThread(w->thread, NULL);
+    close_window(w);
+    session_end(w->s);
+    sdl->left--;
+}
+
+/* Ask for the frames that are due; ms until the next one is. */
+static int ask_frames(struct sdl *sdl)
+{
+    uint32_t now = SDL_GetTicks(), wait = 200;
+    for (unsigned i = 0; i < sdl->n; i++) {
+        struct window *w = &sdl->w[i];
+        if (!w->win || !w->want) {
+            continue;
+        }
+        uint32_t since = now - w->asked;
+        if (since >= FRAME_MS) {
+            w->want = false;
+            w->asked = now;
+            doppel_frame_request(w->s->vm);
+        } else if (FRAME_MS - since < wait) {
+            wait = FRAME_MS - since;
+        }
+    }
+    return (int)wait;
+}
+
+/* The desktop wants us to go. */
+static void stop_all(struct sdl *sdl)
+{
+    for (unsigned i = 0; i < sdl->n; i++) {
+        if (sdl->w[i].win) {
+            stop(&sdl->w[i]);
+        }
+    }
+}
+
+static void events(struct sdl *sdl, int wait, void (*ended)(void *ctx), void *ctx)
+{
+    SDL_Event ev;
+    if (!SDL_WaitEventTimeout(&ev, wait)) {
+        return;
+    }
+    do {
+        struct window *w = window_of(sdl, &ev);
+        if (ev.type == SDL_QUIT) {
+            stop_all(sdl);
+        } else if (w) {
+            handle(w, &ev);
+            if (w->ended) {
+                end(sdl, w);
+                if (ended) {
+                    ended(ctx);
+                }
+            }
+        }
+    } while (sdl->left && SDL_PollEvent(&ev));
+}
+
+void sdl_play(struct sdl *sdl, void (*ended)(void *ctx), void *ctx)
+{
+    for (unsigned i = 0; i < sdl->n; i++) {
+        struct window *w = &sdl->w[i];
+        doppel_set_live(w->s->vm, true);
+        doppel_frame_listen(w->s->vm, frame_ready, w);
+        w->thread = SDL_CreateThread(run_machine, "machine", w);
+        if (!w->thread) {
+            abort();
+        }
+    }
+    while (sdl->left) {
+        events(sdl, ask_frames(sdl), ended, ctx);
+        for (unsigned i = 0; i < sdl->n; i++) {
+            if (sdl->w[i].win) {
+                set_title(&sdl->w[i]);
+            }
+        }
+    }
+    close_all(sdl);
 }
 
 #else
 
-void sdl_run(struct session *s)
+struct sdl *sdl_open(struct session *const *s, unsigned n)
 {
-    s->status = complain(s->title, EXIT_SETUP, "-display sdl: built without SDL2");
-    session_end(s);
+    complain(n == 1 ? s[0]->title : NULL, EXIT_SETUP, "-display sdl: built without SDL2");
+    return NULL;
+}
+
+void sdl_play(struct sdl *sdl, void (*ended)(void *ctx), void *ctx)
+{
+    (void)sdl;
+    (void)ended;
+    (void)ctx;
 }
 
 #endif
+
+void sdl_run(struct session *s)
+{
+    struct sdl *sdl = sdl_open(&s, 1);
+    if (sdl) {
+        sdl_play(sdl, NULL, NULL);
+    } else {
+        s->status = EXIT_SETUP;
+        session_end(s);
+    }
+}

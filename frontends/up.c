@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "frontends/machine_ini.h"
+#include "frontends/sdl.h"
 #include "frontends/session.h"
 
 struct up_machine {
     struct session s;
-    pthread_t thread;
-
+    pthread_t thread; /* not of one with a window */
     int done_wr;
 };
 
@@ -53,10 +53,6 @@ static int read_files(struct up_machine *m, unsigned n, char **path)
         if (!config_read(&m[i].s.o, path[i], &e)) {
             return complain(NULL, EXIT_USAGE, e.msg);
         }
-        if (m[i].s.o.display_sdl) {
-            err_set(&e, "%s: display = sdl: doppel up has no windows yet", path[i]);
-            return complain(NULL, EXIT_USAGE, e.msg);
-        }
         m[i].s.title = m[i].s.o.vm.name;
         if (wants_terminal(&m[i].s.o) && owner) {
             err_set(&e, "%s and %s both want the terminal (stdio): one machine can have it", owner,
@@ -68,44 +64,97 @@ static int read_files(struct up_machine *m, unsigned n, char **path)
     return 0;
 }
 
+struct up {
+    struct up_machine *m;
+    unsigned n;
+    int wake_rd, wake_wr;
+    const volatile int *signal;
+    struct sdl *windows; /* NULL: no machine has one */
+};
+
 /* Until every machine has ended. */
-static void wait_all(struct up_machine *m, unsigned n, int wake_rd, const volatile int *signal)
+static void *wait_all(void *ctx)
 {
-    unsigned left = n;
+    struct up *u = ctx;
+    unsigned left = u->n;
     bool stopped = false;
     while (left) {
         char byte;
-        ssize_t got = read(wake_rd, &byte, 1);
+        ssize_t got = read(u->wake_rd, &byte, 1);
         left -= got == 1 && byte == 'd';
-        if (*signal && !stopped) {
+        if (*u->signal && !stopped) {
             stopped = true;
-            for (unsigned i = 0; i < n; i++) {
-                session_stop(&m[i].s, *signal);
+            for (unsigned i = 0; i < u->n; i++) {
+                session_stop(&u->m[i].s, *u->signal);
             }
         }
     }
-    for (unsigned i = 0; i < n; i++) {
-        pthread_join(m[i].thread, NULL);
+    return NULL;
+}
+
+static void window_ended(void *ctx)
+{
+    struct up *u = ctx;
+    ssize_t n = write(u->wake_wr, "d", 1);
+    (void)n;
+}
+
+static bool open_windows(struct up *u)
+{
+    struct session **s = calloc(u->n, sizeof(struct session *));
+    unsigned n = 0;
+    if (!s) {
+        abort();
+    }
+    for (unsigned i = 0; i < u->n; i++) {
+        if (u->m[i].s.o.display_sdl) {
+            s[n++] = &u->m[i].s;
+        }
+    }
+    u->windows = n ? sdl_open(s, n) : NULL;
+    free(s);
+    return !n || u->windows;
+}
+
+static void start_thread(pthread_t *thread, void *(*fn)(void *), void *ctx)
+{
+    if (pthread_create(thread, NULL, fn, ctx) != 0) {
+        abort();
     }
 }
 
-static int start_and_wait(struct up_machine *m, unsigned n, int wake_rd, int wake_wr,
-                          const volatile int *signal)
+static int start_and_wait(struct up *u)
 {
     int worst = 0;
+    pthread_t waiter;
     sigset_t all, old;
+    if (!open_windows(u)) {
+        return EXIT_SETUP;
+    }
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the main thread's */
-    for (unsigned i = 0; i < n; i++) {
-        m[i].done_wr = wake_wr;
-        if (pthread_create(&m[i].thread, NULL, run_machine, &m[i]) != 0) {
-            abort();
+    for (unsigned i = 0; i < u->n; i++) {
+        u->m[i].done_wr = u->wake_wr;
+        if (!u->m[i].s.o.display_sdl) {
+            start_thread(&u->m[i].thread, run_machine, &u->m[i]);
         }
     }
+    if (u->windows) {
+        start_thread(&waiter, wait_all, u);
+    }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    wait_all(m, n, wake_rd, signal);
-    for (unsigned i = 0; i < n; i++) {
-        worst = m[i].s.status > worst ? m[i].s.status : worst;
+    if (u->windows) {
+        sdl_play(u->windows, window_ended, u);
+        pthread_join(waiter, NULL);
+    } else {
+        wait_all(u);
+    }
+    for (unsigned i = 0; i < u->n; i++) {
+        struct up_machine *m = &u->m[i];
+        if (!m->s.o.display_sdl) {
+            pthread_join(m->thread, NULL);
+        }
+        worst = m->s.status > worst ? m->s.status : worst;
     }
     return worst;
 }
@@ -130,7 +179,8 @@ int up_command(int argc, char **argv, int first, int wake_rd, int wake_wr,
         }
     }
     if (!status) {
-        status = start_and_wait(m, n, wake_rd, wake_wr, signal);
+        struct up u = {m, n, wake_rd, wake_wr, signal, NULL};
+        status = start_and_wait(&u);
     }
     for (unsigned i = 0; i < n; i++) {
         doppel_destroy(m[i].s.vm);
