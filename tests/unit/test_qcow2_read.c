@@ -258,8 +258,10 @@ TEST(backing_refused)
     refused(image_path("x2.qcow2"), true, "external file");
     EXPECT_EQ(image_run("qemu-img create -f qcow2 -o extended_l2=on x3.qcow2 1M"), 0);
     refused(image_path("x3.qcow2"), true, "subclusters");
-    EXPECT_EQ(image_run("qemu-img create -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,"
-                        "encrypt.iter-time=10 --object secret,id=s,data=x x4.qcow2 1M"),
+    /* The header's crypt_method says LUKS. (qemu-img measures the host before it makes one, and
+     * gives up on a busy one.) */
+    EXPECT_EQ(image_run("qemu-img create -f qcow2 x4.qcow2 1M; printf '\\0\\0\\0\\2' | "
+                        "dd of=x4.qcow2 bs=1 seek=32 conv=notrunc"),
               0);
     refused(image_path("x4.qcow2"), true, "encrypted");
 }
