@@ -82,7 +82,10 @@ static void add_drive(struct doppel_options *o, char *text, size_t size, const c
                       const char *where, bool keep)
 {
     if (file) {
-        snprintf(text, size, "file=%s,format=raw,%s,snapshot=%s", file, where, keep ? "off" : "on");
+        size_t n = strlen(file);
+        bool qcow2 = n > 6 && strcmp(file + n - 6, ".qcow2") == 0;
+        snprintf(text, size, "file=%s,format=%s,%s,snapshot=%s", file, qcow2 ? "qcow2" : "raw",
+                 where, keep ? "off" : "on");
         o->drive[o->ndrives++] = text;
     }
 }

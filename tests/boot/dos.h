@@ -16,7 +16,8 @@
 
 #define DOS_CHUNK 500000u
 
-/* The images; NULL: none. `keep`: what the guest writes goes to the files. */
+/* The images, raw but for NAME.qcow2; NULL: none. `keep`: what the guest writes goes to the files.
+ */
 struct dos_setup {
     const char *machine, *cpu; /* NULL: isapc, its default */
     const char *fda, *fdb, *hda;

@@ -216,10 +216,29 @@ static void read_by_mtools(const char *path, const struct fat *from)
     }
 }
 
+/* The five files as the guest left them on the first partition of a disk. */
+static void expect_copied(const struct fat *from, uint8_t *disk, size_t len)
+{
+    struct fat to;
+    if (!EXPECT(fat_open(&to, disk + PART_START * SECTOR, len - PART_START * SECTOR))) {
+        return;
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(copied); i++) {
+        size_t n[2];
+        uint8_t *a = fat_read(from, copied[i], &n[0]);
+        uint8_t *b = fat_read(&to, copied[i], &n[1]);
+        if (EXPECT(a && b) && EXPECT_EQ(n[0], n[1])) {
+            EXPECT_MEM(a, b, n[0]);
+        }
+        free(a);
+        free(b);
+    }
+}
+
 TEST(freedos_copies_to_a_hard_disk)
 {
     const uint32_t sectors = 65 * 16 * 63;
-    struct fat from, to;
+    struct fat from;
     struct fat_shape shape = {.cluster_sectors = 8, .root_entries = 512, .fat_sectors = 32};
     const char *path = floppy();
     uint8_t *shared = path ? open_shared(path, &from) : NULL;
@@ -237,21 +256,55 @@ TEST(freedos_copies_to_a_hard_disk)
             EXPECT(s.fda && dos_open(&d, &s, 0) && copy_to_disk(&d));
             dos_close(&d);
             uint8_t *after = dos_read_file(disk, &len);
-            EXPECT(fat_open(&to, after + PART_START * SECTOR, len - PART_START * SECTOR));
-            for (unsigned i = 0; i < ARRAY_LEN(copied); i++) {
-                size_t n[2];
-                uint8_t *a = fat_read(&from, copied[i], &n[0]);
-                uint8_t *b = fat_read(&to, copied[i], &n[1]);
-                if (EXPECT(a && b) && EXPECT_EQ(n[0], n[1])) {
-                    EXPECT_MEM(a, b, n[0]);
-                }
-                free(a);
-                free(b);
-            }
+            expect_copied(&from, after, len);
             read_by_mtools(disk, &from);
             free(after);
         }
         free(disk);
+    }
+    free(image);
+    free(shared);
+}
+
+/* The same onto a qcow2 overlay: sound, what the guest wrote is in it, and its backing file is as
+ * it was. */
+TEST(freedos_copies_to_a_qcow2_overlay)
+{
+    const uint32_t sectors = 65 * 16 * 63;
+    struct fat from;
+    struct fat_shape shape = {.cluster_sectors = 8, .root_entries = 512, .fat_sectors = 32};
+    struct doppel_image_new how = {.format = "qcow2", .backing = "hdback.img"};
+    struct doppel_image_new raw = {.format = "raw"};
+    struct doppel_image_check check;
+    struct doppel_error e = {""};
+    const char *path = floppy();
+    uint8_t *shared = path ? open_shared(path, &from) : NULL;
+    uint8_t *image = calloc(sectors, SECTOR);
+    if (shared) {
+        struct dos d;
+        size_t len;
+        make_disk(image, sectors, 0x06, &shape, NULL);
+        char *back = dos_write_file("hdback.img", image, sectors * (size_t)SECTOR);
+        char *over = dos_write_file("hdover.qcow2", "", 0);
+        char *flat = dos_write_file("hdflat.img", "", 0);
+        struct dos_setup s = {.hda = over, .keep = true};
+        s.fda = dos_write_file("boot.img", shared, 737280);
+        EXPECT(doppel_image_create(over, &how, &e));
+        EXPECT(dos_open(&d, &s, 0) && copy_to_disk(&d));
+        dos_close(&d);
+        EXPECT(doppel_image_check(over, false, &check, NULL, NULL, &e));
+        EXPECT(check.errors == 0 && check.leaks == 0 && check.allocated > 4);
+        EXPECT(doppel_image_convert(over, NULL, flat, &raw, &e));
+        EXPECT_STR(e.msg, "");
+        uint8_t *after = dos_read_file(flat, &len), *before = dos_read_file(back, &len);
+        expect_copied(&from, after, len);
+        EXPECT(before && memcmp(before, image, len) == 0);
+        free(after);
+        free(before);
+        free(back);
+        free(over);
+        free(flat);
+        free((char *)s.fda);
     }
     free(image);
     free(shared);
