@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -210,11 +211,15 @@ void drives_change(struct doppel_vm *vm, const char *args, struct mon_out *o)
     uint8_t op = OP_CHANGE | take_force(&args);
     size_t n = strcspn(args, " \t");
     const char *path = args + n + strspn(args + n, " \t");
-    if (!n || !*path) {
+    size_t len = strlen(path);
+    char name[PATH_MAX];
+    bool quoted = len > 2 && *path == '"' && path[len - 1] == '"';
+    if (!n || !*path || len >= sizeof name) {
         mon_printf(o, "change: want [-f] DRIVE FILE\n");
         return;
     }
-    post(vm, op, args, n, path, o);
+    snprintf(name, sizeof name, "%.*s", (int)(quoted ? len - 2 : len), path + quoted);
+    post(vm, op, args, n, name, o);
 }
 
 void drives_eject(struct doppel_vm *vm, const char *args, struct mon_out *o)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "doppel.h"
 #include "host/blk.h"
@@ -77,19 +78,16 @@ static bool judge(struct blk *b, enum blk_format format, uint64_t file_bytes,
 bool doppel_image_look(const char *path, struct doppel_image *img, struct doppel_error *out)
 {
     struct err e = {""};
-    struct blk_how how = {.format = BLK_PROBE, .align = 1};
+    /* For reading: two that look at an image at once, or one that starts, are not in the way. */
+    struct blk_how how = {.format = BLK_PROBE, .align = 1, .readonly = true};
     enum blk_format format;
     *img = (struct doppel_image){0};
     struct blk *b = blk_open(path, &how, &format, &e);
-    if (!b) {
-        how.readonly = true; /* a machine that shares it may be running */
-        b = blk_open(path, &how, &format, &e);
-    }
     bool ok =
         b && (judge(b, format, b->bytes, img) || err_set(&e, "%s: %s", path, strerror(errno)));
     if (ok) {
         img->bytes = b->bytes;
-        img->readonly = b->readonly;
+        img->readonly = access(path, W_OK) != 0;
         snprintf(img->format, sizeof img->format, "%s", blk_format_name(format));
     } else if (out) {
         snprintf(out->msg, sizeof out->msg, "%s", e.msg);

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "doppel.h"
+#include "host/blk.h"
 #include "tests/t.h"
 
 enum { SECTORS = 4096, ORDER = 8, ANSWER = 4, PATIENCE = 20 /* s */ };
@@ -169,12 +169,15 @@ static void lives(const char *format)
                         truncate(image, SECTORS * 512) == 0
                   : system(command) == 0);
     memset(want, 0, sizeof want);
-    struct doppel_image img;
-    bool writable = doppel_image_look(image, &img, NULL) && !img.readonly;
-    if (!writable) {
+    struct blk *b = blk_open(image, &(struct blk_how){.align = 512}, NULL, NULL);
+    bool known = b && !b->readonly;
+    if (b) {
+        b->close(b);
+    }
+    if (!known) {
         SKIP("this doppel does not write qcow2");
     }
-    for (unsigned i = 0; writable && i < t_amount(2, 4, 20); i++) {
+    for (unsigned i = 0; known && i < t_amount(2, 4, 20); i++) {
         life(drive, want, &rng);
         if (!is_raw) {
             snprintf(command, sizeof command,

@@ -543,6 +543,38 @@ TEST(change_that_fails)
     place_end(&p);
 }
 
+/* Saved after a change, the machine asks for what was in the drive then. */
+TEST(change_and_save)
+{
+    struct place p;
+    struct doppel_error e = {"", false};
+    uint8_t *data = NULL;
+    size_t len = 0;
+    if (!place_start(&p, KIB, "media=cdrom,index=2")) {
+        return;
+    }
+    EXPECT_STR(change(&p, "ide1-cd0", p.other), "");
+    EXPECT(doppel_save(p.r.vm, &data, &len));
+    uint64_t want = doppel_digest(p.r.vm);
+    robot_stop(&p.r);
+    if (EXPECT(robot_start(&p.r, &p.o, &e))) {
+        EXPECT(!doppel_load(p.r.vm, data, len, &e));
+        EXPECT(strstr(e.msg, "ide1-cd0: ") && strstr(e.msg, "b.img"));
+        robot_stop(&p.r);
+    }
+    snprintf(p.drive[1], sizeof p.drive[1], "file=%s,media=cdrom,index=2", p.other);
+    p.o.drive[0] = p.drive[1];
+    if (EXPECT(robot_start(&p.r, &p.o, &e)) && EXPECT(doppel_load(p.r.vm, data, len, &e))) {
+        EXPECT_EQ(doppel_digest(p.r.vm), want);
+        expect_sense(&p, 6, 0x29); /* power-on comes first */
+        expect_sense(&p, 2, 0x3a);
+        expect_sense(&p, 6, 0x28);
+        expect_block(&p, 0x22);
+    }
+    free(data);
+    place_end(&p);
+}
+
 /* A disk that is written and exchanged for itself: the lock in the way is its own. */
 TEST(change_to_the_same_file)
 {
@@ -551,7 +583,9 @@ TEST(change_to_the_same_file)
         return;
     }
     robot_floppy(&p.r, true, 3, 0x33);
-    EXPECT_STR(change(&p, "floppy0", p.image), "");
+    char quoted[100];
+    snprintf(quoted, sizeof quoted, "\"%s\"", p.image);
+    EXPECT_STR(change(&p, "floppy0", quoted), "");
     struct robot_ata x = robot_floppy(&p.r, false, 3, 0);
     EXPECT(x.status == 0 && x.b == 0x33);
     place_end(&p);
