@@ -60,8 +60,8 @@ static const uint32_t page[][3] = {
     {0x320, 0x000100ff, 0x000100ff}, // one-shot: the deadline mode ignores an initial count
     {0x380, 0x12345678, 0x12345678}, // initial count
     {0x3e0, 0xffffffff, 0x0000000b}, // divide configuration
-    {0x020, 0xffffffff, 0x05000000}, // ID, version, priority: read-only
-    {0x030, 0xffffffff, 0x00050014}, //
+    {0x020, 0xffffffff, 0xff000000}, // ID: may be written
+    {0x030, 0xffffffff, 0x00050014}, // version, priority: read-only
     {0x0a0, 0xffffffff, 0x000000ff}, //
 };
 
