@@ -97,10 +97,15 @@ static bool write_sector(struct guest *g, unsigned lba, uint8_t fill)
     return give(g, order);
 }
 
-static bool flush(struct guest *g)
+static bool ask_flush(struct guest *g)
 {
     static const char order[ORDER] = {'A', (char)0xe0, (char)0xe7};
-    return give(g, order) && EXPECT_EQ(answer(g), 0x50);
+    return give(g, order);
+}
+
+static bool flush(struct guest *g)
+{
+    return ask_flush(g) && EXPECT_EQ(answer(g), 0x50);
 }
 
 /* Sectors `want` says (0: never flushed, may be anything) are in the raw image. */
@@ -148,6 +153,7 @@ static void life(const char *drive, uint8_t *want, struct t_rng *rng)
     unsigned last = (unsigned)t_rand_below(rng, SECTORS);
     want[last] = 0;
     write_sector(&g, last, 0x77);
+    ask_flush(&g);
     usleep((useconds_t)t_rand_below(rng, 20000));
     guest_kill(&g);
 }

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/blk.h"
 #include "tests/lib/robot.h"
 #include "tests/t.h"
 
@@ -187,6 +188,49 @@ TEST(a_failed_flush_is_not_forgotten)
     EXPECT_ATA(robot_write(&p.r, HD, 8, 0x44), 0x50, 0);
     robot_stop(&p.r); /* the last flush fails, too, and is told */
     EXPECT_EQ(told(&p, "flush of /tmp/doppel-drive-"), 3);
+    place_end(&p);
+}
+
+/* A qcow2 image on a full disk: the request fails, what is there stays, and it goes on. */
+TEST(qcow2_errors)
+{
+    struct place p;
+    struct doppel_error e = {"", false};
+    struct err why = {""};
+    struct blk_check found;
+    place_make(&p, KIB, "format=qcow2");
+    const struct blk_create how = {.format = BLK_QCOW2, .bytes = 4u << 20};
+    EXPECT(blk_create(p.image, &how, &why));
+    if (!EXPECT(robot_start(&p.r, &p.o, &e))) {
+        place_end(&p);
+        return;
+    }
+    EXPECT_ATA(robot_write(&p.r, HD, 5, 0x33), 0x50, 0);
+    EXPECT_ATA(robot_ata(&p.r, HD, FLUSH, 0, 0), 0x50, 0);
+    fail_write = ENOSPC;
+    EXPECT_ATA(robot_write(&p.r, HD, 6, 0x44), 0x71, 0x04);    /* in place */
+    EXPECT_ATA(robot_write(&p.r, HD, 4000, 0x44), 0x71, 0x04); /* in a new cluster */
+    EXPECT_EQ(told(&p, "No space left on device"), 2);
+    expect_sector(&p, HD, 5, 0x33);
+    expect_sector(&p, HD, 4000, 0);
+    fail_write = 0;
+    EXPECT_ATA(robot_write(&p.r, HD, 4000, 0x44), 0x50, 0);
+    fail_write = ENOSPC; /* for the tables */
+    EXPECT_ATA(robot_ata(&p.r, HD, FLUSH, 0, 0), 0x71, 0x04);
+    fail_write = 0;
+    EXPECT_ATA(robot_ata(&p.r, HD, FLUSH, 0, 0), 0x50, 0);
+    expect_sector(&p, HD, 4000, 0x44);
+    fail_read = EIO;
+    EXPECT_ATA(robot_ata(&p.r, HD, READ, 4000, 1), 0x51, 0x40);
+    fail_read = 0;
+    robot_stop(&p.r);
+    EXPECT(blk_check(p.image, false, &found, NULL, NULL, &why));
+    EXPECT_EQ(found.errors, 0);
+    if (EXPECT(robot_start(&p.r, &p.o, &e))) {
+        expect_sector(&p, HD, 5, 0x33);
+        expect_sector(&p, HD, 6, 0);
+        expect_sector(&p, HD, 4000, 0x44);
+    }
     place_end(&p);
 }
 
