@@ -119,6 +119,10 @@ static bool open_backing(struct qcow2 *q, const char *path, unsigned depth, stru
     if (!name) {
         return err_set(e, "%s: no host memory", path);
     }
+    if (blk_same_file(path, name)) {
+        free(name);
+        return err_set(e, "%s: it is its own backing file", path);
+    }
     q->backing = blk_open_chain(name, &how, NULL, depth + 1, e);
     free(name);
     /* One prefix says enough for a whole chain. */

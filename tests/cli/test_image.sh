@@ -118,6 +118,32 @@ holds convert_kept cmp sub/base.img c.raw
 head -c 100 c.qcow2 >cut.qcow2
 bad info_cut 1 'qcow2: ' info cut.qcow2
 
+# --- a machine that is given them
+# run_line NAME STATUS TEXT ARGS...: doppel run ARGS ends with STATUS and one line, with TEXT in it.
+run_line()
+{
+    local name=$1 want=$2 text=$3 got
+    shift 3
+    timeout 60 "${run[@]}" run "$@" -icount-limit 1000 >ran 2>&1 </dev/null
+    got=$?
+    if [ $got -ne "$want" ] || ! grep -qF -- "$text" ran || [ "$(wc -l <ran)" -ne 1 ]; then
+        echo "status $got, not $want, or not one line with \"$text\"; it printed:"
+        head -n 5 ran
+        echo "FAIL $name"
+        fail=$((fail + 1))
+    else
+        echo "PASS $name"
+        pass=$((pass + 1))
+    fi
+}
+run_line run_cut 1 'qcow2: ' -hda cut.qcow2
+run_line run_format 2 'want raw or qcow2' -drive file=a.qcow2,format=vmdk
+run_line run_not_qcow2 1 'does not begin as one' -drive file=raw.img,format=qcow2
+run_line run_twice 1 'in use' -hda a.qcow2 -hdb a.qcow2
+mv sub/base.img sub/moved.img
+run_line run_no_backing 1 'sub/base.img: No such file' -hda sub/over.qcow2
+mv sub/moved.img sub/base.img
+
 # --- with qemu-img
 if command -v qemu-img >/dev/null; then
     for image in a.qcow2 sub/over.qcow2 old.qcow2 c.qcow2; do

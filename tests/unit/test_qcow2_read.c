@@ -247,6 +247,11 @@ TEST(backing_refused)
     EXPECT_EQ(image_run("qemu-img create -f qcow2 x.qcow2 1M; "
                         "qemu-img rebase -u -f qcow2 -F qcow2 -b x.qcow2 x.qcow2"),
               0);
+    refused(image_path("x.qcow2"), false, "its own backing file");
+    EXPECT_EQ(image_run("qemu-img create -f qcow2 y.qcow2 1M; "
+                        "qemu-img rebase -u -f qcow2 -F qcow2 -b x.qcow2 y.qcow2; "
+                        "qemu-img rebase -u -f qcow2 -F qcow2 -b y.qcow2 x.qcow2"),
+              0);
     refused(image_path("x.qcow2"), true, "more than 64 images");
     EXPECT_EQ(image_run("qemu-img rebase -u -f qcow2 -F vmdk -b x.vmdk x.qcow2"), 0);
     refused(image_path("x.qcow2"), true, "\"vmdk\"");
