@@ -181,7 +181,7 @@ run_one()
     summary=$(tail -n 5 "$dir/$name.log" | sed -n 's/^SUMMARY: //p')
     skipped=$(sed -n -e 's/^SKIP: //p' \
         -e 's/^.* not \(supported\|detected\|available\|enabled\).*/&/p' "$dir/$name.log" |
-        head -n 1)
+        sed -e 's/^WARNING: //' -e 's/, add .*//' -e 1q)
     failed=$(sed -n 's/^FAIL: //p' "$dir/$name.log" | head -n 1)
     last=$(tail -n 1 "$dir/$name.log" | cut -c 1-100)
     # The guest writes V to the debug port and doppel ends with 2 V + 1: 77 means skipped.
@@ -204,7 +204,7 @@ table()
     done | awk -F '\t' -v arches="$*" -v order="$order" '
         { what[$1, $2] = $3; text[$1, $2] = $4; gsub(/\|/, "/", text[$1, $2]); count[$1, $3]++ }
         function cell(a, t) {
-            return (what[a, t] == "-" || what[a, t] == "") ? "-" : tolower(what[a, t])
+            return what[a, t] == "" ? "?" : tolower(what[a, t])
         }
         END {
             n = split(arches, arch, " ")
@@ -217,7 +217,7 @@ table()
                 for (i = 1; i <= n; i++) {
                     a = arch[i]
                     line = line " " cell(a, t) " |"
-                    if (what[a, t] != "-" && index(note, text[a, t]) == 0) {
+                    if (what[a, t] != "-" && text[a, t] != "" && index(note, text[a, t]) == 0) {
                         note = note (note == "" ? "" : "; ") text[a, t]
                     }
                 }
