@@ -54,6 +54,8 @@ bool options_set_bios(struct options *o, const char *v, struct err *e);
 bool options_set_firmware_dir(struct options *o, const char *v, struct err *e);
 bool options_set_boot(struct options *o, const char *v, struct err *e);
 bool options_set_fw_cfg(struct options *o, const char *v, struct err *e);
+bool options_set_smbios(struct options *o, const char *v, struct err *e);
+bool options_set_uuid(struct options *o, const char *v, struct err *e);
 bool options_set_engine(struct options *o, const char *v, struct err *e);
 bool options_set_seed(struct options *o, const char *v, struct err *e);
 bool options_set_icount_limit(struct options *o, const char *v, struct err *e);

@@ -402,6 +402,22 @@ bool options_set_fw_cfg(struct options *o, const char *v, struct err *e)
     return true;
 }
 
+bool options_set_smbios(struct options *o, const char *v, struct err *e)
+{
+    if (o->vm.nsmbios == DOPPEL_MAX_SMBIOS) {
+        return err_set(e, "-smbios %s: more than %u", v, DOPPEL_MAX_SMBIOS);
+    }
+    o->vm.smbios[o->vm.nsmbios++] = v;
+    return true;
+}
+
+bool options_set_uuid(struct options *o, const char *v, struct err *e)
+{
+    (void)e;
+    o->vm.uuid = v;
+    return true;
+}
+
 const char *options_engine_name(unsigned i, const char **help)
 {
     if (help) {

@@ -30,6 +30,10 @@ const struct option options_table[] = {
      options_set_vga, options_vga_name},
     {"fw_cfg", "name=NAME,string=TEXT", "a file for firmware and guests; or name=NAME,file=PATH",
      options_set_fw_cfg, NULL},
+    {"smbios", "type=N,KEY=TEXT,...", "what the machine says it is: "
+     "type=1,manufacturer=A,product=B and the like, types 0, 1, 2, 3, 4, 11, 17",
+     options_set_smbios, NULL},
+    {"uuid", "UUID", "the machine's UUID [zeros]", options_set_uuid, NULL},
     {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|none, index=N, "
      "media=disk|cdrom, format=raw|qcow2, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
     {"snapshot", NULL, "snapshot=on for every drive that does not say otherwise: images stay "

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /* Grows when a field or function is added; doppel_options_init refuses one that it cannot serve. */
-#define DOPPEL_ABI 4u
+#define DOPPEL_ABI 5u
 
 #define DOPPEL_MAX_CPUS    8u
 #define DOPPEL_MAX_SERIAL  4u
@@ -42,6 +42,7 @@ extern "C" {
 #define DOPPEL_MAX_NICS    8u
 #define DOPPEL_MAX_DIRS    8u
 #define DOPPEL_MAX_FW_CFG  8u
+#define DOPPEL_MAX_SMBIOS  16u
 #define DOPPEL_NO_LIMIT    UINT64_MAX
 #define DOPPEL_EPOCH_HOST  INT64_MIN /* rtc_epoch: the host's time when the machine is made */
 #define DOPPEL_SEED_HOST   UINT64_MAX
@@ -88,6 +89,9 @@ struct doppel_options {
     unsigned nfirmware_dirs;
     const char *fw_cfg[DOPPEL_MAX_FW_CFG]; /* "name=opt/x,string=text", "name=opt/x,file=PATH" */
     unsigned nfw_cfg;
+    const char *smbios[DOPPEL_MAX_SMBIOS]; /* "type=1,manufacturer=..." */
+    unsigned nsmbios;
+    const char *uuid;      /* of the machine; NULL: all zeros */
     const char *boot;      /* "order=dca,menu=on"; NULL: the firmware's order */
     const char *vga;       /* "std", "none"; NULL: std when there is firmware */
     int64_t rtc_epoch;     /* seconds since 1970 UTC that the RTC shows at power-on */

@@ -135,7 +135,7 @@ static void make_map(struct boot *b)
     const struct doppel_vm *vm = b->vm;
     map_add(b, 0, 0x9fc00, E820_RAM);
     map_add(b, 0x9fc00, 0xa0000, E820_RESERVED);  /* where an extended BIOS data area would be */
-    map_add(b, 0xe0000, 0x100000, E820_RESERVED); /* ACPI tables */
+    map_add(b, 0xe0000, 0x100000, E820_RESERVED); /* ACPI tables, SMBIOS */
     map_add(b, 0x100000, vm->low_bytes, E820_RAM);
     map_add(b, 0xfec00000, 0xfec01000, E820_RESERVED); /* I/O APIC */
     map_add(b, 0xfee00000, 0xfee01000, E820_RESERVED); /* local APICs */
@@ -217,6 +217,7 @@ bool boot_load(struct doppel_vm *vm, struct err *e)
         make_map(&b);
         put_bios_data(&b);
         b.rsdp = acpi_direct(vm);
+        smbios_direct(vm);
         ok = load_images(&b, e);
         image_free(&b.kernel);
         image_free(&b.initrd);

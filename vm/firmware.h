@@ -31,6 +31,10 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e); /* vm/fwcfg.c: its part
  * without firmware: the address of the RSDP, 0 if the board has no ACPI. */
 bool firmware_tell_acpi(struct doppel_vm *vm, struct dev *fw_cfg, struct err *e);
 uint64_t acpi_direct(struct doppel_vm *vm);
+/* vm/smbios.c: the same for SMBIOS, and the machine's UUID as it is written. */
+bool firmware_tell_smbios(struct doppel_vm *vm, struct dev *fw_cfg, struct err *e);
+void smbios_direct(struct doppel_vm *vm);
+bool firmware_uuid(const struct doppel_vm *vm, uint8_t uuid[16], struct err *e);
 /* After the devices' reset: what firmware finds in memory and in CMOS RAM. */
 void firmware_reset(struct doppel_vm *vm, bool cold);
 void firmware_tell_cmos(struct doppel_vm *vm, bool cold); /* vm/fwcfg.c */

@@ -184,8 +184,11 @@ static bool add_e820(struct doppel_vm *vm, struct dev *f, struct err *e)
 
 static void add_items(struct doppel_vm *vm, struct dev *f, const struct boot_opts *b)
 {
-    static const uint8_t uuid[16];
-    bool blind = !vm->env.display;
+    uint8_t uuid[16];
+    struct err e;
+    bool blind = !vm->env.display, known = firmware_uuid(vm, uuid, &e);
+    assert(known); /* firmware_tell_smbios has looked */
+    (void)known;
     fw_cfg_add(f, FW_CFG_UUID, uuid, sizeof uuid);
     fw_cfg_add_num(f, FW_CFG_RAM_SIZE, 8, vm->opt.ram_bytes);
     fw_cfg_add_num(f, FW_CFG_NOGRAPHIC, 2, blind); /* then SeaBIOS uses the serial port */
@@ -251,6 +254,9 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e)
         return true;
     }
     static const uint8_t states[6] = {0x80, 0, 0, 1, 2, 0x80}; /* S0, S5 */
+    if (!firmware_tell_smbios(vm, f, e)) {
+        return false;
+    }
     add_items(vm, f, &b);
     if (!add_e820(vm, f, e) || !firmware_tell_acpi(vm, f, e) ||
         !fw_cfg_add_file(f, "etc/system-states", states, 6, e) ||

@@ -119,7 +119,7 @@ static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
         &vm->opt.name,     &vm->opt.machine,   &vm->opt.cpu,      &vm->opt.engine,
         &vm->opt.kernel,   &vm->opt.initrd,    &vm->opt.append,   &vm->opt.debugcon,
         &vm->opt.monitor,  &vm->opt.log_items, &vm->opt.log_file, &vm->opt.bios,
-        &vm->opt.parallel, &vm->opt.boot,      &vm->opt.vga,
+        &vm->opt.parallel, &vm->opt.boot,      &vm->opt.vga,      &vm->opt.uuid,
     };
     for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
         own(vm, all[i]);
@@ -132,6 +132,7 @@ static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
     own_list(vm, vm->opt.nic, vm->opt.nnics, DOPPEL_MAX_NICS);
     own_list(vm, vm->opt.netdev, vm->opt.nnetdevs, DOPPEL_MAX_NICS);
     own_list(vm, vm->opt.fw_cfg, vm->opt.nfw_cfg, DOPPEL_MAX_FW_CFG);
+    own_list(vm, vm->opt.smbios, vm->opt.nsmbios, DOPPEL_MAX_SMBIOS);
     own_list(vm, vm->opt.firmware_dir, vm->opt.nfirmware_dirs, DOPPEL_MAX_DIRS);
 }
 
@@ -147,7 +148,7 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
     if (o->abi != DOPPEL_ABI || o->ndevices > DOPPEL_MAX_DEVICES ||
         o->ndrives > DOPPEL_MAX_DRIVES || o->nnics > DOPPEL_MAX_NICS ||
         o->nnetdevs > DOPPEL_MAX_NICS || o->nfirmware_dirs > DOPPEL_MAX_DIRS ||
-        o->nfw_cfg > DOPPEL_MAX_FW_CFG) {
+        o->nfw_cfg > DOPPEL_MAX_FW_CFG || o->nsmbios > DOPPEL_MAX_SMBIOS) {
         return err_usage(e,
                          "options for ABI %u with %u devices, %u drives, %u network cards, %u "
                          "firmware folders; this library has ABI %u and takes %u, %u, %u, %u",
