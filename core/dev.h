@@ -34,12 +34,15 @@ struct ram;         /* mmu/ram.h */
 enum reset_kind {
     RESET_COLD, /* power on */
     RESET_WARM, /* the reset line: what survives it on hardware survives (RTC RAM) */
+    RESET_WAKE, /* the same at the end of suspend to RAM: what kept its power survives too */
 };
 
 /* What a device may ask of its machine (reset line of port 0xcf9, ACPI power-off, exit device). */
 enum dev_request {
     DEV_REQ_RESET,    /* arg unused */
     DEV_REQ_POWEROFF, /* arg unused */
+    DEV_REQ_SLEEP,    /* suspend to RAM: nothing runs until ... */
+    DEV_REQ_WAKE,     /* ... this, which is also a reset (RESET_WAKE); ignored while awake */
     DEV_REQ_EXIT,     /* arg: the process exit code of isa-debug-exit */
     DEV_REQ_PANIC,    /* arg unused; the guest said that it crashed */
 };

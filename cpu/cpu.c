@@ -306,6 +306,11 @@ static void cpu_dev_pin(struct dev *d, unsigned in, bool level)
     cpu->exit_req = 1;
 }
 
+void cpu_init_line(struct cpu *cpu)
+{
+    cpu_dev_pin(&cpu->dev, PIN_INIT, true);
+}
+
 static void cpu_dev_restored(struct dev *d)
 {
     cpu_restored((struct cpu *)d);

@@ -210,6 +210,8 @@ extern const struct dev_class cpu_class;
 void cpu_set_intc(struct cpu *cpu, const struct intc_ops *ops, void *ctx);
 /* Reset as by RESET# (cold) or INIT (SDM 3A table 9-1). */
 void cpu_reset(struct cpu *cpu, bool init);
+/* A pulse on the INIT line that has no wire (the chipset's answer to a shutdown cycle). */
+void cpu_init_line(struct cpu *cpu);
 /* SIPI from an APIC: starts a vCPU in CPU_WAIT_SIPI at vector << 12. */
 void cpu_sipi(struct cpu *cpu, uint8_t vector);
 /* Tell the board that this vCPU is in SMM, or is not any more (output pin "smiact"). */

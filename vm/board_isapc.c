@@ -16,8 +16,9 @@ static const struct board_part parts[] = {
     {"pic1", "i8259", "master=off,iobase=0xa0,elcr=0x4d1", "intr>pic0.ir2", PART_ALWAYS},
     {"pic0", "i8259", "master=on,iobase=0x20,elcr=0x4d0,slave=pic1", "intr>cpu0.intr",
      PART_ALWAYS},
-    {"kbc", "i8042", "", "irq1>pic0.ir1 irq12>pic1.ir4 a20>port92.kbc_a20", PART_ALWAYS},
-    {"port92", "port92", "", "a20m>cpu0.a20m", PART_ALWAYS},
+    {"kbc", "i8042", "reset=$reset", "irq1>pic0.ir1 irq12>pic1.ir4 a20>port92.kbc_a20 "
+     "init>cpu0.init", PART_ALWAYS},
+    {"port92", "port92", "reset=$reset", "a20m>cpu0.a20m init>cpu0.init", PART_ALWAYS},
     {"ferr", "ferr", "", "irq13>pic1.ir5 ignne>cpu0.ignne", PART_ALWAYS},
     {"pit", "i8254", "iobase=0x40", "out0>pic0.ir0", PART_ALWAYS},
     {"rtc", "mc146818", "iobase=0x70,epoch=$epoch,ram=$low_ram,high_ram=$high_ram",

@@ -18,6 +18,11 @@
 #define PCI_HOLE UINT64_C(0x80000000) /* PCI memory begins here, or behind RAM */
 #define PM_BASE  0x600u               /* of the PM registers; SeaBIOS places them there too */
 
+/* The line to every CPU's INIT. */
+#define INIT_ALL                                                                                   \
+    "init>cpu0.init init>cpu1.init init>cpu2.init init>cpu3.init init>cpu4.init init>cpu5.init "   \
+    "init>cpu6.init init>cpu7.init"
+
 // clang-format off
 static const struct board_part parts[] = {
     {"cpu%", "cpu", "index=%,seed=$seed", "ferr>ferr.ferr smiact>pci0.smiact%", PART_CPU},
@@ -31,7 +36,7 @@ static const struct board_part parts[] = {
     {"pic0", "i8259", "master=on,iobase=0x20,elcr=0x4d0,slave=pic1", "intr>lapic0.lint0|cpu0.intr",
      PART_ALWAYS},
 
-    {"pci0", "i440fx", "", "", PART_ALWAYS},
+    {"pci0", "i440fx", "", INIT_ALL, PART_ALWAYS},
     {"isa", "piix3", "bus=pci0,slot=1,routed=$no_firmware",
      "irq3>pic0.ir3 irq4>pic0.ir4 irq5>pic0.ir5 irq6>pic0.ir6 irq7>pic0.ir7 irq9>pic1.ir1 "
      "irq10>pic1.ir2 irq11>pic1.ir3 irq12>pic1.ir4 irq14>pic1.ir6 irq15>pic1.ir7 "
@@ -45,9 +50,9 @@ static const struct board_part parts[] = {
     {"pm", "piix4-pm", "bus=pci0,slot=1,pmbase=$pmbase",
      "sci>pic1.ir1 sci>ioapic.pin9 smi>cpu0.smi", PART_ALWAYS},
 
-    {"kbc", "i8042", "", "irq1>pic0.ir1 irq1>ioapic.pin1 irq12>pic1.ir4 irq12>ioapic.pin12 "
-     "a20>port92.kbc_a20", PART_ALWAYS},
-    {"port92", "port92", "", "a20m>cpu0.a20m a20m>cpu1.a20m a20m>cpu2.a20m a20m>cpu3.a20m "
+    {"kbc", "i8042", "reset=$reset", "irq1>pic0.ir1 irq1>ioapic.pin1 irq12>pic1.ir4 "
+     "irq12>ioapic.pin12 a20>port92.kbc_a20 " INIT_ALL, PART_ALWAYS},
+    {"port92", "port92", "reset=$reset", INIT_ALL " a20m>cpu0.a20m a20m>cpu1.a20m a20m>cpu2.a20m a20m>cpu3.a20m "
      "a20m>cpu4.a20m a20m>cpu5.a20m a20m>cpu6.a20m a20m>cpu7.a20m", PART_ALWAYS},
 
     {"ferr", "ferr", "", "irq13>pic1.ir5 irq13>ioapic.pin13 ignne>cpu0.ignne ignne>cpu1.ignne "
@@ -60,7 +65,7 @@ static const struct board_part parts[] = {
      "gsi21>ioapic.pin21 gsi22>ioapic.pin22 gsi23>ioapic.pin23", PART_ALWAYS},
     {"pit", "i8254", "iobase=0x40", "out0>hpet.pit", PART_ALWAYS},
     {"rtc", "mc146818", "iobase=0x70,epoch=$epoch,ram=$low_ram,high_ram=$high_ram",
-     "irq>hpet.rtc", PART_ALWAYS},
+     "irq>hpet.rtc irq>pm.rtc", PART_ALWAYS},
     {"com1", "uart16550", "iobase=0x3f8,chr=chr:serial0,turbo=64",
      "irq>pic0.ir4 irq>ioapic.pin4", PART_ALWAYS},
     {"com2", "uart16550", "iobase=0x2f8,chr=chr:serial1,turbo=64",

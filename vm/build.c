@@ -50,6 +50,10 @@ static const struct dev_class *class_find(const char *name)
 static bool option_value(const struct doppel_vm *vm, const char *name, unsigned n, char *out,
                          size_t size)
 {
+    if (strcmp(name, "reset") == 0) { /* what the lines to the CPU's INIT reset */
+        snprintf(out, size, "%s", vm->firmware ? "cpu" : "machine");
+        return true;
+    }
     const struct doppel_options *o = &vm->opt;
     uint64_t v;
     if (strcmp(name, "bsp") == 0) {

@@ -215,13 +215,13 @@ bool firmware_tell(struct doppel_vm *vm, struct err *e)
     return firmware_fill(vm, e);
 }
 
-void firmware_reset(struct doppel_vm *vm, bool cold)
+void firmware_reset(struct doppel_vm *vm, enum reset_kind kind)
 {
     struct firmware *fw = vm->firmware;
     if (!fw) {
         return;
     }
-    firmware_tell_cmos(vm, cold);
+    firmware_tell_cmos(vm, kind);
     if (vm->board->pam) {
         return;
     }

@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/dev.h"
 #include "util/err.h"
 
-struct dev;
 struct doppel_vm;
 struct firmware; /* private to vm/firmware.c */
 
@@ -36,8 +36,8 @@ bool firmware_tell_smbios(struct doppel_vm *vm, struct dev *fw_cfg, struct err *
 void smbios_direct(struct doppel_vm *vm);
 bool firmware_uuid(const struct doppel_vm *vm, uint8_t uuid[16], struct err *e);
 /* After the devices' reset: what firmware finds in memory and in CMOS RAM. */
-void firmware_reset(struct doppel_vm *vm, bool cold);
-void firmware_tell_cmos(struct doppel_vm *vm, bool cold); /* vm/fwcfg.c */
+void firmware_reset(struct doppel_vm *vm, enum reset_kind kind);
+void firmware_tell_cmos(struct doppel_vm *vm, enum reset_kind kind); /* vm/fwcfg.c */
 void firmware_free(struct doppel_vm *vm);
 
 /* For a board's `bind`: PAM and SMRAM are this host bridge's. */

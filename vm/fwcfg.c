@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hw/acpi/tables.h"
 #include "hw/firmware/fw_cfg.h"
 #include "hw/timer/mc146818.h"
 #include "util/bits.h"
@@ -23,6 +24,8 @@
 #include "vm/vm.h"
 
 enum {
+    CMOS_SHUTDOWN = 0x0f, /* why the CPU was reset */
+    SHUTDOWN_RESUME = 0xfe,
     CMOS_BOOT_HIGH = 0x38, /* third device in the upper half; bit 0: do not check floppies */
     CMOS_TRANSLATION = 0x39,
     CMOS_BOOT_LOW = 0x3d,
@@ -147,7 +150,7 @@ static unsigned boot_nibble(char letter)
     }
 }
 
-void firmware_tell_cmos(struct doppel_vm *vm, bool cold)
+void firmware_tell_cmos(struct doppel_vm *vm, enum reset_kind kind)
 {
     struct dev *rtc = dev_find(&vm->env, "rtc");
     struct boot_opts b;
@@ -155,7 +158,11 @@ void firmware_tell_cmos(struct doppel_vm *vm, bool cold)
     if (!rtc || !parse_boot(vm, &b, &e)) {
         return;
     }
-    const char *o = cold && b.once[0] ? b.once : b.order;
+    if (kind == RESET_WAKE) {
+        mc146818_set_cmos(rtc, CMOS_SHUTDOWN, SHUTDOWN_RESUME);
+        return;
+    }
+    const char *o = kind == RESET_COLD && b.once[0] ? b.once : b.order;
     unsigned first = boot_nibble(o[0]), second = first ? boot_nibble(o[1]) : 0;
     unsigned third = second ? boot_nibble(o[2]) : 0;
     mc146818_set_cmos(rtc, CMOS_BOOT_LOW, (uint8_t)(second << 4 | first));
@@ -253,7 +260,9 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e)
     if (!f) {
         return true;
     }
-    static const uint8_t states[6] = {0x80, 0, 0, 1, 2, 0x80}; /* S0, S5 */
+    /* S0 to S5: bit 7: there is one; its sleep type. */
+    static const uint8_t states[6] = {
+        0x80, 0, 0, 0x80 | ACPI_SLP_S3, 0x80 | ACPI_SLP_S4, 0x80 | ACPI_SLP_S5};
     if (!firmware_tell_smbios(vm, f, e)) {
         return false;
     }

@@ -27,7 +27,7 @@
 #define RAM_DEFAULT (128 * MIB)
 #define RAM_MAX     (UINT64_C(1) << 40)
 
-ST_DESCRIBE(vm_state, VM_STATE, 2);
+ST_DESCRIBE(vm_state, VM_STATE, 3);
 
 /* --- Names --- */
 
@@ -372,6 +372,12 @@ static void dev_requested(void *ctx, enum dev_request what, uint32_t arg)
     case DEV_REQ_POWEROFF:
         vm_request(vm, VM_REQ_POWEROFF);
         break;
+    case DEV_REQ_SLEEP:
+        vm_request(vm, VM_REQ_SLEEP);
+        break;
+    case DEV_REQ_WAKE:
+        vm_request(vm, VM_REQ_WAKE);
+        break;
     case DEV_REQ_EXIT:
         vm->exit_code = arg;
         vm_request(vm, VM_REQ_EXIT);
@@ -419,7 +425,8 @@ bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e)
 {
     log_line(&vm->log, LOG_cpu_reset, "system reset at %" PRIu64, clock_now(&vm->clock));
     dev_reset_all(&vm->env, kind);
-    firmware_reset(vm, kind == RESET_COLD);
+    firmware_reset(vm, kind);
+    vm->s.asleep = false;
     vm->s.turn = 0;
     vm->s.quantum = VM_QUANTUM;
     return boot_load(vm, e);

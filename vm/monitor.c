@@ -75,6 +75,16 @@ static void cmd_powerdown(struct doppel_vm *vm, const char *args, struct mon_out
     }
 }
 
+/* The button that powers down wakes, too. */
+static void cmd_wakeup(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    if (vm->s.asleep) {
+        cmd_powerdown(vm, args, o);
+    } else {
+        mon_printf(o, "the machine is not suspended\n");
+    }
+}
+
 static void cmd_quit(struct doppel_vm *vm, const char *args, struct mon_out *o)
 {
     (void)args;
@@ -136,6 +146,7 @@ static const struct command {
     {"cont", "", "let it run on", cmd_cont},
     {"system_reset", "", "press the reset button", cmd_reset},
     {"system_powerdown", "", "press the power button", cmd_powerdown},
+    {"system_wakeup", "", "wake a machine that is suspended to RAM", cmd_wakeup},
     {"change", "[-f] DRIVE FILE", "put another medium into a CD-ROM or floppy drive",
      drives_change},
     {"eject", "[-f] DRIVE", "take the medium out; -f: though the guest has locked it",

@@ -160,9 +160,10 @@ static void info_status(struct doppel_vm *vm, struct mon_out *o)
 {
     mon_printf(o, "%s: board %s, %s, %" PRIu64 " instructions, %" PRIu64 " ns\n", vm->opt.name,
                vm->board->name,
-               vm->s.off    ? "off"
-               : vm->paused ? "paused"
-                            : "running",
+               vm->s.off      ? "off"
+               : vm->paused   ? "paused"
+               : vm->s.asleep ? "suspended"
+                              : "running",
                doppel_icount(vm), doppel_vtime(vm));
 }
 

@@ -66,14 +66,14 @@ static void between(struct doppel_vm *vm)
 
 /* --- Requests --- */
 
-static bool reset_now(struct doppel_vm *vm, enum doppel_stop *why)
+static bool reset_now(struct doppel_vm *vm, enum reset_kind kind, enum doppel_stop *why)
 {
-    if (vm->opt.no_reboot) {
+    if (vm->opt.no_reboot && kind == RESET_WARM) {
         vm->s.off = true;
         *why = DOPPEL_RESET;
         return true;
     }
-    if (!vm_reset(vm, RESET_WARM, &vm->failure)) {
+    if (!vm_reset(vm, kind, &vm->failure)) {
         vm->s.off = true;
         *why = DOPPEL_FAILED;
         return true;
@@ -104,15 +104,22 @@ static bool obey(struct doppel_vm *vm, enum doppel_stop *why)
         *why = DOPPEL_POWEROFF;
         return true;
     }
-    return (req & VM_REQ_RESET) && reset_now(vm, why);
+    if (req & VM_REQ_RESET) {
+        return reset_now(vm, RESET_WARM, why);
+    }
+    vm->s.asleep |= (req & VM_REQ_SLEEP) != 0;
+    return (req & VM_REQ_WAKE) && vm->s.asleep && reset_now(vm, RESET_WAKE, why);
 }
 
 /* --- Turns --- */
 
-/* The vCPU that runs next; NULL: all are idle, and the turn stays where it is, however often this
- * is asked. */
+/* The vCPU that runs next; NULL: all are idle or the machine sleeps, and the turn stays where it
+ * is, however often this is asked. */
 static struct cpu *take_turn(struct doppel_vm *vm)
 {
+    if (vm->s.asleep) {
+        return NULL;
+    }
     uint32_t turn = vm->s.turn, quantum = vm->s.quantum;
     for (unsigned i = 0; i <= vm->ncpus; i++) {
         if (quantum && cpu_wants_run(vm->cpu[turn])) {
@@ -129,6 +136,20 @@ static struct cpu *take_turn(struct doppel_vm *vm)
 static uint64_t min64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+/* The chipset answers the shutdown cycle by INIT to the CPUs (PIIX3 datasheet, 4.1): a way back to
+ * real mode as old as the 286. Without firmware there is nothing at the reset vector that could
+ * tell: everything is reset. */
+static void shut_down(struct doppel_vm *vm)
+{
+    if (!vm->firmware) {
+        vm_request(vm, VM_REQ_RESET);
+        return;
+    }
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        cpu_init_line(vm->cpu[i]);
+    }
 }
 
 static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
@@ -155,8 +176,7 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
         vm->s.quantum = cpu->yielded ? 0 : vm->s.quantum - (uint32_t)used;
     }
     if (cpu->s.activity == CPU_SHUTDOWN) {
-        /* The chipset answers the shutdown cycle by resetting (PIIX3 datasheet, 4.1). */
-        vm_request(vm, VM_REQ_RESET);
+        shut_down(vm);
     }
 }
 
@@ -174,9 +194,12 @@ static bool wakeable_masked(const struct doppel_vm *vm, const struct cpu *cpu)
     return modes != 0;
 }
 
-/* Can an interrupt wake a vCPU at all? */
+/* Can an interrupt wake a vCPU at all, or an event the machine? */
 static bool wakeable(const struct doppel_vm *vm)
 {
+    if (vm->s.asleep) {
+        return true;
+    }
     for (unsigned i = 0; i < vm->ncpus; i++) {
         const struct cpu_state *s = &vm->cpu[i]->s;
         /* MWAIT also ends by a store to its line, which may be a device's. */

@@ -35,7 +35,8 @@
     V(S, uint32_t, turn, 1)    /* the vCPU whose turn it is */                                     \
     V(S, uint32_t, quantum, 1) /* units left of its turn */                                        \
     V(S, bool, off, 1)         /* powered off, or reset with no_reboot: nothing runs */            \
-    N(S, typist, typist, 1, 2)
+    N(S, typist, typist, 1, 2)                                                                     \
+    V(S, bool, asleep, 3) /* suspended to RAM: nothing runs, time passes */
 
 ST_DECLARE(vm_state, VM_STATE);
 
@@ -45,6 +46,8 @@ enum {
     VM_REQ_POWEROFF = 1u << 1,
     VM_REQ_EXIT = 1u << 2,
     VM_REQ_QUIT = 1u << 3,
+    VM_REQ_SLEEP = 1u << 4,
+    VM_REQ_WAKE = 1u << 5,
 };
 
 struct vm_listener {

@@ -8,13 +8,18 @@
  * What always holds: SCI is high exactly while SCI_EN is set and an enabled PM1 or GPE status is.
  * TMR_STS is set at each change of the timer's bit 23, by a core timer that always runs.
  *
+ * Sleep types: 0 (soft off) and 2, which the DSDT calls S4, power off. 1 is suspend to RAM: the
+ * machine sleeps until an enabled PM1 event wakes it, the power button or the RTC's alarm (input
+ * "rtc"); then everything is reset but these registers, which say why (WAK_STS).
+ *
  * Simplifications: writing 0xf1 or 0xf0 to 0xb2 sets and clears SCI_EN here (an SMI handler's
- * work); sleep type 0 powers off, others are ignored. The power button is gate source
- * "<name>.power".
+ * work); other sleep types are ignored. The power button is gate source "<name>.power"; it wakes
+ * without being enabled, too.
  *
  * Sources: 82371AB datasheet (290562-001), chapter 7.2 and 11; ACPI 6.4, 4.8.3.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "hw/hw.h"
 #include "hw/pci/pci.h"
@@ -45,7 +50,11 @@ enum {
     CNT_SCI_EN = 0x0001,
     CNT_BITS = 0x1c07,
     CNT_SLP_EN = 0x2000,
+    PM1_WAKE = 0x8000,
+    PM1_WAKE_EVENTS = PM1_PWRBTN | PM1_RTC,
     SLP_OFF = 0,
+    SLP_RAM = 1,
+    SLP_DISK = 2,
 
     ACPI_ENABLE = 0xf1,
     ACPI_DISABLE = 0xf0,
@@ -64,10 +73,11 @@ enum { OUT_SCI, OUT_SMI };
     A(S, uint8_t, other, PM_SIZE, 1) /* registers that only remember */                            \
     V(S, uint8_t, apmc, 1)           /* port 0xb2 */                                               \
     V(S, uint8_t, apms, 1)           /* port 0xb3 */                                               \
-    V(S, struct vtimer, bit23, 1)
+    V(S, struct vtimer, bit23, 1)                                                                  \
+    V(S, bool, asleep, 2)
 
 ST_DECLARE(piix4_pm_state, PIIX4_PM_STATE);
-ST_DESCRIBE(piix4_pm_state, PIIX4_PM_STATE, 1);
+ST_DESCRIBE(piix4_pm_state, PIIX4_PM_STATE, 2);
 
 struct piix4_pm {
     struct dev dev;
@@ -85,6 +95,24 @@ static void update_sci(struct piix4_pm *p)
 {
     bool event = (p->s.pm1_sts & p->s.pm1_en & PM1_EN_BITS) || (p->s.gpe_sts & p->s.gpe_en);
     dev_pin_set(&p->dev, OUT_SCI, event && (p->s.pm1_cnt & CNT_SCI_EN));
+}
+
+static void wake_up(struct piix4_pm *p)
+{
+    if (p->s.asleep) {
+        p->s.pm1_sts |= PM1_WAKE;
+        dev_request(&p->dev, DEV_REQ_WAKE, 0); /* ends in a reset, which ends the sleep */
+    }
+}
+
+/* An event that may wake: its status bit is set. */
+static void event(struct piix4_pm *p, uint16_t bit)
+{
+    p->s.pm1_sts |= bit;
+    update_sci(p);
+    if (p->s.pm1_sts & p->s.pm1_en & PM1_WAKE_EVENTS) {
+        wake_up(p);
+    }
 }
 
 static uint64_t timer_ticks(const struct piix4_pm *p)
@@ -113,9 +141,12 @@ static void write_cnt(struct piix4_pm *p, uint16_t val)
         return;
     }
     unsigned type = val >> 10 & 7;
-    if (type == SLP_OFF) {
+    if (type == SLP_OFF || type == SLP_DISK) {
         dev_request(&p->dev, DEV_REQ_POWEROFF, 0);
-    } else {
+    } else if (type == SLP_RAM && !p->pmbase) {
+        p->s.asleep = true;
+        dev_request(&p->dev, DEV_REQ_SLEEP, 0);
+    } else { /* S3 without firmware to wake up to, among others */
         log_guest(p->dev.env->log, LOG_unimp, "%s: sleep type %u", p->dev.name, type);
     }
 }
@@ -257,8 +288,17 @@ static void power_button(void *ctx, const uint8_t *payload, uint32_t len)
     struct piix4_pm *p = ctx;
     (void)payload;
     (void)len;
-    p->s.pm1_sts |= PM1_PWRBTN;
-    update_sci(p);
+    event(p, PM1_PWRBTN);
+    wake_up(p);
+}
+
+/* IRQ8#: a rise sets the status. */
+static void piix4_pm_pin(struct dev *d, unsigned in, bool level)
+{
+    (void)in;
+    if (level) {
+        event((struct piix4_pm *)d, PM1_RTC);
+    }
 }
 
 static const struct pci_ident ident = {
@@ -313,13 +353,27 @@ static bool piix4_pm_init(struct dev *d, struct err *e)
 static void piix4_pm_reset(struct dev *d, enum reset_kind kind)
 {
     struct piix4_pm *p = (struct piix4_pm *)d;
-    (void)kind;
+    struct piix4_pm_state old = p->s;
     timer_cancel(&p->bit23);
     p->s = (struct piix4_pm_state){.bit23 = {VTIME_NEVER}};
+    if (kind == RESET_WAKE) { /* the resume well */
+        p->s.pm1_sts = old.pm1_sts;
+        p->s.pm1_en = old.pm1_en;
+        p->s.gpe_sts = old.gpe_sts;
+        p->s.gpe_en = old.gpe_en;
+    }
+    uint8_t base[2], shown;
+    memcpy(base, &old.pci[0].cfg[PMBA], sizeof base);
+    shown = old.pci[0].cfg[PMREGMISC];
     if (p->pmbase) {
         p->s.pm1_cnt = CNT_SCI_EN;
     }
     pci_func_reset(&p->pci);
+    if (kind ==
+        RESET_WAKE) { /* they stay where they were: SeaBIOS uses them before it places them */
+        memcpy(&p->s.pci[0].cfg[PMBA], base, sizeof base);
+        p->s.pci[0].cfg[PMREGMISC] = shown;
+    }
     move_registers(p);
     set_bit23(p);
     update_sci(p);
@@ -340,6 +394,7 @@ static const struct prop piix4_pm_props[] = {
      "port of the registers after reset, in ACPI mode; 0: firmware places them"},
     {0},
 };
+static const char *const piix4_pm_in[] = {"rtc", NULL};
 static const char *const piix4_pm_out[] = {"sci", "smi", NULL};
 
 const struct dev_class piix4_pm_class = {
@@ -349,8 +404,10 @@ const struct dev_class piix4_pm_class = {
     .state_off = offsetof(struct piix4_pm, s),
     .state = &piix4_pm_state_desc,
     .props = piix4_pm_props,
+    .pins_in = piix4_pm_in,
     .pins_out = piix4_pm_out,
     .init = piix4_pm_init,
     .reset = piix4_pm_reset,
+    .pin = piix4_pm_pin,
     .restored = piix4_pm_restored,
 };

@@ -518,7 +518,7 @@ static void uart_reset(struct dev *d, enum reset_kind kind)
         .rx_next = {VTIME_NEVER},
         .rx_timeout = {VTIME_NEVER},
     };
-    if (kind == RESET_WARM) { /* what is still on the line is not ours to forget */
+    if (kind != RESET_COLD) { /* what is still on the line is not ours to forget */
         memcpy(u->s.backlog, old.backlog, sizeof old.backlog);
         u->s.back_head = old.back_head;
         u->s.back_count = old.back_count;

@@ -165,6 +165,7 @@ static void pulse_reset(struct i8042 *c)
     if (c->reset_machine) {
         dev_request(&c->dev, DEV_REQ_RESET, 0);
     } else {
+        set_a20(c, true); /* or else the reset vector could not be fetched */
         dev_pin_set(&c->dev, PIN_INIT, true);
         dev_pin_set(&c->dev, PIN_INIT, false);
     }

@@ -5,6 +5,9 @@
  * Address line 20 works while either gate is open: this port's bit 1 or the keyboard controller's
  * output, which comes in as "kbc_a20". Out goes "a20m", high while the line is masked, to each CPU.
  *
+ * Fast reset is INIT to the CPUs alone on chipsets like PIIX3: firmware looks at CMOS byte 0Fh and
+ * shadow RAM to see what it was for. It opens A20, or else the reset vector could not be fetched.
+ *
  * Source: IBM PS/2 Hardware Interface Technical Reference (1990), "System Control Port A"; PIIX3
  * (82371SB) 2.5.5.4.
  */
@@ -58,6 +61,8 @@ static void port92_write(struct dev *d, uint64_t off, unsigned size, uint64_t va
     if (pulse && p->reset_machine) {
         dev_request(d, DEV_REQ_RESET, 0);
     } else if (pulse) {
+        p->s.val |= FAST_A20;
+        update(p);
         dev_pin_set(d, PIN_INIT, true);
         dev_pin_set(d, PIN_INIT, false);
     }

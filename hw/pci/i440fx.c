@@ -6,8 +6,10 @@
  * the other. What PAM and SMRAM mean for memory is the board's affair, told through i440fx_ops.
  *
  * Sources: 82441FX datasheet (290549), 3.2.18 (PAM), 3.2.20 (SMRAM); PCI 2.1, 3.7.4.1; PIIX3
- * (82371SB) 2.5.5.5 for 0xcf9.
+ * (82371SB) 2.5.5.5 for 0xcf9: bit 1 chooses a reset of everything or INIT to the CPUs alone.
  */
+#include <string.h>
+
 #include "hw/hw.h"
 #include "hw/pci/pci.h"
 
@@ -21,6 +23,8 @@ enum {
     RCR_HARD = 0x02,
     RCR_GO = 0x04,
 };
+
+enum { OUT_INIT };
 
 #define CFG_ENABLE UINT32_C(0x80000000)
 
@@ -131,8 +135,11 @@ static void addr_write(struct dev *d, uint64_t off, unsigned size, uint64_t val)
     } else if (off == 1 && size == 1) {
         bool go = (val & RCR_GO) && !(h->s.rcr & RCR_GO);
         h->s.rcr = val & (RCR_HARD | RCR_GO);
-        if (go) {
+        if (go && (val & RCR_HARD)) {
             dev_request(d, DEV_REQ_RESET, 0);
+        } else if (go) {
+            dev_pin_set(d, OUT_INIT, true);
+            dev_pin_set(d, OUT_INIT, false);
         }
     }
 }
@@ -195,11 +202,17 @@ static bool i440fx_init(struct dev *d, struct err *e)
 static void i440fx_reset(struct dev *d, enum reset_kind kind)
 {
     struct i440fx *h = (struct i440fx *)d;
-    (void)kind;
+    uint8_t *c = h->s.pci[0].cfg, kept[SMRAM - PAM0 + 1];
+    memcpy(kept, c + PAM0, sizeof kept);
     h->s.addr = 0;
     h->s.rcr = 0;
-    h->pci.writable[SMRAM] = 0x78;
     pci_func_reset(&h->pci);
+    if (kind == RESET_WAKE) {
+        /* It refreshed the memory, and shadow RAM is where SeaBIOS finds that it resumes. */
+        memcpy(c + PAM0, kept, sizeof kept);
+    }
+    h->pci.writable[SMRAM] = c[SMRAM] & SMRAM_LOCK ? 0 : 0x78;
+    dev_pin_set(d, OUT_INIT, false);
     tell_board(h);
 }
 
@@ -223,6 +236,8 @@ static void i440fx_pin(struct dev *d, unsigned in, bool level)
 static const char *const i440fx_in[] = {"smiact0", "smiact1", "smiact2", "smiact3", "smiact4",
                                         "smiact5", "smiact6", "smiact7", NULL};
 
+static const char *const i440fx_out[] = {"init", NULL}; /* a soft reset by 0xcf9 */
+
 const struct dev_class i440fx_class = {
     .name = "i440fx",
     .help = "82441FX host bridge and PCI bus",
@@ -230,6 +245,7 @@ const struct dev_class i440fx_class = {
     .state_off = offsetof(struct i440fx, s),
     .state = &i440fx_state_desc,
     .pins_in = i440fx_in,
+    .pins_out = i440fx_out,
     .init = i440fx_init,
     .reset = i440fx_reset,
     .pin = i440fx_pin,
