@@ -118,6 +118,158 @@ TEST(acpi_links_and_checksums)
     dump(dsdt);
 }
 
+// A walk over the AML: every package ends where its length says, names are well-formed, and what a
+// reader needs is there. The device names and methods met, a space before each.
+struct walk {
+    const uint8_t *p, *end;
+    char names[4096];
+    bool bad;
+};
+
+static size_t pkg_length(struct walk *w)
+{
+    const uint8_t *at = w->p;
+    unsigned more = *w->p++ >> 6;
+    size_t n = more ? *at & 15 : *at & 63;
+    for (unsigned i = 0; i < more; i++) {
+        n |= (size_t)*w->p++ << (4 + 8 * i);
+    }
+    return n - (size_t)(w->p - at);
+}
+
+static void take_name(struct walk *w, char out[5])
+{
+    unsigned n = 1;
+    w->p += *w->p == '\\';
+    if (*w->p == 0x2e) {
+        n = 2;
+        w->p++;
+    } else if (*w->p == 0x2f) {
+        n = w->p[1];
+        w->p += 2;
+    } else if (*w->p == 0) {
+        n = 0;
+        w->p++;
+    }
+    out[0] = 0;
+    for (; n; n--, w->p += 4) {
+        for (unsigned i = 0; i < 4; i++) {
+            uint8_t c = w->p[i];
+            w->bad |= !((c >= 'A' && c <= 'Z') || c == '_' || (i && c >= '0' && c <= '9'));
+            out[i] = (char)c;
+        }
+        out[4] = 0;
+    }
+}
+
+static void take_data(struct walk *w)
+{
+    switch (*w->p++) {
+    case 0:
+    case 1:
+        break;
+    case 0x0a:
+        w->p++;
+        break;
+    case 0x0b:
+        w->p += 2;
+        break;
+    case 0x0c:
+        w->p += 4;
+        break;
+    case 0x0d:
+        w->p += strlen((const char *)w->p) + 1;
+        break;
+    case 0x11:
+    case 0x12: {
+        size_t n = pkg_length(w);
+        w->p += n;
+        break;
+    }
+    default:
+        w->bad = true;
+    }
+}
+
+static void note(struct walk *w, const char *name)
+{
+    EXPECT(strlen(w->names) + 6 < sizeof w->names);
+    strcat(strcat(w->names, " "), name);
+}
+
+static void walk_terms(struct walk *w, const uint8_t *end);
+
+// Scope, Device, Processor, or a thing whose inside is not looked at.
+static void take_package(struct walk *w, bool inside, unsigned skip)
+{
+    char name[5];
+    const uint8_t *start = w->p;
+    size_t n = pkg_length(w);
+    const uint8_t *end = w->p + n;
+    w->bad |= end > w->end || end <= start;
+    take_name(w, name);
+    note(w, name);
+    w->p += skip;
+    if (inside && !w->bad) {
+        walk_terms(w, end);
+    }
+    w->bad |= w->p > end;
+    w->p = end;
+}
+
+static void walk_terms(struct walk *w, const uint8_t *end)
+{
+    char name[5];
+    while (w->p < end && !w->bad) {
+        uint8_t op = *w->p++;
+        if (op == 0x08) {
+            take_name(w, name);
+            note(w, name);
+            take_data(w);
+        } else if (op == 0x10) {
+            take_package(w, true, 0);
+        } else if (op == 0x14) {
+            take_package(w, false, 0);
+        } else if (op == 0x5b && (*w->p == 0x82 || *w->p == 0x83)) {
+            unsigned skip = *w->p++ == 0x83 ? 6 : 0;
+            take_package(w, true, skip);
+        } else if (op == 0x5b && *w->p == 0x81) {
+            w->p++;
+            take_package(w, false, 0);
+        } else if (op == 0x5b && *w->p == 0x80) {
+            w->p++;
+            take_name(w, name);
+            w->p++;
+            take_data(w);
+            take_data(w);
+        } else {
+            w->bad = true;
+        }
+    }
+    EXPECT(w->p == end);
+}
+
+TEST(acpi_aml_structure)
+{
+    static uint8_t buf[65536];
+    static const char *const want[] = {"_S3_", "_S4_", "_S5_", "_PIC", "PCI0", "_PRT", "LNKA",
+                                       "LNKD", "_SRS", "_PRS", "_DIS", "RTC_", "KBD_", "MOU_",
+                                       "FDC0", "_FDE", "LPT1", "COM1", "COM2", "HPET", "C003"};
+    EXPECT(acpi_build(&desc, buf, sizeof buf) > 0);
+    const uint8_t *dsdt = at(buf, le32_get(find(buf, "FACP") + 40));
+    static struct walk w;
+    w.p = dsdt + 36;
+    w.end = dsdt + le32_get(dsdt + 4);
+    walk_terms(&w, w.end);
+    EXPECT(!w.bad && w.p == w.end);
+    for (unsigned i = 0; i < ARRAY_LEN(want); i++) {
+        t_context("%s", want[i]);
+        EXPECT(strstr(w.names, want[i]) != NULL);
+    }
+    t_context("COM3");
+    EXPECT(strstr(w.names, "COM3") == NULL);
+}
+
 TEST(acpi_madt_lists_cpus)
 {
     static uint8_t buf[65536];

@@ -202,6 +202,12 @@ TEST(pci_reset_port)
     rig_outb(&x.r, 0xcf9, 0x06);
     EXPECT(x.r.nreq == 1 && x.r.req == DEV_REQ_RESET);
     EXPECT_EQ(rig_inl(&x.r, 0xcf8), 0x80000000); // untouched by the byte
+    rig_wire(&x.r, "pci0.init", "p.in2");
+    rig_reset(&x.r, RESET_WARM);
+    rig_outb(&x.r, 0xcf9, 0x04); // soft: INIT alone
+    EXPECT(x.r.nreq == 1 && x.p->rises[2] == 1 && x.p->falls[2] == 1);
+    rig_outb(&x.r, 0xcf9, 0x04); // no edge
+    EXPECT_EQ(x.p->rises[2], 1);
     rig_fini(&x.r);
 }
 
@@ -252,7 +258,13 @@ TEST(i440fx_pam_and_smram)
     rig_reload(&x.r);
     rig_outb(&x.r, 0xcfe, 0x4a);
     EXPECT(!s.open);
+    rig_reset(&x.r, RESET_WAKE); // keeps PAM, and the lock
+    EXPECT(s.smram && s.rd[12] && s.wr[1]);
+    rig_outl(&x.r, 0xcf8, 0x80000070);
+    rig_outb(&x.r, 0xcfe, 0x4a);
+    EXPECT(!s.open);
     rig_reset(&x.r, RESET_WARM);
+    EXPECT(!s.smram && !s.rd[12] && !s.wr[1]);
     rig_outl(&x.r, 0xcf8, 0x80000070);
     rig_outb(&x.r, 0xcfe, 0x4a);
     EXPECT(s.open);
@@ -348,6 +360,47 @@ TEST(piix4_pm_power_off)
     rig_outw(&x.r, 0x604, 0x2001);
     EXPECT(x.r.nreq == 1 && x.r.req == DEV_REQ_POWEROFF);
     EXPECT_EQ(rig_inw(&x.r, 0x604), 1); // SLP_EN reads 0
+    rig_fini(&x.r);
+}
+
+TEST(piix4_pm_suspend)
+{
+    struct pcirig x;
+    setup(&x);
+    rig_wire(&x.r, "p.out2", "pm.rtc");
+    place_pm(&x);
+    dev_pin_set(&x.p->dev, 2, true);
+    EXPECT_EQ(rig_inw(&x.r, 0x600), 0x0400); // the RTC's alarm, not enabled
+    EXPECT_EQ(x.r.nreq, 0);
+    dev_pin_set(&x.p->dev, 2, false);
+    rig_outw(&x.r, 0x600, 0x0400);
+    rig_outw(&x.r, 0x602, 0x0400);
+    dev_pin_set(&x.p->dev, 2, true); // enabled, but awake
+    EXPECT_EQ(x.r.nreq, 0);
+    dev_pin_set(&x.p->dev, 2, false);
+    rig_outw(&x.r, 0x600, 0x0400);
+    rig_outw(&x.r, 0x604, 0x2400);
+    EXPECT(x.r.nreq == 1 && x.r.req == DEV_REQ_SLEEP);
+    rig_reload(&x.r);
+    dev_pin_set(&x.p->dev, 2, true);
+    EXPECT(x.r.nreq == 2 && x.r.req == DEV_REQ_WAKE);
+    rig_reset(&x.r, RESET_WAKE);
+    EXPECT_EQ(rig_inw(&x.r, 0x600), 0x8400);
+    EXPECT_EQ(rig_inw(&x.r, 0x602), 0x0400);
+    EXPECT_EQ(rig_inw(&x.r, 0x604), 0);
+    rig_outw(&x.r, 0x600, 0x8400);
+    EXPECT_EQ(rig_inw(&x.r, 0x600), 0);
+    rig_outw(&x.r, 0x602, 0); // the button wakes without being enabled
+    rig_outw(&x.r, 0x604, 0x2400);
+    rig_post(&x.r, "pm.power", NULL, 0);
+    EXPECT(x.r.nreq == 4 && x.r.req == DEV_REQ_WAKE);
+    rig_reset(&x.r, RESET_WARM);
+    place_pm(&x);
+    EXPECT_EQ(rig_inw(&x.r, 0x600), 0);
+    rig_post(&x.r, "pm.power", NULL, 0); // not asleep any more
+    EXPECT_EQ(x.r.nreq, 4);
+    rig_outw(&x.r, 0x604, 0x2800); // S4
+    EXPECT(x.r.nreq == 5 && x.r.req == DEV_REQ_POWEROFF);
     rig_fini(&x.r);
 }
 
