@@ -31,6 +31,9 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e); /* vm/fwcfg.c: its part
  * without firmware: the address of the RSDP, 0 if the board has no ACPI. */
 bool firmware_tell_acpi(struct doppel_vm *vm, struct dev *fw_cfg, struct err *e);
 uint64_t acpi_direct(struct doppel_vm *vm);
+/* vm/bootorder.c: the file for an order that was asked for, letters as of -boot order=. */
+bool firmware_tell_order(struct doppel_vm *vm, struct dev *fw_cfg, const char *order,
+                         struct err *e);
 /* vm/smbios.c: the same for SMBIOS, and the machine's UUID as it is written. */
 bool firmware_tell_smbios(struct doppel_vm *vm, struct dev *fw_cfg, struct err *e);
 void smbios_direct(struct doppel_vm *vm);

@@ -3,8 +3,8 @@
  * those that SeaBIOS and OVMF look for.
  *
  * -boot: order and once are letters, a or b floppy, c disk, d CD, n network. SeaBIOS takes the
- * order from CMOS (0x3d and the upper half of 0x38, a half byte each); `once` counts until the
- * first reset.
+ * order from CMOS (0x3d and the upper half of 0x38, a half byte each) or the file "bootorder";
+ * `once` counts until the first reset.
  *
  * Sources: QEMU, docs/specs/fw_cfg; SeaBIOS, docs/Runtime_config.md; ACPI 6.4, 15 (E820).
  */
@@ -39,7 +39,7 @@ enum {
 
 struct boot_opts {
     char order[8], once[8];
-    bool menu;
+    bool menu, ordered;           /* ordered: the user said order= */
     uint32_t splash_ms, retry_ms; /* UINT32_MAX: not said */
 };
 
@@ -83,6 +83,7 @@ static bool set_ms(uint32_t *out, const char *key, const char *v, uint32_t max, 
 static bool set_boot(struct boot_opts *b, const char *key, const char *v, struct err *e)
 {
     if (strcmp(key, "order") == 0) {
+        b->ordered = true;
         return set_letters(b->order, v, e);
     }
     if (strcmp(key, "once") == 0) {
@@ -108,6 +109,7 @@ static bool parse_boot(const struct doppel_vm *vm, struct boot_opts *b, struct e
     *b = (struct boot_opts){.order = "cad", .splash_ms = UINT32_MAX, .retry_ms = UINT32_MAX};
     const char *text = vm->opt.boot ? vm->opt.boot : "";
     if (*text && !strchr(text, '=')) {
+        b->ordered = true;
         return set_letters(b->order, text, e);
     }
     while (*text) {
@@ -270,7 +272,8 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e)
     if (!add_e820(vm, f, e) || !firmware_tell_acpi(vm, f, e) ||
         !fw_cfg_add_file(f, "etc/system-states", states, 6, e) ||
         !add_num_file(f, "etc/boot-menu-wait", 2, b.splash_ms, e) ||
-        !add_num_file(f, "etc/boot-fail-wait", 4, b.retry_ms, e) || !add_vga_rom(vm, f, e)) {
+        !add_num_file(f, "etc/boot-fail-wait", 4, b.retry_ms, e) || !add_vga_rom(vm, f, e) ||
+        (b.ordered && !b.once[0] && !firmware_tell_order(vm, f, b.order, e))) {
         return false;
     }
     if (vm->firmware && vm->opt.kernel && !boot_tell_firmware(vm, f, e)) {

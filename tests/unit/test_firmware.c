@@ -9,6 +9,7 @@
 
 #include "doppel.h"
 #include "tests/t.h"
+#include "hw/firmware/fw_cfg.h"
 #include "util/bits.h"
 #include "vm/firmware.h"
 #include "vm/vm.h"
@@ -25,12 +26,10 @@ static uint8_t rom_byte(uint32_t off)
     return (uint8_t)(1 + (off * 7 + (off >> 12)) % 250);
 }
 
-/* A machine whose BIOS is `code` at its reset vector's jump target, f000:0000. */
-static struct doppel_vm *machine(const void *code, size_t len, unsigned cpus)
+/* Options with a BIOS that is `code` at its reset vector's jump target, f000:0000. */
+static void options(struct doppel_options *o, const void *code, size_t len, unsigned cpus)
 {
     static uint8_t bios[BIOS_SIZE];
-    struct doppel_options o;
-    struct doppel_error e;
     for (uint32_t i = 0; i < BIOS_SIZE; i++) {
         bios[i] = rom_byte(i);
     }
@@ -42,16 +41,23 @@ static struct doppel_vm *machine(const void *code, size_t len, unsigned cpus)
     int fd = mkstemp(bios_path);
     EXPECT(fd >= 0 && write(fd, bios, BIOS_SIZE) == (ssize_t)BIOS_SIZE);
     close(fd);
-    doppel_options_init(&o, DOPPEL_ABI);
-    o.rtc_epoch = 1700000000;
-    o.seed = 7;
-    o.ram_bytes = 16u << 20;
-    o.cpus = cpus;
-    o.bios = bios_path;
-    o.vga = "none";
-    o.device[o.ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
-    o.smbios[o.nsmbios++] = "type=1,product=A,,B";
-    o.uuid = "00112233-4455-6677-8899-aabbccddeeff";
+    doppel_options_init(o, DOPPEL_ABI);
+    o->rtc_epoch = 1700000000;
+    o->seed = 7;
+    o->ram_bytes = 16u << 20;
+    o->cpus = cpus;
+    o->bios = bios_path;
+    o->vga = "none";
+    o->device[o->ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
+    o->smbios[o->nsmbios++] = "type=1,product=A,,B";
+    o->uuid = "00112233-4455-6677-8899-aabbccddeeff";
+}
+
+static struct doppel_vm *machine(const void *code, size_t len, unsigned cpus)
+{
+    struct doppel_options o;
+    struct doppel_error e;
+    options(&o, code, len, cpus);
     struct doppel_vm *vm = doppel_create(&o, &e);
     unlink(bios_path);
     if (!vm) {
@@ -295,6 +301,47 @@ TEST(smbios_files)
     }
     EXPECT_MEM(uuid, "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff", 16);
     doppel_destroy(vm);
+}
+
+TEST(bootorder_file)
+{
+    static const struct {
+        const char *boot, *want;
+    } row[] = {
+        {"order=dc", "/pci@i0cf8/ide@1,1/drive@1/disk@0\n/pci@i0cf8/ide@1,1/drive@0/disk@1"},
+        {"ca", "/pci@i0cf8/ide@1,1/drive@0/disk@1\n/pci@i0cf8/isa@1/fdc@03f0/floppy@0"},
+        {"order=n", "/pci@i0cf8/ethernet@3"},
+        {"menu=off", NULL},
+        {"order=d,once=c", NULL},
+    };
+    char disk[] = "/tmp/doppel-disk-XXXXXX", d1[80], d2[80];
+    int fd = mkstemp(disk);
+    EXPECT(fd >= 0 && ftruncate(fd, 1440 * 1024) == 0);
+    close(fd);
+    snprintf(d1, sizeof d1, "file=%s,format=raw,index=1,readonly=on,media=disk", disk);
+    snprintf(d2, sizeof d2, "file=%s,format=raw,if=floppy,readonly=on", disk);
+    for (unsigned i = 0; i < ARRAY_LEN(row); i++) {
+        struct doppel_options o;
+        struct doppel_error e;
+        uint8_t list[256];
+        options(&o, "", 0, 1);
+        o.boot = row[i].boot;
+        o.drive[o.ndrives++] = d2;
+        o.drive[o.ndrives++] = d1;
+        o.device[o.ndevices++] = "ne2k_pci";
+        struct doppel_vm *vm = doppel_create(&o, &e);
+        unlink(bios_path);
+        t_context("-boot %s: %s", row[i].boot, vm ? "" : e.msg);
+        if (EXPECT(vm != NULL) && row[i].want) {
+            uint32_t n = read_file(vm, "bootorder", list, sizeof list);
+            EXPECT(n == strlen(row[i].want) + 1);
+            EXPECT_STR((char *)list, row[i].want);
+        } else if (vm) {
+            EXPECT(!fw_cfg_has_file(dev_find(&vm->env, "fwcfg"), "bootorder"));
+        }
+        doppel_destroy(vm);
+    }
+    unlink(disk);
 }
 
 /* --- Resets and sleep --- */
