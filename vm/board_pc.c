@@ -52,8 +52,9 @@ static const struct board_part parts[] = {
 
     {"kbc", "i8042", "reset=$reset", "irq1>pic0.ir1 irq1>ioapic.pin1 irq12>pic1.ir4 "
      "irq12>ioapic.pin12 a20>port92.kbc_a20 " INIT_ALL, PART_ALWAYS},
-    {"port92", "port92", "reset=$reset", INIT_ALL " a20m>cpu0.a20m a20m>cpu1.a20m a20m>cpu2.a20m a20m>cpu3.a20m "
-     "a20m>cpu4.a20m a20m>cpu5.a20m a20m>cpu6.a20m a20m>cpu7.a20m", PART_ALWAYS},
+    {"port92", "port92", "reset=$reset", INIT_ALL " a20m>cpu0.a20m a20m>cpu1.a20m "
+     "a20m>cpu2.a20m a20m>cpu3.a20m a20m>cpu4.a20m a20m>cpu5.a20m a20m>cpu6.a20m a20m>cpu7.a20m",
+     PART_ALWAYS},
 
     {"ferr", "ferr", "", "irq13>pic1.ir5 irq13>ioapic.pin13 ignne>cpu0.ignne ignne>cpu1.ignne "
      "ignne>cpu2.ignne ignne>cpu3.ignne ignne>cpu4.ignne ignne>cpu5.ignne ignne>cpu6.ignne "
