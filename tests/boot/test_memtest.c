@@ -17,7 +17,7 @@ static bool one_cpu(struct talk *t)
 
 static bool two_cpus(struct talk *t)
 {
-    return talk_wait_screen(t, "CPU: 2 Cores 2 Threads    SMP: Enabled", 4000) &&
+    return talk_wait_screen(t, "CPU: 2S / 2C / 2T         SMP: 2T (PAR)", 5000) &&
            talk_wait_screen(t, "Pass:  1        Errors: 0", 30000);
 }
 

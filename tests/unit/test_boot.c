@@ -156,6 +156,19 @@ TEST(multiboot_by_addresses)
     file_remove(&f);
 }
 
+/* mov al, [40fh] (of segment 9fc0h); shr al, 4; add al, [414h] (of 639 KiB); exit with 9 + 2 */
+TEST(bios_data_area)
+{
+    static const uint8_t code[] = {0xa0, 0x0f, 0x04, 0x00, 0x00, 0xc0, 0xe8, 0x04, 0x02, 0x05,
+                                   0x14, 0x04, 0x00, 0x00, 0x66, 0xba, 0xf4, 0x00, 0xee, 0xf4};
+    static struct file f;
+    make_multiboot(&f);
+    put(&f, MB_ENTRY, code, sizeof code);
+    struct outcome r = boot(&f, NULL, NULL);
+    expect_exit(&r, 11);
+    file_remove(&f);
+}
+
 /* mov esi, [ebx+24] (modules); mov edi, [esi]; movzx eax, byte [edi]; exit with the module's first
  * byte plus the count of modules */
 TEST(multiboot_modules)
