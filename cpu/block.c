@@ -7,6 +7,7 @@
  */
 #include "cpu/block.h"
 
+#include "cpu/engine.h"
 #include "util/disasm.h"
 
 #include <assert.h>
@@ -24,6 +25,7 @@ struct block_cache {
     bool remapped;      /* flush before the next look-up */
     struct cpu *cpus[MAX_CPUS];
     unsigned ncpus;
+    struct engine *engine; /* NULL: none */
     struct ram_watch {
         struct block_cache *bc;
         struct ram *ram;
@@ -58,6 +60,7 @@ static void invalidate(struct block_cache *bc, struct block *b)
 {
     b->valid = false;
     bc->stats.invalidated++;
+    engine_invalidate(bc->engine, b);
     for (unsigned k = 0; k < bc->ncpus; k++) {
         if (bc->cpus[k]->running == b) {
             bc->cpus[k]->exit_req = 1; /* the rest of it is stale */
@@ -119,8 +122,31 @@ static void free_list(struct block *b)
     }
 }
 
+void block_cache_set_engine(struct block_cache *bc, struct engine *e)
+{
+    bc->engine = e;
+}
+
+static void drop_code(struct block *b, int32_t left)
+{
+    for (; b; b = b->hash_next) {
+        b->code = NULL;
+        b->left = left;
+    }
+}
+
+void block_cache_drop_code(struct block_cache *bc)
+{
+    for (unsigned h = 0; h < HASH_SIZE; h++) {
+        drop_code(bc->hash[h], engine_patience(bc->engine));
+    }
+    drop_code(bc->dead, 0);
+    engine_flush(bc->engine);
+}
+
 void block_cache_flush(struct block_cache *bc)
 {
+    engine_flush(bc->engine);
     for (unsigned h = 0; h < HASH_SIZE; h++) {
         for (struct block *b = bc->hash[h]; b; b = b->hash_next) {
             b->ram->code[b->pfn] = 0;
@@ -378,7 +404,8 @@ static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hi
                         .mode = cpu->mode,
                         .n = (uint16_t)n,
                         .bytes = (uint16_t)nbytes,
-                        .valid = true};
+                        .valid = true,
+                        .left = engine_patience(bc->engine)};
     memcpy(b->insn, insn, (n + 1) * sizeof *insn);
     b->copy = (uint8_t *)&b->insn[n + 1];
     memcpy(b->copy, bytes, nbytes);

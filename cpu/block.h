@@ -24,6 +24,8 @@ struct block {
     uint16_t n; /* instructions */
     uint16_t bytes;
     bool valid; /* false: its bytes were overwritten */
+    int32_t left; /* runs until the engine takes a look; compiled blocks: 0 */
+    struct jit_code *code;
     struct block *hash_next;
     struct block *page_next, *page2_next; /* in the lists of blocks by page */
     uint8_t *copy;                        /* the guest's bytes, behind insn[] */
@@ -40,6 +42,10 @@ void block_cache_flush(struct block_cache *bc);
 /* The physical memory map changed: drop everything before the next look-up. May be called inside a
  * block. The caller flushes the vCPUs' TLBs, which makes their jump caches stale. */
 void block_cache_remapped(struct block_cache *bc);
+/* The engine that compiles this cache's blocks (set-up time, before the first block). */
+void block_cache_set_engine(struct block_cache *bc, struct engine *e);
+/* Blocks go back to the interpreter. Not inside a block. */
+void block_cache_drop_code(struct block_cache *bc);
 /* Counters for `info`. */
 struct block_stats {
     uint64_t decoded, revived, invalidated, flushes;
@@ -88,8 +94,8 @@ static inline void block_chain(struct cpu *cpu)
 {
 #ifdef NDEBUG
     if (LIKELY(!(cpu->exit_req | cpu->attn | cpu->stop | cpu->log_exec))) {
-        const struct block *b = block_cached(cpu, block_lin(cpu));
-        if (LIKELY(b && b->n <= cpu->budget)) {
+        struct block *b = block_cached(cpu, block_lin(cpu));
+        if (LIKELY(b && b->n <= cpu->budget && --b->left > 0)) {
             cpu->budget -= b->n;
             cpu->charged = b->n;
             cpu->k0 = 0;

@@ -78,8 +78,10 @@ void cpu_update_mode(struct cpu *cpu)
     }
     mode |= prot ? MODE_PROT : 0;
     mode |= s->cpl == 3 ? MODE_CPL3 : 0;
-    cpu->mode = mode;
     cpu->view = s->cpl == 3 ? TLB_USER : s->rflags & FL_AC ? TLB_SUPER_AC : TLB_SUPER;
+    mode |= cpu->view == TLB_SUPER_AC ? MODE_AC : 0;
+    mode |= cpu->view == TLB_USER && (s->rflags & FL_AC) && (s->cr0 & CR0_AM) ? MODE_ALIGN : 0;
+    cpu->mode = mode;
 }
 
 void cpu_update_walk(struct cpu *cpu)

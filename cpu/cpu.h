@@ -27,6 +27,7 @@
 #include "core/wire.h"
 #include "cpu/feature.h"
 #include "cpu/insn.h"
+#include "cpu/jit/jit.h"
 #include "cpu/state.h"
 #include "mmu/aspace.h"
 #include "mmu/tlb.h"
@@ -137,7 +138,7 @@ struct seg_view {
 
 struct cpu_model; /* cpu/model.h */
 struct block;     /* cpu/block.h */
-struct block;
+struct engine;    /* cpu/engine.h */
 struct block_cache; /* cpu/block.c: one per machine, shared by its vCPUs */
 
 #define JC_SIZE 4096u
@@ -168,6 +169,7 @@ struct cpu {
     uint64_t ip_mask;       /* 0xffff, 0xffffffff or all ones, by CS */
     uint64_t sp_mask;       /* likewise, by SS */
     enum tlb_view view;     /* of explicit data accesses: by CPL and EFLAGS.AC */
+    struct jit_env jit;     /* what compiled code works on (cpu/engine.c) */
     struct seg_view segv[8];
 
     /* --- cold, derived or configuration --- */
@@ -180,6 +182,10 @@ struct cpu {
     struct walk_mode walk; /* cpu_update_walk() after any change of CR0/3/4, EFER, A20 */
     struct aspace *mem, *io;
     struct block_cache *blocks;
+    struct engine *engine; /* shared like the block cache */
+    uint32_t jit_from;     /* the site by which compiled code left, if its target may be linked */
+    uint64_t jt_gen[JIT_VIEWS], jt_filled[JIT_VIEWS][JIT_JT_SIZE / 64];
+    uint32_t jt_mode[JIT_VIEWS]; /* what jit.jt holds: generation and mode, filled entries */
     const struct intc_ops *intc; /* NULL: nobody answers INTA (vector 0xff) */
     void *intc_ctx;
     uint64_t slice;    /* units that cpu_run was given */

@@ -12,6 +12,7 @@
  * Elapsed units at any moment = slice - budget - (charged - retired of the running block).
  */
 #include "cpu/block.h"
+#include "cpu/engine.h"
 #include "cpu/sem.h"
 #include "cpu/sys.h"
 
@@ -107,7 +108,7 @@ static bool wants_single(const struct cpu *cpu)
 
 static void run_some(struct cpu *cpu)
 {
-    const struct block *b = block_lookup(cpu);
+    struct block *b = block_lookup(cpu);
     if (UNLIKELY(cpu->log_exec)) {
         log_line(cpu->dev.env->log, LOG_exec, "cpu%u %04x:%08llx", cpu->index,
                  cpu->s.seg[SEG_CS].sel, (unsigned long long)cpu->s.rip);
@@ -115,6 +116,9 @@ static void run_some(struct cpu *cpu)
     if (UNLIKELY(cpu->attn) && wants_single(cpu)) {
         single_step(cpu, b);
     } else if (LIKELY(b && b->n <= cpu->budget)) {
+        if (UNLIKELY(--b->left <= 0) && !cpu->log_exec && engine_run(cpu, b)) {
+            return;
+        }
         enter(cpu, b->insn, b->n, b);
     } else if (b) {
         enter_head(cpu, b, (unsigned)cpu->budget);

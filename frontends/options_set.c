@@ -420,16 +420,21 @@ bool options_set_uuid(struct options *o, const char *v, struct err *e)
 
 const char *options_engine_name(unsigned i, const char **help)
 {
-    if (help) {
-        *help = "the interpreter";
+    static const char *const names[][2] = {{"interp", "the interpreter"},
+                                           {"jit", "compiled code on x86-64 hosts"}};
+    if (i >= sizeof names / sizeof names[0]) {
+        return NULL;
     }
-    return i == 0 ? "interp" : NULL;
+    if (help) {
+        *help = names[i][1];
+    }
+    return names[i][0];
 }
 
 bool options_set_engine(struct options *o, const char *v, struct err *e)
 {
     o->vm.engine = v;
-    return check_name("engine", v, strlen(v), options_engine_name, e);
+    return check_name("engine", v, strcspn(v, ","), options_engine_name, e);
 }
 
 bool options_set_seed(struct options *o, const char *v, struct err *e)

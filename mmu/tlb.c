@@ -448,6 +448,14 @@ struct tlb_result tlb_probe(struct tlb *t, const struct walk_mode *m, struct asp
     return (struct tlb_result){.ok = r.ok, .pf_err = r.err, .addr = r.addr};
 }
 
+bool tlb_refill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la,
+                enum mem_access acc, enum tlb_view view)
+{
+    struct tlb_result res;
+    bool known;
+    return cached(t, m, mem, la, acc, view, &res, &known);
+}
+
 /* --- Flushes ----------------------------------------------------------------------------------*/
 
 bool tlb_init(struct tlb *t)

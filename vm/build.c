@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu/block.h"
+#include "cpu/engine.h"
 #include "cpu/cpu.h"
 #include "cpu/model.h"
 #include "hw/hw.h"
@@ -159,6 +160,7 @@ static bool attach_cpu(struct doppel_vm *vm, struct cpu *cpu, struct err *e)
 {
     vm->cpu[vm->ncpus++] = cpu;
     cpu->yields = vm->opt.cpus > 1;
+    engine_add_cpu(vm->engine, cpu);
     return block_cache_add_cpu(vm->blocks, cpu) || err_set(e, "no host memory for a vCPU");
 }
 

@@ -11,6 +11,7 @@
 
 #include "config.h"
 #include "cpu/block.h"
+#include "cpu/engine.h"
 #include "cpu/model.h"
 #include "host/hosttime.h"
 #include "hw/hw.h"
@@ -142,6 +143,42 @@ static const char *machine_name(void *ctx, unsigned i)
     return doppel_machine_name(i, NULL);
 }
 
+/* -engine interp | jit[,threshold=N][,links=on|off][,buffer=KIB]: the last three for tests. */
+static bool parse_engine(const char *text, struct engine_options *o, struct err *e)
+{
+    *o = (struct engine_options){0};
+    text = text ? text : "interp";
+    size_t n = strcspn(text, ",");
+    o->jit = n == 3 && memcmp(text, "jit", n) == 0;
+    if (!o->jit && !(n == 6 && memcmp(text, "interp", n) == 0)) {
+        return err_usage(e, "-engine %s: no such engine; there are interp and jit", text);
+    }
+    for (const char *p = text + n; *p == ',';) {
+        char name[16];
+        unsigned long v = 0;
+        int used = 0;
+        if (sscanf(p, ",%15[a-z]=%lu%n", name, &v, &used) == 2 && used > 0 && v <= 1u << 20) {
+            if (strcmp(name, "threshold") == 0 && v) {
+                o->threshold = (uint32_t)v;
+                p += used;
+                continue;
+            }
+            if (strcmp(name, "buffer") == 0 && v >= 64) {
+                o->buffer = (size_t)v << 10;
+                p += used;
+                continue;
+            }
+        }
+        if (strncmp(p, ",links=off", 10) == 0) {
+            o->no_links = true;
+            p += 10;
+            continue;
+        }
+        return err_usage(e, "-engine %s: want threshold=N, links=off or buffer=KIB", text);
+    }
+    return true;
+}
+
 static bool check_options(struct doppel_vm *vm, struct err *e)
 {
     const struct doppel_options *o = &vm->opt;
@@ -163,8 +200,9 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
         return err_usage(e, "-m: %" PRIu64 " bytes; want 1 MiB to %" PRIu64 " GiB, whole MiB",
                          o->ram_bytes, RAM_MAX >> 30);
     }
-    if (strcmp(o->engine ? o->engine : "", "interp") != 0) {
-        return err_usage(e, "-engine %s: no such engine; there is interp", o->engine);
+    struct engine_options eo;
+    if (!parse_engine(o->engine, &eo, e)) {
+        return false;
     }
     if (o->initrd && !o->kernel) {
         return err_usage(e, "-initrd needs -kernel");
@@ -479,10 +517,16 @@ static bool create(struct doppel_vm *vm, struct err *e)
     uint64_t seed = vm->opt.seed == DOPPEL_SEED_HOST ? host_seed() : vm->opt.seed;
     vm->epoch = gate_value(&vm->gate, "rtc.epoch", (uint64_t)epoch);
     vm->seed = gate_value(&vm->gate, "seed", seed);
+    struct engine_options eo;
+    if (!parse_engine(vm->opt.engine, &eo, e)) {
+        return false;
+    }
     vm->blocks = block_cache_new();
-    if (!vm->blocks) {
+    vm->engine = engine_new(&eo);
+    if (!vm->blocks || !vm->engine) {
         return err_set(e, "no host memory");
     }
+    block_cache_set_engine(vm->blocks, vm->engine);
     if (!make_memory(vm, e) || !open_backends(vm, e) || !drives_open(vm, e) || !nets_open(vm, e) ||
         !vm_build(vm, e) || !drives_check(vm, e) || !firmware_tell(vm, e)) {
         return false;
@@ -525,6 +569,7 @@ void doppel_destroy(struct doppel_vm *vm)
     if (vm->blocks) {
         block_cache_free(vm->blocks);
     }
+    engine_free(vm->engine);
     aspace_fini(&vm->mem);
     aspace_fini(&vm->io);
     if (vm->have_ram) {

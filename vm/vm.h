@@ -73,6 +73,7 @@ struct doppel_vm {
     unsigned nmemory;
     struct dev_env env;
     struct block_cache *blocks;
+    struct engine *engine;
     struct cpu *cpu[DOPPEL_MAX_CPUS];
     unsigned ncpus;
     const struct board *board;

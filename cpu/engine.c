@@ -1,0 +1,434 @@
+/*
+ * Between the run loop and compiled code; see engine.h and cpu/jit/jit.h.
+ *
+ * Compiled code keeps neither cpu->cur nor s.rip. Whoever comes from it into C first settles the
+ * flags into the lazy form of cpu/flags.h, then sets cur, charged and blk_rip as if the interpreter
+ * had entered the block and come to that instruction; so faults, time and device accesses see the
+ * same as always.
+ *
+ * What always holds: a jump table entry is there only if the soft TLB's generation and the mode are
+ * those for which it was made and the block is valid, so a hit does what a hit of the jump cache
+ * would do. Compiled code leaves after anything that could change either.
+ */
+#include "cpu/engine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "cpu/flags.h"
+#include "cpu/lift.h"
+#include "cpu/sem.h"
+
+#define BUFFER_BYTES (32u << 20)
+#define MAX_CPUS     64u
+
+struct engine {
+    struct jit *jit; /* NULL: interpreter only */
+    struct engine_options o;
+    struct cpu *cpus[MAX_CPUS];
+    unsigned ncpus;
+    bool full; /* the buffer: flush between blocks */
+};
+
+/* The vCPU whose struct holds env. */
+static struct cpu *env_cpu(struct jit_env *env)
+{
+    return (struct cpu *)(void *)((char *)env - offsetof(struct cpu, jit));
+}
+
+/* ---- flags ---- */
+
+static void settle_values(struct cpu *cpu, unsigned cc, unsigned w, uint64_t res, uint64_t b)
+{
+    uint64_t a;
+    bool cf = cpu->jit.cc_cf, msb = res >> (8 * w - 1) & 1;
+    switch (cc) {
+    case CC_ADD:
+        a = res - b;
+        flags_set_carry(cpu, w, res, (a & b) | ((a | b) & ~res));
+        break;
+    case CC_ADC:
+        a = res - b - cf;
+        flags_set_carry(cpu, w, res, (a & b) | ((a | b) & ~res));
+        break;
+    case CC_SUB:
+        a = res + b;
+        flags_set_carry(cpu, w, res, (~a & b) | ((~a | b) & res));
+        break;
+    case CC_SBB:
+        a = res + b + cf;
+        flags_set_carry(cpu, w, res, (~a & b) | ((~a | b) & res));
+        break;
+    case CC_CMP:
+        a = res;
+        res = a - b;
+        flags_set_carry(cpu, w, res, (~a & b) | ((~a | b) & res));
+        break;
+    case CC_INC:
+        a = res - 1;
+        flags_set_carry(cpu, w, res, (a & 1) | ((a | 1) & ~res));
+        flags_set_cf(cpu, cf);
+        break;
+    case CC_DEC:
+        a = res + 1;
+        flags_set_carry(cpu, w, res, (~a & 1) | ((~a | 1) & res));
+        flags_set_cf(cpu, cf);
+        break;
+    case CC_NEG:
+        b = 0 - res;
+        flags_set_carry(cpu, w, res, b | res);
+        break;
+    case CC_SHL:
+        flags_set_logic(cpu, w, res);
+        flags_set_cf_of(cpu, cf, cf != msb);
+        break;
+    case CC_SHR:
+        flags_set_logic(cpu, w, res);
+        flags_set_cf_of(cpu, cf, b == 1 && (res >> (8 * w - 2) & 1));
+        break;
+    case CC_SAR:
+        flags_set_logic(cpu, w, res);
+        flags_set_cf_of(cpu, cf, false);
+        break;
+    case CC_MUL:
+        flags_set_logic(cpu, w, res);
+        flags_set_cf_of(cpu, cf, cf);
+        break;
+    case CC_LOGIC:
+        flags_set_logic(cpu, w, res);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Flags of a recipe, or of the one in memory, to the lazy form. */
+static void settle(struct cpu *cpu, const struct jit_recipe *r)
+{
+    struct jit_env *env = &cpu->jit;
+    if (r->slot) {
+        unsigned op = env->cc_op;
+        settle_values(cpu, op >> 2 & 0x3f, 1u << (op & 3), env->cc_res, env->cc_b);
+    } else {
+        uint64_t res = r->res_at == LOC_REG ? cpu->s.gpr[r->res_reg] : env->cc_res;
+        uint64_t b = r->b_at == LOC_REG   ? cpu->s.gpr[r->b_reg]
+                     : r->b_at == LOC_IMM ? (uint64_t)(int64_t)r->b_imm
+                                          : env->cc_b;
+        settle_values(cpu, r->cc, 1u << r->lw, res, b);
+    }
+    env->cc_op = CC_CANON;
+}
+
+static const struct jit_recipe in_memory = {.slot = true};
+
+/* ---- the interpreter, from compiled code ---- */
+
+static void begin_at(struct cpu *cpu, struct block *b, const struct insn *i)
+{
+    cpu->blk_rip = (cpu->jit.page + (b->pa & ~PAGE_MASK)) & cpu->ip_mask;
+    cpu->charged = b->n;
+    cpu->k0 = 0;
+    cpu->running = b;
+    cpu->cur = i;
+}
+
+static void end_run(struct cpu *cpu)
+{
+    cpu->charged = 0;
+    cpu->cur = NULL;
+    cpu->running = NULL;
+}
+
+/* The rest of a block, from instruction i. */
+static void run_rest(struct cpu *cpu, struct block *b, const struct insn *i)
+{
+    begin_at(cpu, b, i);
+    i->fn(cpu, i);
+    end_run(cpu);
+}
+
+/* Behind a single instruction that the interpreter ran for compiled code. */
+static void solo_end(struct cpu *cpu, const struct insn *i)
+{
+    (void)cpu, (void)i;
+}
+
+static int do_interp(struct jit_env *env, uint32_t site)
+{
+    struct cpu *cpu = env_cpu(env);
+    const struct jit_site *s = jit_site(cpu->engine->jit, site);
+    struct block *b = s->code->owner;
+    unsigned k = s->k;
+    uint64_t gen = cpu->tlb.gen;
+    uint32_t mode = cpu->mode;
+    settle(cpu, &s->rc);
+    struct insn *solo = cpu->scratch;
+    solo[0] = b->insn[k];
+    solo[1] = b->insn[k + 1];
+    solo[1].fn = solo_end;
+    begin_at(cpu, b, solo);
+    solo->fn(cpu, solo);
+    if (!cpu->cur) {
+        return 1; /* it left the block */
+    }
+    if (UNLIKELY(cpu->exit_req || cpu->attn || cpu->stop || cpu->tlb.gen != gen ||
+                 cpu->mode != mode || !b->valid)) {
+        run_rest(cpu, b, &b->insn[k + 1]);
+        return 1;
+    }
+    end_run(cpu);
+    return 0;
+}
+
+static int do_refill(struct jit_env *env, uint64_t la, uint32_t what)
+{
+    struct cpu *cpu = env_cpu(env);
+    unsigned size = what & 0xff, view = what >> 9 & 3;
+    bool write = what & JIT_REFILL_WRITE;
+    if ((la & ~PAGE_MASK) + size > PAGE_SIZE) {
+        return 0;
+    }
+    if (cpu_code64(cpu) ? bits_sext(la, 48) != la : la >> 32 != 0) {
+        return 0;
+    }
+    if (!tlb_refill(&cpu->tlb, &cpu->walk, cpu->mem, la, write ? ACC_WRITE : ACC_READ, view)) {
+        return 0;
+    }
+    const struct tlb_entry *t = &cpu->tlb.l1[view][la >> PAGE_BITS & TLB_L1_MASK];
+    return (la & PAGE_MASK) == (write ? t->tag_w : t->tag_r);
+}
+
+static int do_cond(struct jit_env *env, uint32_t cc)
+{
+    struct cpu *cpu = env_cpu(env);
+    settle(cpu, &in_memory);
+    return flags_cond(cpu, cc);
+}
+
+/* ---- jump tables ---- */
+
+/* Entries are indexed by the low bits of RIP: a RIP of other low bits never matches. */
+static void jt_drop(struct cpu *cpu, unsigned view, unsigned k)
+{
+    cpu->jit.jt[view][k].rip = k == 1 ? 0 : 1;
+}
+
+static void jt_clear(struct cpu *cpu, unsigned view)
+{
+    uint64_t *filled = cpu->jt_filled[view];
+    for (unsigned w = 0; w < JIT_JT_SIZE / 64; w++) {
+        for (uint64_t set = filled[w]; set; set &= set - 1) {
+            jt_drop(cpu, view, w * 64 + (unsigned)__builtin_ctzll(set));
+        }
+        filled[w] = 0;
+    }
+}
+
+static void jt_init(struct cpu *cpu)
+{
+    for (unsigned v = 0; v < JIT_VIEWS; v++) {
+        for (unsigned k = 0; k < JIT_JT_SIZE; k++) {
+            jt_drop(cpu, v, k);
+        }
+    }
+}
+
+/* The tables of this mode and TLB generation. */
+static void jt_check(struct cpu *cpu)
+{
+    unsigned v = cpu->view;
+    if (cpu->jt_gen[v] != cpu->tlb.gen || cpu->jt_mode[v] != cpu->mode) {
+        jt_clear(cpu, v);
+        cpu->jt_gen[v] = cpu->tlb.gen;
+        cpu->jt_mode[v] = cpu->mode;
+    }
+}
+
+static void jt_put(struct cpu *cpu, const struct block *b)
+{
+    unsigned v = cpu->view, k = (unsigned)(cpu->s.rip & (JIT_JT_SIZE - 1));
+    cpu->jit.jt[v][k] =
+        (struct jit_jt){cpu->s.rip, jit_host(cpu->engine->jit, b->code)};
+    cpu->jt_filled[v][k / 64] |= UINT64_C(1) << (k % 64);
+}
+
+/* ---- running ---- */
+
+static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
+{
+    struct uop u[BLOCK_INSNS + 1];
+    if (b->pfn2 != UINT64_MAX || !lift_mode(b->mode)) {
+        b->left = INT32_MAX;
+        return false;
+    }
+    struct jit_source src = {.owner = b,
+                             .u = u,
+                             .n = lift_block(b, u),
+                             .charge = b->n,
+                             .page_off = (uint16_t)(b->pa & ~PAGE_MASK),
+                             .bits = b->mode & MODE_C64 ? 64 : 32,
+                             .view = (uint8_t)cpu->view};
+    b->code = jit_compile(e->jit, &src);
+    if (!b->code) {
+        e->full = true;
+        b->left = (int32_t)e->o.threshold;
+        return false;
+    }
+    b->left = 0;
+    return true;
+}
+
+/* A direct transfer from `site` led to b: let it jump there, if both lie in one physical page. */
+static void link(struct engine *e, uint32_t site, struct block *b)
+{
+    const struct jit_site *s = jit_site(e->jit, site);
+    const struct block *from = s->code->owner;
+    if (!e->o.no_links && from->valid && from->ram == b->ram && from->pfn == b->pfn &&
+        from->mode == b->mode) {
+        jit_link(e->jit, site, b->code);
+    }
+}
+
+static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
+{
+    if (site == JIT_DONE) {
+        return;
+    }
+    const struct jit_site *s = jit_site(e->jit, site);
+    struct block *b = s->code->owner;
+    settle(cpu, &s->rc);
+    switch (s->kind) {
+    case SITE_BAIL:
+        run_rest(cpu, b, &b->insn[s->k]);
+        break;
+    case SITE_LINK:
+        cpu->s.rip = (cpu->jit.page + (uint64_t)(int64_t)s->target) & cpu->ip_mask;
+        cpu->jit_from = site;
+        break;
+    default:
+        cpu->s.rip = (cpu->jit.page + s->code->page_off) & cpu->ip_mask;
+        break;
+    }
+}
+
+bool engine_run(struct cpu *cpu, struct block *b)
+{
+    struct engine *e = cpu->engine;
+    if (!e || !e->jit) {
+        b->left = INT32_MAX;
+        return false;
+    }
+    uint32_t from = cpu->jit_from;
+    cpu->jit_from = JIT_DONE;
+    if (!b->code) {
+        if (e->full) {
+            block_cache_drop_code(cpu->blocks);
+            from = JIT_DONE;
+        }
+        if (!compile(e, cpu, b)) {
+            return false;
+        }
+    }
+    b->left = 0;
+    jt_check(cpu);
+    if (from != JIT_DONE) {
+        link(e, from, b);
+    }
+    jt_put(cpu, b);
+    cpu->jit.page = (cpu->s.rip - (b->pa & ~PAGE_MASK)) & cpu->ip_mask;
+    cpu->jit.cc_op = CC_CANON;
+    cpu->exit_req = 0;
+    leave(e, cpu, jit_run(e->jit, &cpu->jit, b->code));
+    return true;
+}
+
+void engine_invalidate(struct engine *e, struct block *b)
+{
+    if (!e || !b->code) {
+        return;
+    }
+    jit_unlink(e->jit, b->code);
+    for (unsigned c = 0; c < e->ncpus; c++) {
+        struct cpu *cpu = e->cpus[c];
+        uint64_t host = jit_host(e->jit, b->code);
+        unsigned low = (unsigned)(b->pa & (JIT_JT_SIZE - 1));
+        for (unsigned v = 0; v < JIT_VIEWS; v++) {
+            if (cpu->jit.jt[v][low].host == host) {
+                jt_drop(cpu, v, low);
+            }
+        }
+    }
+}
+
+void engine_flush(struct engine *e)
+{
+    if (!e || !e->jit) {
+        return;
+    }
+    jit_reset(e->jit);
+    e->full = false;
+    for (unsigned c = 0; c < e->ncpus; c++) {
+        jt_init(e->cpus[c]);
+        memset(e->cpus[c]->jt_filled, 0, sizeof e->cpus[c]->jt_filled);
+        e->cpus[c]->jit_from = JIT_DONE;
+    }
+}
+
+/* ---- lifecycle ---- */
+
+struct engine *engine_new(const struct engine_options *o)
+{
+    const int32_t env = (int32_t)offsetof(struct cpu, jit);
+    struct jit_layout l = {
+        .gpr = (int32_t)offsetof(struct cpu, s.gpr) - env,
+        .budget = (int32_t)offsetof(struct cpu, budget) - env,
+        .l1_entries = TLB_L1_SIZE,
+        .segv = (int32_t)offsetof(struct cpu, segv) - env,
+        .segv_size = (int32_t)sizeof(struct seg_view),
+    };
+    for (unsigned v = 0; v < TLB_VIEWS; v++) {
+        l.l1[v] = (int32_t)offsetof(struct cpu, tlb.l1[v]) - env;
+    }
+    struct engine *e = calloc(1, sizeof *e);
+    if (e) {
+        e->o = *o;
+        e->o.threshold = o->threshold ? o->threshold : 32;
+        e->jit = o->jit ? jit_new(&l, o->buffer ? o->buffer : BUFFER_BYTES) : NULL;
+    }
+    return e;
+}
+
+void engine_free(struct engine *e)
+{
+    if (e) {
+        jit_free(e->jit);
+        free(e);
+    }
+}
+
+void engine_add_cpu(struct engine *e, struct cpu *cpu)
+{
+    assert(e->ncpus < MAX_CPUS);
+    e->cpus[e->ncpus++] = cpu;
+    cpu->engine = e;
+    cpu->jit_from = JIT_DONE;
+    cpu->jit.refill = do_refill;
+    cpu->jit.interp = do_interp;
+    cpu->jit.cond = do_cond;
+    jt_init(cpu);
+}
+
+int32_t engine_patience(const struct engine *e)
+{
+    return e && e->jit ? (int32_t)e->o.threshold : INT32_MAX;
+}
+
+bool engine_has_jit(const struct engine *e)
+{
+    return e->jit != NULL;
+}
+
+struct jit_stats engine_stats(const struct engine *e)
+{
+    return e->jit ? jit_stats(e->jit) : (struct jit_stats){0};
+}

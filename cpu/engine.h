@@ -1,0 +1,41 @@
+/*
+ * The engine: which of interpreter and compiled code runs a block, and the way between them.
+ *
+ * One per machine, shared by its vCPUs, beside the block cache. A block is compiled after
+ * `threshold` runs. What a guest sees does not depend on the engine, the threshold or the state of
+ * the code buffer.
+ */
+#ifndef DOPPEL_CPU_ENGINE_H
+#define DOPPEL_CPU_ENGINE_H
+
+#include "cpu/block.h"
+#include "cpu/jit/jit.h"
+
+struct engine_options {
+    bool jit;
+    uint32_t threshold; /* runs of a block before it is compiled, 1.. */
+    bool no_links;      /* compiled blocks never jump to each other directly */
+    size_t buffer;      /* bytes of code; 0: the default */
+};
+
+struct engine;
+/* NULL: no memory. Without a back end for this host, or with o->jit false, it only interprets. */
+struct engine *engine_new(const struct engine_options *o);
+void engine_free(struct engine *e);
+/* Let it serve a vCPU (set-up time). */
+void engine_add_cpu(struct engine *e, struct cpu *cpu);
+
+/* Block b of the vCPU's mode is about to run and is worth a look (b->left ran out): run it, in
+ * compiled code if possible. The budget holds at least b->n. False: the caller interprets it. */
+bool engine_run(struct cpu *cpu, struct block *b);
+/* What b->left is for a new block. */
+int32_t engine_patience(const struct engine *e);
+/* b's bytes were overwritten: nothing may jump to its code. */
+void engine_invalidate(struct engine *e, struct block *b);
+/* Drop all code; the blocks that had some are about to be freed. Between blocks. */
+void engine_flush(struct engine *e);
+/* For `info jit`. */
+bool engine_has_jit(const struct engine *e);
+struct jit_stats engine_stats(const struct engine *e);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * What the host-neutral half (jit.c) and a host back end know of each other.
+ */
+#ifndef DOPPEL_CPU_JIT_BACKEND_H
+#define DOPPEL_CPU_JIT_BACKEND_H
+
+#include "cpu/jit/jit.h"
+#include "util/os_code.h"
+
+struct jit_backend {
+    const struct jit_layout *l;
+    struct os_code mem;
+    uint32_t at;    /* next free byte */
+    uint32_t start; /* behind the common stubs */
+    /* Common stubs, offsets. */
+    uint32_t enter, leave, refill, interp, cond;
+    struct jit_site *site;
+    uint32_t nsites, max_sites;
+};
+
+/* Emit the common stubs at the buffer's start and set be->at, be->start. */
+void jit_host_stubs(struct jit_backend *be);
+/* Emit a block at be->at; code->entry and bytes are set, be->at moves. False: no room. */
+bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code);
+/* The displacement at `place` leads to `target` from now on. */
+void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target);
+/* Can this process run what is emitted? */
+bool jit_host_runs(void);
+
+/* A new site; its index, or UINT32_MAX: no memory. */
+uint32_t jit_site_new(struct jit_backend *be, struct jit_code *code, unsigned kind);
+
+#endif

@@ -1,0 +1,157 @@
+/*
+ * The block JIT: host-neutral interface between the guest CPU (cpu/engine.c) and a host back end.
+ *
+ * The guest CPU lifts a decoded block to micro-operations (uop.h) and gets code for it. The code
+ * runs on struct jit_env, which lies inside the guest CPU's struct; other fields of that struct are
+ * reached by offsets (struct jit_layout). Emitted code holds no host pointer and no linear address,
+ * so one buffer serves every vCPU of a machine.
+ *
+ * Registers: guest registers live in host registers while code runs, and in the guest CPU's struct
+ * whenever C runs. Flags: pending ones are described by a recipe (struct jit_recipe): by the site
+ * where C is entered, or by env->cc_* if the site says so.
+ *
+ * Leaving: each place where code can leave has a site, a number that code passes to C.
+ *   SITE_LINK    a direct transfer whose target is not linked; the budget is charged already
+ *   SITE_BUDGET  a block whose length does not fit the budget; not entered
+ *   SITE_BAIL    instruction k of the block must run in the interpreter, and the rest of the block
+ *   SITE_INTERP  instruction k runs in the interpreter; code goes on behind it
+ *
+ * What always holds: code is freed only by jit_reset, between blocks. Invalid code is unreachable:
+ * jit_unlink takes away every jump to it and the caller every table entry.
+ */
+#ifndef DOPPEL_CPU_JIT_JIT_H
+#define DOPPEL_CPU_JIT_JIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu/jit/uop.h"
+
+/* How flags come from values; kept in env->cc_op as kind * 4 + log2 of the width. */
+enum jit_cc {
+    CC_CANON, /* the guest CPU's own form */
+    CC_ADD,   /* res, b */
+    CC_SUB,   /* res, b */
+    CC_CMP,   /* a in res, b */
+    CC_LOGIC, /* res; carries 0 */
+    CC_INC,   /* res; CF in cf */
+    CC_DEC,
+    CC_NEG, /* res */
+    CC_ADC, /* res, b; carry in in cf */
+    CC_SBB,
+    CC_SHL, /* res; CF in cf; OF = sign ^ CF */
+    CC_SHR, /* res; CF in cf; b = count: OF as SHR by b sets it */
+    CC_SAR, /* res; CF in cf; OF 0 */
+    CC_MUL, /* res; CF = OF = cf */
+};
+
+/* Where a value of a recipe is. */
+enum jit_loc { LOC_SLOT, LOC_REG, LOC_IMM }; /* env->cc_*, guest register, imm */
+
+struct jit_recipe {
+    uint8_t cc;     /* enum jit_cc; meaningless if slot */
+    uint8_t lw;     /* log2 of the width */
+    bool slot;      /* all of it is in env->cc_* */
+    uint8_t res_at, res_reg;
+    uint8_t b_at, b_reg;
+    int32_t b_imm;
+};
+
+/* Jump tables: from RIP to code, for transfers that are not linked. One per view of the TLB. Entries
+ * belong to one (mode, TLB generation): the guest CPU empties a table when these change. */
+#define JIT_JT_SIZE 2048u
+#define JIT_VIEWS   3u
+struct jit_jt {
+    uint64_t rip;
+    uint64_t host; /* address of code */
+};
+
+struct jit_env {
+    uint64_t page;            /* RIP of the first byte of the running block's page */
+    uint64_t cc_res, cc_b;    /* recipe in memory */
+    uint32_t cc_op, cc_cf;
+    uint64_t target, scratch; /* of an indirect transfer; of SETcc */
+    uint64_t host;
+    uint64_t sp;              /* host stack at entry */
+    /* C behind the code; set by the guest CPU once. */
+    int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
+    int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
+    int (*cond)(struct jit_env *env, uint32_t cc);                  /* of the recipe in memory */
+    struct jit_jt jt[JIT_VIEWS][JIT_JT_SIZE];
+};
+#define JIT_REFILL_WRITE 0x100u
+#define JIT_REFILL_VIEW(v) ((uint32_t)(v) << 9)
+
+/* Byte offsets from struct jit_env to fields of the guest CPU. */
+struct jit_layout {
+    int32_t gpr;                  /* 16 registers of 8 bytes */
+    int32_t budget;               /* int64_t */
+    int32_t l1[JIT_VIEWS];        /* soft TLB, 32-byte entries: tag_r bias_r tag_w bias_w */
+    uint32_t l1_entries;          /* a power of two */
+    int32_t segv, segv_size;      /* by segment number: base, lo, end_r, end_w, 8 bytes each */
+};
+
+enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP };
+
+struct jit_code;
+struct jit_site {
+    struct jit_code *code; /* where it is */
+    uint8_t kind;
+    uint16_t k;             /* BAIL, INTERP: the instruction */
+    struct jit_recipe rc;   /* flags there */
+    int32_t target;         /* LINK: bytes from the page's first to the target */
+    uint32_t patch;         /* LINK: where the jump's displacement lies in the buffer; 0: none */
+    uint32_t stub;          /* LINK: where it goes unlinked */
+    struct jit_code *to;    /* linked to */
+    uint32_t next_in;       /* next site linked to the same code, as index + 1 */
+};
+
+/* Code for one block. */
+struct jit_code {
+    void *owner;         /* the guest CPU's block */
+    uint32_t entry;      /* offset in the buffer */
+    uint32_t bytes;      /* emitted */
+    uint16_t page_off;   /* of the block's first byte in its page */
+    uint32_t incoming;   /* sites linked here: index + 1, or 0 */
+    struct jit_code *next;
+};
+
+/* What to compile. */
+struct jit_source {
+    void *owner;
+    struct uop *u;
+    unsigned n;
+    unsigned charge; /* guest instructions: what entering costs of the budget */
+    uint16_t page_off;
+    uint8_t bits; /* 32 or 64: of code */
+    uint8_t view; /* soft TLB array of its data accesses */
+};
+
+struct jit_stats {
+    uint64_t blocks, insns, code_bytes, sites;
+    uint64_t links, unlinks, resets;
+    uint64_t interp_insns; /* compiled instructions left to the interpreter */
+};
+
+struct jit;
+/* A JIT with a code buffer of `bytes`. NULL: this host has no back end, or no memory. */
+struct jit *jit_new(const struct jit_layout *l, size_t bytes);
+void jit_free(struct jit *j);
+/* Code for a block, or NULL: the buffer is full (jit_reset helps). */
+struct jit_code *jit_compile(struct jit *j, const struct jit_source *src);
+/* Drop all code. Not while code runs. The caller forgets every struct jit_code. */
+void jit_reset(struct jit *j);
+/* Run until it leaves; returns a site, or JIT_DONE if env->interp said to leave. */
+uint32_t jit_run(struct jit *j, struct jit_env *env, const struct jit_code *code);
+#define JIT_DONE UINT32_MAX
+const struct jit_site *jit_site(const struct jit *j, uint32_t site);
+/* Let a SITE_LINK in the same page jump to `to` from now on. */
+void jit_link(struct jit *j, uint32_t site, struct jit_code *to);
+/* Take away every jump to it. */
+void jit_unlink(struct jit *j, struct jit_code *to);
+/* For jump tables. */
+uint64_t jit_host(const struct jit *j, const struct jit_code *code);
+struct jit_stats jit_stats(const struct jit *j);
+
+#endif

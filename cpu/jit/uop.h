@@ -1,0 +1,95 @@
+/*
+ * Micro-operations: what the lifter (cpu/lift.c) hands to a host back end.
+ *
+ * One per guest instruction. The shape is x86's: two operands, of which one may be memory, widths of
+ * 1, 2, 4 and 8 bytes, 32-bit register writes clear the upper half. A back end that cannot emit one
+ * returns false and the instruction runs in the interpreter (U_INTERP), so an empty back end is
+ * correct.
+ *
+ * No header of the guest CPU is known here: registers are numbers 0..15 in x86 encoding order, flags
+ * have EFLAGS positions, and fields of the guest CPU are byte offsets in struct jit_layout.
+ *
+ * Contract at a micro-operation with a memory operand: every check comes before every effect. If a
+ * check fails, the code bails with registers and flags as before the instruction.
+ */
+#ifndef DOPPEL_CPU_JIT_UOP_H
+#define DOPPEL_CPU_JIT_UOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* d: destination (also first source), s: second source. */
+// clang-format off
+#define UOPS(X)                                                                          \
+    X(INTERP)     /* run the instruction in the interpreter, then go on */               \
+    X(INTERP_END) /* likewise; the block ends there */                                   \
+    X(NOP)                                                                               \
+    X(MOV)                                                                               \
+    X(MOVZX)      /* sw: bytes of the source */                                          \
+    X(MOVSX)                                                                             \
+    X(LEA)        /* d = address of m, no access */                                      \
+    X(ADD) X(OR) X(ADC) X(SBB) X(AND) X(SUB) X(XOR) X(CMP) /* in encoding order */       \
+    X(TEST)                                                                              \
+    X(INC) X(DEC) X(NEG) X(NOT)                                                          \
+    X(SHL) X(SHR) X(SAR) X(ROL) X(ROR) /* s: immediate, or register 1 (CL) */            \
+    X(IMUL)       /* d = d * s, or s * imm with UF_THREE */                              \
+    X(MUL1) X(IMUL1) /* rDX:rAX = rAX * s */                                             \
+    X(CWD)        /* rDX = sign of rAX */                                                \
+    X(CBW)        /* rAX = sign-extended lower half */                                   \
+    X(XCHG) X(BSWAP)                                                                     \
+    X(CMOV) X(SETCC) /* cc */                                                            \
+    X(BT)                                                                                \
+    X(PUSH) X(POP) X(LEAVE) /* slots of w bytes */                                       \
+    X(JCC) X(JMP) X(CALL) /* imm: target, bytes from the block's page */                 \
+    X(RET)        /* imm: bytes to drop behind the return address */                     \
+    X(JMPI) X(CALLI) /* s: target */                                                     \
+    X(END)        /* the block ends in front of the next instruction */
+// clang-format on
+
+enum uop_code {
+#define X(n) U_##n,
+    UOPS(X)
+#undef X
+        UOP_COUNT
+};
+
+enum uop_kind { UK_NONE, UK_REG, UK_REGH, UK_IMM, UK_MEM }; /* REGH: bits 15:8 of registers 0..3 */
+
+/* How the segment enters; as enum seg_mode of cpu/insn.h. */
+enum uop_seg { US_FLAT, US_BASE, US_CHECK };
+
+#define UR_NONE 0xff /* no base or index register */
+#define UR_PAGE 0xfe /* base: the RIP of the block's page (RIP-relative addresses) */
+
+/* A memory operand: seg + (base + (index << scale) + disp) cut to asz bytes. */
+struct uop_mem {
+    uint8_t base, index, scale;
+    uint8_t asz;  /* 2, 4, 8 */
+    uint8_t segm; /* enum uop_seg */
+    uint8_t seg;  /* number of the segment register, for jit_layout.segv */
+    int64_t disp;
+};
+
+enum {
+    UF_NEED = 1u << 0,  /* somebody may look at the flags it leaves (jit_pass_flags) */
+    UF_BAIL = 1u << 1,  /* may leave for the interpreter in front of itself */
+    UF_COND = 1u << 2,  /* may leave the flags as they were (shift by CL) */
+    UF_THREE = 1u << 3, /* IMUL with an immediate */
+};
+
+struct uop {
+    uint8_t op; /* enum uop_code */
+    uint8_t w;  /* bytes of d */
+    uint8_t sw; /* bytes of s, where it differs */
+    uint8_t cc; /* condition, as encoded in Jcc */
+    uint8_t dk, dr, sk, sr; /* kinds and registers */
+    uint8_t attr;           /* UF_xx */
+    uint8_t len;            /* bytes of the instruction */
+    uint16_t k;             /* its number in the block */
+    uint16_t off;           /* bytes from the block's start */
+    uint16_t rflags, wflags; /* arithmetic flags read and written */
+    int64_t imm;
+    struct uop_mem m;
+};
+
+#endif

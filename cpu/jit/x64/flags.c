@@ -1,0 +1,213 @@
+/*
+ * Pending flags; see x64.h and enum jit_cc.
+ *
+ * Nothing is stored for flags while the values that they come from are still in guest registers: the
+ * recipe is recorded at each place that can leave. It goes to memory when one of those registers is
+ * about to change and somebody may still look, and at the block's end. Stores and moves do not touch
+ * the host's flags, so a compare at the block's end is stored between itself and its jump.
+ */
+#include <stddef.h>
+
+#include "cpu/jit/pass.h"
+#include "cpu/jit/x64/x64.h"
+
+static unsigned log2_of(unsigned w)
+{
+    return w == 1 ? 0 : w == 2 ? 1 : w == 4 ? 2 : 3;
+}
+
+static void store_loc(struct em *e, int32_t slot, unsigned at, unsigned reg, int32_t imm)
+{
+    if (at == LOC_REG) {
+        asm_store(&e->a, 8, xm(ENV, slot), x64_get(e, reg, T0));
+    } else if (at == LOC_IMM) {
+        asm_store_imm(&e->a, 8, xm(ENV, slot), imm);
+    }
+}
+
+static bool uses_b(unsigned cc)
+{
+    return cc == CC_ADD || cc == CC_SUB || cc == CC_CMP || cc == CC_ADC || cc == CC_SBB ||
+           cc == CC_SHR;
+}
+
+void x64_spill_flags(struct em *e)
+{
+    struct jit_recipe *r = &e->rc;
+    if (r->slot) {
+        return;
+    }
+    store_loc(e, ENV_OFF(cc_res), r->res_at, r->res_reg, 0);
+    if (uses_b(r->cc)) {
+        store_loc(e, ENV_OFF(cc_b), r->b_at, r->b_reg, r->b_imm);
+    }
+    asm_store_imm(&e->a, 4, xm(ENV, ENV_OFF(cc_op)), r->cc << 2 | r->lw);
+    r->slot = true;
+}
+
+void x64_kill_reg(struct em *e, unsigned reg)
+{
+    struct jit_recipe *r = &e->rc;
+    if (r->slot || !(e->u->attr & UF_NEED) || uop_sets_all(e->u)) {
+        return;
+    }
+    if ((r->res_at == LOC_REG && r->res_reg == reg) ||
+        (uses_b(r->cc) && r->b_at == LOC_REG && r->b_reg == reg)) {
+        x64_spill_flags(e);
+    }
+}
+
+void x64_set_recipe(struct em *e, unsigned cc, unsigned w)
+{
+    e->rc = (struct jit_recipe){.cc = (uint8_t)cc, .lw = (uint8_t)log2_of(w)};
+}
+
+void x64_res_reg(struct em *e, unsigned r)
+{
+    e->rc.res_at = LOC_REG;
+    e->rc.res_reg = (uint8_t)r;
+}
+
+void x64_res_host(struct em *e, unsigned host)
+{
+    asm_store(&e->a, 8, xm(ENV, ENV_OFF(cc_res)), host);
+    e->rc.res_at = LOC_SLOT;
+}
+
+void x64_b_reg(struct em *e, unsigned r)
+{
+    e->rc.b_at = LOC_REG;
+    e->rc.b_reg = (uint8_t)r;
+}
+
+void x64_b_imm(struct em *e, int64_t v)
+{
+    e->rc.b_at = LOC_IMM;
+    e->rc.b_imm = (int32_t)v;
+}
+
+void x64_b_host(struct em *e, unsigned host)
+{
+    asm_store(&e->a, 8, xm(ENV, ENV_OFF(cc_b)), host);
+    e->rc.b_at = LOC_SLOT;
+}
+
+/* ---- looking at flags ---- */
+
+/* T0 = condition cc of the recipe in memory, 0 or 1. */
+static void call_cond(struct em *e, unsigned cc)
+{
+    asm_const(&e->a, T0, cc);
+    asm_call_to(&e->a, e->be->cond);
+    e->host_flags = false;
+}
+
+/* Is CF in env->cc_cf already, whatever else the recipe says? */
+static bool cf_in_slot(const struct jit_recipe *r)
+{
+    return !r->slot && (r->cc == CC_INC || r->cc == CC_DEC || r->cc == CC_SHL || r->cc == CC_SHR ||
+                        r->cc == CC_SAR || r->cc == CC_MUL);
+}
+
+void x64_save_cf(struct em *e)
+{
+    struct xo slot = xm(ENV, ENV_OFF(cc_cf));
+    if (cf_in_slot(&e->rc)) {
+        return;
+    }
+    if (!e->host_flags && e->rc.slot) {
+        /* A loop that counts down meets its own kind. */
+        unsigned kind = e->u->op == U_INC ? CC_INC : e->u->op == U_DEC ? CC_DEC : 0;
+        uint32_t over = 0;
+        if (kind) {
+            asm_alu_imm(&e->a, 4, 7, xm(ENV, ENV_OFF(cc_op)),
+                        (int32_t)(kind << 2 | log2_of(e->u->w)));
+            over = asm_jcc(&e->a, XE);
+        }
+        call_cond(e, XB);
+        asm_store(&e->a, 1, slot, T0);
+        if (kind) {
+            asm_here(&e->a, over);
+        }
+        return;
+    }
+    unsigned cc = x64_cond(e, XB);
+    asm_setcc(&e->a, cc, slot);
+}
+
+/* The recipe's values as operands. T0 is loaded if need be. */
+static unsigned res_value(struct em *e)
+{
+    if (e->rc.res_at == LOC_REG) {
+        return x64_get(e, e->rc.res_reg, T0);
+    }
+    asm_load(&e->a, 8, T0, xm(ENV, ENV_OFF(cc_res)));
+    return T0;
+}
+
+static void alu_b(struct em *e, unsigned w, unsigned n, unsigned reg)
+{
+    if (e->rc.b_at == LOC_IMM) {
+        asm_alu_imm(&e->a, w, n, xr(reg), e->rc.b_imm);
+    } else {
+        asm_alu(&e->a, w, n, reg,
+                e->rc.b_at == LOC_REG ? x64_gpr(e, e->rc.b_reg) : xm(ENV, ENV_OFF(cc_b)));
+    }
+}
+
+static void copy_to_t0(struct em *e, unsigned from)
+{
+    if (from != T0) {
+        asm_mov(&e->a, 8, T0, from);
+    }
+}
+
+unsigned x64_cond(struct em *e, unsigned cc)
+{
+    static const uint8_t zsp = 1u << 2 | 1u << 4 | 1u << 5; /* by cc >> 1 */
+    struct jit_recipe *r = &e->rc;
+    unsigned w = 1u << r->lw, kind = r->cc;
+    bool simple = zsp >> (cc >> 1) & 1;
+    if (e->host_flags) {
+        return cc;
+    }
+    if (!r->slot && kind == CC_CMP) {
+        alu_b(e, w, 7, res_value(e));
+        e->host_flags = true;
+        return cc;
+    }
+    if (!r->slot && (simple || kind == CC_LOGIC)) {
+        unsigned v = res_value(e);
+        asm_test(&e->a, w, xr(v), v);
+        e->host_flags = kind == CC_LOGIC;
+        return cc;
+    }
+    if (!r->slot && (kind == CC_SUB || kind == CC_ADD)) {
+        copy_to_t0(e, res_value(e));
+        alu_b(e, w, kind == CC_SUB ? 0 : 5, T0);
+        alu_b(e, w, kind == CC_SUB ? 7 : 0, T0);
+        e->host_flags = true;
+        return cc;
+    }
+    if (!r->slot && kind == CC_NEG) {
+        copy_to_t0(e, res_value(e));
+        asm_un(&e->a, w, 3, xr(T0));
+        asm_un(&e->a, w, 3, xr(T0));
+        e->host_flags = true;
+        return cc;
+    }
+    if (cf_in_slot(r) && cc >> 1 == XB >> 1) {
+        asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_cf)), 1);
+        return cc == XB ? XNE : XE;
+    }
+    if (!r->slot && (kind == CC_INC || kind == CC_DEC) && cc >> 1 != XBE >> 1) {
+        copy_to_t0(e, res_value(e));
+        asm_alu_imm(&e->a, w, kind == CC_INC ? 5 : 0, xr(T0), 1);
+        asm_inc(&e->a, w, kind == CC_INC ? 0 : 1, xr(T0));
+        return cc;
+    }
+    x64_spill_flags(e);
+    call_cond(e, cc);
+    asm_test(&e->a, 4, xr(T0), T0);
+    return XNE;
+}

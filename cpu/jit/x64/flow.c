@@ -1,0 +1,371 @@
+/*
+ * Entering and leaving: common stubs, block entry, transfers, cold code.
+ *
+ * Code runs with the host stack aligned to 16 bytes; a stub is called with one return address on it.
+ * Calling convention of C: System V AMD64 ABI 3.2.
+ */
+#include <stddef.h>
+
+#include "cpu/jit/x64/x64.h"
+
+/* ---- common stubs ---- */
+
+static const uint8_t callee_saved[] = {RBX, RBP, R12, R13, R14, R15};
+static const uint8_t caller_saved[] = {RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11};
+
+static void load_pinned(struct asmbuf *a, const struct jit_layout *l)
+{
+    for (unsigned r = 0; r < GUEST_PINNED; r++) {
+        asm_load(a, 8, x64_host(r), xm(ENV, l->gpr + 8 * (int32_t)r));
+    }
+}
+
+static void store_pinned(struct asmbuf *a, const struct jit_layout *l)
+{
+    for (unsigned r = 0; r < GUEST_PINNED; r++) {
+        asm_store(a, 8, xm(ENV, l->gpr + 8 * (int32_t)r), x64_host(r));
+    }
+}
+
+/* Call C with (env, T1, T0) and return its result in T0; guest registers stay where they are. */
+static uint32_t stub_helper(struct asmbuf *a, int32_t helper, bool la)
+{
+    uint32_t at = a->at;
+    for (unsigned k = 0; k < sizeof caller_saved; k++) {
+        asm_push(a, caller_saved[k]);
+    }
+    asm_mov(a, 8, RDI, ENV);
+    if (la) {
+        asm_mov(a, 8, RSI, T1);
+        asm_mov(a, 4, RDX, T0);
+    } else {
+        asm_mov(a, 4, RSI, T0);
+    }
+    asm_call_ind(a, xm(ENV, helper));
+    asm_mov(a, 4, T0, RAX);
+    for (unsigned k = sizeof caller_saved; k-- > 0;) {
+        asm_pop(a, caller_saved[k]);
+    }
+    asm_byte(a, 0xc3);
+    return at;
+}
+
+void x64_stubs(struct jit_backend *be)
+{
+    struct asmbuf a = {be->mem.write, 0, (uint32_t)be->mem.bytes, false};
+    be->enter = a.at;
+    for (unsigned k = 0; k < sizeof callee_saved; k++) {
+        asm_push(&a, callee_saved[k]);
+    }
+    asm_alu_imm(&a, 8, 5, xr(RSP), 8);
+    asm_mov(&a, 8, ENV, RDI);
+    asm_mov(&a, 8, T1, RSI);
+    load_pinned(&a, be->l);
+    asm_jmp_ind(&a, xr(T1));
+
+    be->leave = a.at; /* T0: site */
+    store_pinned(&a, be->l);
+    uint32_t out = a.at;
+    asm_mov(&a, 4, RAX, T0);
+    asm_alu_imm(&a, 8, 0, xr(RSP), 8);
+    for (unsigned k = sizeof callee_saved; k-- > 0;) {
+        asm_pop(&a, callee_saved[k]);
+    }
+    asm_byte(&a, 0xc3);
+
+    be->refill = stub_helper(&a, ENV_OFF(refill), true);
+    be->cond = stub_helper(&a, ENV_OFF(cond), false);
+
+    be->interp = a.at; /* T0: site */
+    store_pinned(&a, be->l);
+    asm_alu_imm(&a, 8, 5, xr(RSP), 8);
+    asm_mov(&a, 8, RDI, ENV);
+    asm_mov(&a, 4, RSI, T0);
+    asm_call_ind(&a, xm(ENV, ENV_OFF(interp)));
+    asm_alu_imm(&a, 8, 0, xr(RSP), 8);
+    asm_test(&a, 4, xr(RAX), RAX);
+    uint32_t gone = asm_jcc(&a, XNE);
+    load_pinned(&a, be->l);
+    asm_byte(&a, 0xc3);
+    asm_here(&a, gone);
+    asm_alu_imm(&a, 8, 0, xr(RSP), 8);
+    asm_const(&a, T0, JIT_DONE);
+    asm_jmp_to(&a, out);
+    be->at = be->start = (a.at + 15) & ~15u;
+}
+
+/* ---- leaving ---- */
+
+static struct cold *new_cold(struct em *e)
+{
+    if (e->ncold == COLD_MAX) {
+        e->failed = true;
+        return &e->cold[0];
+    }
+    return &e->cold[e->ncold++];
+}
+
+void x64_block_entry(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    e->code->entry = a->at;
+    asm_alu_imm(a, 8, 5, xm(ENV, e->be->l->budget), (int32_t)e->src->charge);
+    struct cold *c = new_cold(e);
+    *c = (struct cold){.kind = COLD_BUDGET, .site = x64_site(e, SITE_BUDGET)};
+    c->from = asm_jcc(a, XL);
+}
+
+void x64_leave(struct em *e, unsigned kind)
+{
+    uint32_t s = x64_site(e, kind);
+    asm_const(&e->a, T0, s);
+    asm_jmp_to(&e->a, e->be->leave);
+}
+
+void x64_interp(struct em *e)
+{
+    asm_const(&e->a, T0, x64_site(e, SITE_INTERP));
+    asm_call_to(&e->a, e->be->interp);
+    e->rc = (struct jit_recipe){.slot = true};
+    e->host_flags = false;
+}
+
+static unsigned rip_width(const struct em *e)
+{
+    return e->src->bits == 64 ? 8 : 4;
+}
+
+/* ---- jump tables ---- */
+
+/* T0 is a RIP: compare with its entry, T1 its offset. Returns the place of the jump for a miss. */
+static uint32_t table_find(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
+    asm_mov(a, 4, T1, T0);
+    asm_alu_imm(a, 4, 4, xr(T1), JIT_JT_SIZE - 1);
+    asm_shift(a, 4, 4, xr(T1), 4);
+    asm_alu(a, 8, 7, T0, xmi(ENV, T1, 0, jt));
+    return asm_jcc(a, XNE);
+}
+
+static void table_go(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
+    asm_alu_imm(a, 8, 4, xr(T0), -4096);
+    asm_store(a, 8, xm(ENV, ENV_OFF(page)), T0);
+    asm_jmp_ind(a, xmi(ENV, T1, 0, jt + 8));
+}
+
+/* To another page: by the table. */
+static void cross_page(struct em *e, int32_t target)
+{
+    struct asmbuf *a = &e->a;
+    uint32_t s = x64_site(e, SITE_LINK);
+    e->be->site[s].target = target;
+    asm_load(a, 8, T0, xm(ENV, ENV_OFF(page)));
+    asm_lea(a, rip_width(e), T0, xm(T0, target));
+    uint32_t miss = table_find(e);
+    table_go(e);
+    asm_here(a, miss);
+    asm_const(a, T0, s);
+    asm_jmp_to(a, e->be->leave);
+}
+
+/* Go to a place given from the page's first byte; cc < 0: always. */
+static void go(struct em *e, int64_t target64, int cc)
+{
+    int32_t target = (int32_t)target64;
+    if (target64 != target) {
+        e->failed = true;
+        return;
+    }
+    bool same_page = target >= 0 && target < 4096;
+    if (!same_page && cc < 0) {
+        cross_page(e, target);
+        return;
+    }
+    struct cold *c = new_cold(e);
+    *c = (struct cold){.kind = same_page ? COLD_LINK : COLD_CROSS, .target = target};
+    if (same_page) {
+        c->site = x64_site(e, SITE_LINK);
+        e->be->site[c->site].target = target;
+    }
+    c->from = cc < 0 ? asm_jmp(&e->a) : asm_jcc(&e->a, (unsigned)cc);
+}
+
+static int64_t next_off(const struct em *e)
+{
+    return e->src->page_off + e->u->off + e->u->len;
+}
+
+/* T0 or T1 = RIP of the next instruction. */
+static void next_rip(struct em *e, unsigned dst)
+{
+    asm_load(&e->a, 8, dst, xm(ENV, ENV_OFF(page)));
+    asm_lea(&e->a, rip_width(e), dst, xm(dst, (int32_t)next_off(e)));
+}
+
+static void bail_from(struct em *e, uint32_t place)
+{
+    struct cold *c = new_cold(e);
+    *c = (struct cold){.kind = COLD_JUMP,
+                       .site = x64_site(e, SITE_BAIL),
+                       .from = place,
+                       .to = e->be->leave};
+}
+
+/* rsp += n. */
+static void move_sp(struct em *e, int32_t n)
+{
+    unsigned sp = x64_host(4);
+    asm_lea(&e->a, rip_width(e), sp, xm(sp, n));
+}
+
+static void call_push(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct xo at = x64_mem(e, &u->m, u->w, true, true);
+    next_rip(e, T1);
+    asm_store(&e->a, u->w, at, T1);
+    move_sp(e, -(int32_t)u->w);
+}
+
+/* T0 = target of an indirect transfer. */
+static void indirect_target(struct em *e)
+{
+    const struct uop *u = e->u;
+    if (u->sk == UK_MEM) {
+        struct xo at = x64_mem(e, &u->m, u->sw, false, false);
+        asm_load(&e->a, u->sw, T0, at);
+    } else {
+        asm_load(&e->a, u->sw, T0, x64_gpr(e, u->sr));
+    }
+}
+
+static void flow_calli(struct em *e)
+{
+    static const struct uop_mem none = {.base = UR_NONE};
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
+    struct uop_mem stack = none;
+    stack.base = 4;
+    stack.index = UR_NONE;
+    stack.asz = (uint8_t)rip_width(e);
+    stack.disp = -(int64_t)u->w;
+    indirect_target(e);
+    bail_from(e, table_find(e));
+    asm_store(a, 8, xm(ENV, ENV_OFF(target)), T0);
+    asm_load(a, 8, T1, xmi(ENV, T1, 0, jt + 8));
+    asm_store(a, 8, xm(ENV, ENV_OFF(host)), T1);
+    struct xo at = x64_mem(e, &stack, u->w, true, true);
+    next_rip(e, T1);
+    asm_store(a, u->w, at, T1);
+    x64_spill_flags(e);
+    move_sp(e, -(int32_t)u->w);
+    asm_load(a, 8, T0, xm(ENV, ENV_OFF(target)));
+    asm_alu_imm(a, 8, 4, xr(T0), -4096);
+    asm_store(a, 8, xm(ENV, ENV_OFF(page)), T0);
+    asm_jmp_ind(a, xm(ENV, ENV_OFF(host)));
+}
+
+bool x64_flow(struct em *e)
+{
+    const struct uop *u = e->u;
+    switch (u->op) {
+    case U_JCC: {
+        unsigned cc = x64_cond(e, u->cc);
+        x64_spill_flags(e);
+        go(e, u->imm, (int)cc);
+        go(e, next_off(e), -1);
+        return true;
+    }
+    case U_JMP:
+        x64_spill_flags(e);
+        go(e, u->imm, -1);
+        return true;
+    case U_END:
+        x64_spill_flags(e);
+        go(e, e->src->page_off + u->off, -1);
+        return true;
+    case U_CALL:
+        x64_spill_flags(e);
+        call_push(e);
+        go(e, u->imm, -1);
+        return true;
+    case U_RET: {
+        x64_spill_flags(e);
+        struct xo at = x64_mem(e, &u->m, u->w, false, false);
+        asm_load(&e->a, u->w, T0, at);
+        bail_from(e, table_find(e));
+        move_sp(e, (int32_t)(u->w + u->imm));
+        table_go(e);
+        return true;
+    }
+    case U_JMPI:
+        x64_spill_flags(e);
+        indirect_target(e);
+        bail_from(e, table_find(e));
+        table_go(e);
+        return true;
+    case U_CALLI:
+        flow_calli(e);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- cold code ---- */
+
+static void cold_refill(struct em *e, const struct cold *c)
+{
+    struct asmbuf *a = &e->a;
+    if (c->undo) {
+        asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
+    } else {
+        asm_lea(a, 8, T1, c->addr);
+    }
+    asm_const(a, T0, c->what);
+    asm_call_to(a, e->be->refill);
+    asm_test(a, 4, xr(T0), T0);
+    uint32_t again = asm_jcc(a, XNE);
+    asm_patch(a, again, c->retry);
+    asm_const(a, T0, c->site);
+    asm_jmp_to(a, e->be->leave);
+}
+
+void x64_cold(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    for (unsigned k = 0; k < e->ncold; k++) {
+        struct cold *c = &e->cold[k];
+        struct jit_site *s = &e->be->site[c->site];
+        asm_here(a, c->from);
+        switch (c->kind) {
+        case COLD_REFILL:
+            cold_refill(e, c);
+            break;
+        case COLD_BUDGET:
+            asm_alu_imm(a, 8, 0, xm(ENV, e->be->l->budget), (int32_t)e->src->charge);
+            asm_const(a, T0, c->site);
+            asm_jmp_to(a, e->be->leave);
+            break;
+        case COLD_LINK:
+            s->patch = c->from;
+            s->stub = a->at;
+            asm_const(a, T0, c->site);
+            asm_jmp_to(a, e->be->leave);
+            break;
+        case COLD_CROSS:
+            cross_page(e, c->target);
+            break;
+        default:
+            asm_const(a, T0, c->site);
+            asm_jmp_to(a, c->to);
+            break;
+        }
+    }
+}

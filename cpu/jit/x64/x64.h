@@ -1,0 +1,109 @@
+/*
+ * The x86-64 back end: shared by its files.
+ *
+ * Register map. Guest registers 0..11 live in host registers, RAX RCX RDX RBX RSI RDI R8-R11 in their
+ * own, RSP in r12, RBP in r13; guest R12-R15 stay in memory. rbp points at struct jit_env, rsp is
+ * the host's stack, r14 (T0) and r15 (T1) hold nothing between guest instructions.
+ *
+ * Host flags: after an arithmetic micro-operation they are the guest's (em.host_flags) until
+ * something is emitted that changes them; moves and stores do not. The recipe em.rc says how to get
+ * flags back otherwise.
+ */
+#ifndef DOPPEL_CPU_JIT_X64_X64_H
+#define DOPPEL_CPU_JIT_X64_X64_H
+
+#include "cpu/jit/backend.h"
+#include "cpu/jit/x64/asm.h"
+
+enum { T0 = R14, T1 = R15, ENV = RBP };
+#define GUEST_PINNED 12u
+
+/* Cold code, emitted behind the block. */
+enum cold_kind { COLD_REFILL, COLD_JUMP, COLD_BUDGET, COLD_LINK, COLD_CROSS };
+struct cold {
+    uint8_t kind;
+    bool undo;          /* REFILL: T1 is the address XORed with the tag */
+    uint32_t what;      /* REFILL: size, JIT_REFILL_xx */
+    uint32_t from;      /* displacement to patch to here */
+    uint32_t retry;     /* REFILL: where to go on */
+    uint32_t site;
+    int32_t tag;        /* REFILL: offset of the tag array */
+    struct xo addr;     /* REFILL without undo: the address as an LEA operand */
+    uint32_t to;        /* JUMP: a common stub */
+    int32_t target;     /* CROSS: from the page's first byte */
+};
+
+#define COLD_MAX 512
+
+struct em {
+    struct asmbuf a;
+    struct jit_backend *be;
+    const struct jit_source *src;
+    struct jit_code *code;
+    const struct uop *u;  /* the current one */
+    struct jit_recipe rc; /* pending flags */
+    bool host_flags;      /* the host's flags are the guest's */
+    struct cold cold[COLD_MAX];
+    unsigned ncold;
+    bool failed; /* more than the tables hold */
+};
+
+/* ---- registers (emit.c) ---- */
+static inline unsigned x64_host(unsigned guest)
+{
+    static const uint8_t map[16] = {RAX, RCX, RDX, RBX, R12, R13, RSI,   RDI,
+                                    R8,  R9,  R10, R11, RNONE, RNONE, RNONE, RNONE};
+    return map[guest & 15];
+}
+static inline struct xo x64_env(const struct em *e, int32_t off)
+{
+    (void)e;
+    return xm(ENV, off);
+}
+#define ENV_OFF(field) ((int32_t)offsetof(struct jit_env, field))
+/* The place of a guest register: a host register or memory. */
+struct xo x64_gpr(const struct em *e, unsigned r);
+/* A host register that holds all of guest register r: its own, or tmp. */
+unsigned x64_get(struct em *e, unsigned r, unsigned tmp);
+/* Write w bytes of host register `from` to guest register r. */
+void x64_put(struct em *e, unsigned r, unsigned w, unsigned from);
+/* The same for bits 15:8. */
+void x64_put_high(struct em *e, unsigned r, unsigned from);
+
+/* ---- flags (flags.c) ---- */
+/* Guest register r is about to change: save what the recipe needs of it, if anybody may look. */
+void x64_kill_reg(struct em *e, unsigned r);
+/* Put the whole recipe into memory. */
+void x64_spill_flags(struct em *e);
+/* A new recipe replaces the pending one. */
+void x64_set_recipe(struct em *e, unsigned cc, unsigned w);
+void x64_res_reg(struct em *e, unsigned r);
+void x64_res_host(struct em *e, unsigned host); /* store it in the slot */
+void x64_b_reg(struct em *e, unsigned r);
+void x64_b_imm(struct em *e, int64_t v);
+void x64_b_host(struct em *e, unsigned host);
+/* env->cc_cf = the guest's CF as it is before the current micro-operation. Uses T0. */
+void x64_save_cf(struct em *e);
+/* Make the host's flags answer for guest condition cc; returns the host's condition. Uses T0. */
+unsigned x64_cond(struct em *e, unsigned cc);
+
+/* ---- memory (mem.c) ---- */
+/* Check the memory operand of the current micro-operation for an access of `size` bytes and return
+ * where it is for the host. free_t1: T1 is not part of it. Ends host_flags. */
+struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write, bool free_t1);
+/* dst = the effective address. dst is T0 or T1, or w of uop LEA a pinned register. */
+void x64_ea(struct em *e, const struct uop_mem *m, unsigned dst, int32_t more);
+uint32_t x64_site(struct em *e, unsigned kind);
+
+/* ---- flow (flow.c) ---- */
+void x64_block_entry(struct em *e);
+bool x64_flow(struct em *e);       /* the current micro-operation is a transfer: emit it */
+void x64_interp(struct em *e);     /* U_INTERP */
+void x64_leave(struct em *e, unsigned kind);
+void x64_cold(struct em *e);       /* emit all cold code */
+void x64_stubs(struct jit_backend *be);
+
+/* ---- the rest (emit.c) ---- */
+bool x64_uop(struct em *e);
+
+#endif

@@ -1,0 +1,336 @@
+/*
+ * Decoded instructions to micro-operations; see cpu/jit/uop.h.
+ *
+ * The table row remains the source: it names the semantic, says which flags are read and written and
+ * how operands are found. Here stands only which micro-operation is the same as a semantic; one that
+ * is not listed, or has operands that micro-operations do not express, runs in the interpreter.
+ */
+#include "cpu/lift.h"
+
+#include "cpu/forms.h"
+
+#define SEMS(X)                                                                                    \
+    X(add, ADD)                                                                                    \
+    X(or, OR)                                                                                      \
+    X(adc, ADC)                                                                                    \
+    X(sbb, SBB)                                                                                    \
+    X(and, AND)                                                                                    \
+    X(sub, SUB)                                                                                    \
+    X(xor, XOR)                                                                                    \
+    X(cmp, CMP)                                                                                    \
+    X(test, TEST)                                                                                  \
+    X(inc, INC)                                                                                    \
+    X(dec, DEC)                                                                                    \
+    X(neg, NEG)                                                                                    \
+    X(not, NOT)                                                                                    \
+    X(mov, MOV)                                                                                    \
+    X(movzx_b, MOVZX)                                                                              \
+    X(movzx_w, MOVZX)                                                                              \
+    X(movsx_b, MOVSX)                                                                              \
+    X(movsx_w, MOVSX)                                                                              \
+    X(movsxd, MOVSX)                                                                               \
+    X(lea, LEA)                                                                                    \
+    X(shl, SHL)                                                                                    \
+    X(shr, SHR)                                                                                    \
+    X(sar, SAR)                                                                                    \
+    X(rol, ROL)                                                                                    \
+    X(ror, ROR)                                                                                    \
+    X(imul2, IMUL)                                                                                 \
+    X(imul3, IMUL)                                                                                 \
+    X(mul, MUL1)                                                                                   \
+    X(imul1, IMUL1)                                                                                \
+    X(cwd, CWD)                                                                                    \
+    X(cbw, CBW)                                                                                    \
+    X(xchg, XCHG)                                                                                  \
+    X(bswap, BSWAP)                                                                                \
+    X(nop, NOP)                                                                                    \
+    X(push, PUSH)                                                                                  \
+    X(push_imm, PUSH)                                                                              \
+    X(pop, POP)                                                                                    \
+    X(leave, LEAVE)                                                                                \
+    X(jmp_rel, JMP)                                                                                \
+    X(jmp_ind, JMPI)                                                                               \
+    X(call_rel, CALL)                                                                              \
+    X(call_ind, CALLI)                                                                             \
+    X(ret_near, RET)
+
+#define X(s, u) extern const struct sem sem_##s;
+SEMS(X)
+#undef X
+#define X(l, cc) extern const struct sem sem_j##l, sem_set##l, sem_cmov##l;
+FLAGS_CONDS(X)
+#undef X
+
+static const struct {
+    const struct sem *sem;
+    uint8_t op, cc;
+} ops[] = {
+#define X(s, u) {&sem_##s, U_##u, 0},
+    SEMS(X)
+#undef X
+#define X(l, cc) {&sem_j##l, U_JCC, cc}, {&sem_set##l, U_SETCC, cc}, {&sem_cmov##l, U_CMOV, cc},
+        FLAGS_CONDS(X)
+#undef X
+};
+
+bool lift_mode(uint32_t mode)
+{
+    if (mode & MODE_ALIGN) {
+        return false; /* compiled code does not check alignment */
+    }
+    return (mode & MODE_C64) ||
+           ((mode & MODE_C32) && (mode & MODE_SS32) && (mode & MODE_FLAT) && (mode & MODE_PROT));
+}
+
+/* Register number and part from a byte offset in struct cpu. */
+static void reg_operand(uint16_t off, uint8_t *kind, uint8_t *reg)
+{
+    unsigned o = off - (unsigned)offsetof(struct cpu, s.gpr);
+    *reg = (uint8_t)(o / 8);
+    *kind = o % 8 == 1 ? UK_REGH : UK_REG;
+}
+
+static uint8_t mem_reg(uint16_t off)
+{
+    if (off == offsetof(struct cpu, zero)) {
+        return UR_NONE;
+    }
+    return (uint8_t)((off - offsetof(struct cpu, s.gpr)) / 8);
+}
+
+static void mem_operand(const struct block *b, const struct insn *i, struct uop_mem *m)
+{
+    *m = (struct uop_mem){.base = UR_NONE,
+                          .index = mem_reg(i->index),
+                          .scale = i->scale,
+                          .asz = i->asz,
+                          .segm = i->segm,
+                          .seg = i->seg,
+                          .disp = i->disp};
+    if (i->base == offsetof(struct cpu, blk_rip)) {
+        m->base = UR_PAGE;
+        m->disp += (int64_t)(b->pa & ~PAGE_MASK);
+    } else {
+        m->base = mem_reg(i->base);
+    }
+}
+
+static void stack_operand(const struct block *b, struct uop *u, unsigned base, int64_t disp)
+{
+    u->m = (struct uop_mem){.base = (uint8_t)base,
+                            .index = UR_NONE,
+                            .asz = b->mode & MODE_C64 ? 8 : 4,
+                            .segm = US_FLAT,
+                            .seg = SEG_SS,
+                            .disp = disp};
+}
+
+static unsigned native_width(const struct block *b)
+{
+    return b->mode & MODE_C64 ? 8 : 4;
+}
+
+/* d and s as the form says. */
+static void operands(const struct block *b, const struct insn *i, struct uop *u)
+{
+    bool dmem = i->form == FORM_MR || i->form == FORM_MI;
+    if (dmem) {
+        u->dk = UK_MEM;
+    } else {
+        reg_operand(i->ra, &u->dk, &u->dr);
+    }
+    if (i->form == FORM_RM) {
+        u->sk = UK_MEM;
+    } else if (i->form == FORM_RI || i->form == FORM_MI) {
+        u->sk = UK_IMM;
+    } else if (i->rb) {
+        reg_operand(i->rb, &u->sk, &u->sr);
+    }
+    if (u->dk == UK_MEM || u->sk == UK_MEM) {
+        mem_operand(b, i, &u->m);
+        u->attr |= UF_BAIL;
+    }
+    u->imm = i->imm;
+}
+
+static bool lift_push(const struct block *b, const struct insn *i, struct uop *u)
+{
+    u->w = i->osz;
+    if (i->osz != native_width(b)) {
+        return false;
+    }
+    if (insn_rows[i->row].sem == &sem_push_imm) {
+        u->sk = UK_IMM;
+        u->imm = i->imm;
+    } else if (i->form == FORM_RR) {
+        reg_operand(i->ra, &u->sk, &u->sr);
+    } else {
+        return false;
+    }
+    stack_operand(b, u, REG_RSP, -(int64_t)i->osz);
+    u->attr |= UF_BAIL;
+    return true;
+}
+
+static bool lift_stack(const struct block *b, const struct insn *i, struct uop *u)
+{
+    u->w = i->osz;
+    if (i->osz != native_width(b) || (u->op == U_POP && i->form != FORM_RR)) {
+        return false;
+    }
+    if (u->op == U_POP) {
+        reg_operand(i->ra, &u->dk, &u->dr);
+    }
+    u->imm = (uint16_t)i->imm; /* RET n */
+    stack_operand(b, u, u->op == U_LEAVE ? REG_RBP : REG_RSP, 0);
+    u->attr |= UF_BAIL;
+    return true;
+}
+
+static bool lift_branch(const struct block *b, const struct insn *i, struct uop *u)
+{
+    u->w = (uint8_t)native_width(b);
+    if (i->osz != u->w) {
+        return false;
+    }
+    if (u->op == U_JMPI || u->op == U_CALLI) {
+        u->sw = u->w;
+        if (i->mod3) {
+            reg_operand(i->ra, &u->sk, &u->sr);
+        } else {
+            u->sk = UK_MEM;
+            mem_operand(b, i, &u->m);
+        }
+        u->attr |= UF_BAIL;
+        return true;
+    }
+    u->imm = (int64_t)(b->pa & ~PAGE_MASK) + i->off + i->len + i->imm;
+    if (u->op == U_CALL) {
+        stack_operand(b, u, REG_RSP, -(int64_t)u->w);
+        u->attr |= UF_BAIL;
+    }
+    return true;
+}
+
+static bool lift_shift(const struct insn *i, struct uop *u)
+{
+    unsigned n = (unsigned)i->imm & (i->w == 8 ? 63 : 31);
+    if (u->sk == UK_REG) {
+        u->attr |= UF_COND;
+        return u->sr == REG_RCX;
+    }
+    return u->sk == UK_IMM && n != 0;
+}
+
+static bool lift_exchange(const struct uop *u)
+{
+    return u->sk == UK_REG && u->dk != UK_REGH && !(u->dk == UK_MEM && u->sr >= 12);
+}
+
+/* What differs from operand to operand. False: not expressible. */
+static bool lift_details(const struct block *b, const struct insn *i, struct uop *u)
+{
+    switch (u->op) {
+    case U_NOP:
+    case U_CBW:
+    case U_CWD:
+        u->w = i->osz;
+        return true;
+    case U_PUSH:
+        return lift_push(b, i, u);
+    case U_POP:
+    case U_LEAVE:
+    case U_RET:
+        return lift_stack(b, i, u);
+    case U_JCC:
+    case U_JMP:
+    case U_CALL:
+    case U_JMPI:
+    case U_CALLI:
+        return lift_branch(b, i, u);
+    default:
+        break;
+    }
+    operands(b, i, u);
+    switch (u->op) {
+    case U_MOVZX:
+    case U_MOVSX: {
+        const struct sem *s = insn_rows[i->row].sem;
+        u->sw = s == &sem_movsxd ? 4 : s == &sem_movzx_b || s == &sem_movsx_b ? 1 : 2;
+        return u->w > u->sw || u->sw == 4;
+    }
+    case U_LEA:
+        u->attr = 0; /* no access */
+        return u->sk == UK_MEM && i->segm != SEGM_BASE ? true : u->sk == UK_MEM;
+    case U_SHL:
+    case U_SHR:
+    case U_SAR:
+    case U_ROL:
+    case U_ROR:
+        return lift_shift(i, u);
+    case U_IMUL:
+        u->attr |= insn_rows[i->row].sem == &sem_imul3 ? UF_THREE : 0;
+        return u->dk == UK_REG && (u->sk == UK_REG || u->sk == UK_MEM);
+    case U_MUL1:
+    case U_IMUL1: /* the operand is the first of the row */
+        u->sk = u->dk;
+        u->sr = u->dr;
+        return u->sk != UK_REGH && i->w >= 4;
+    case U_XCHG:
+        return lift_exchange(u);
+    case U_BSWAP:
+        return i->w >= 4;
+    default:
+        return true;
+    }
+}
+
+static uint8_t find(const struct sem *s, uint8_t *cc)
+{
+    for (unsigned k = 0; k < ARRAY_LEN(ops); k++) {
+        if (ops[k].sem == s) {
+            *cc = ops[k].cc;
+            return ops[k].op;
+        }
+    }
+    return U_INTERP;
+}
+
+static void lift_one(const struct block *b, const struct insn *i, struct uop *u)
+{
+    *u = (struct uop){.op = U_INTERP, .k = i->k, .off = i->off, .len = i->len};
+    bool ends = true;
+    if (i->row != 0xffff) {
+        const struct insn_row *r = &insn_rows[i->row];
+        ends = r->sem->ends;
+        u->op = find(r->sem, &u->cc);
+        u->w = i->w;
+        u->rflags = r->reads;
+        u->wflags = r->writes;
+    }
+    if (u->op == U_INTERP || !lift_details(b, i, u)) {
+        uint16_t rf = u->rflags, wf = u->wflags;
+        *u = (struct uop){.op = ends ? U_INTERP_END : U_INTERP,
+                          .k = i->k,
+                          .off = i->off,
+                          .len = i->len,
+                          .rflags = rf,
+                          .wflags = wf,
+                          .attr = UF_BAIL};
+    }
+}
+
+unsigned lift_block(const struct block *b, struct uop *u)
+{
+    for (unsigned k = 0; k < b->n; k++) {
+        lift_one(b, &b->insn[k], &u[k]);
+    }
+    const struct insn *last = &b->insn[b->n - 1];
+    unsigned op = u[b->n - 1].op;
+    bool ended = op == U_INTERP_END || (op >= U_JCC && op <= U_CALLI);
+    if (!ended) {
+        u[b->n] = (struct uop){
+            .op = U_END, .k = b->n, .off = (uint16_t)(last->off + last->len), .attr = UF_NEED};
+    }
+    return b->n + !ended;
+}

@@ -1,0 +1,15 @@
+/*
+ * The lifter: decoded instructions to micro-operations of the JIT.
+ */
+#ifndef DOPPEL_CPU_LIFT_H
+#define DOPPEL_CPU_LIFT_H
+
+#include "cpu/block.h"
+#include "cpu/jit/uop.h"
+
+/* Lift a block that lies in one page; u has room for BLOCK_INSNS + 1. Returns how many. */
+unsigned lift_block(const struct block *b, struct uop *u);
+/* Is there any point in compiling code of this mode (MODE_xx)? */
+bool lift_mode(uint32_t mode);
+
+#endif
