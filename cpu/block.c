@@ -15,7 +15,7 @@
 
 #define HASH_SIZE   32768u
 #define PAGE_HASH   4096u
-#define CACHE_BYTES (8u << 20)
+#define CACHE_BYTES (24u << 20)
 #define MAX_CPUS    64u
 
 struct block_cache {

@@ -21,13 +21,15 @@
 
 #define BUFFER_BYTES (32u << 20)
 #define MAX_CPUS     64u
+#define MAX_ROWS     2048u
 
 struct engine {
     struct jit *jit; /* NULL: interpreter only */
     struct engine_options o;
     struct cpu *cpus[MAX_CPUS];
     unsigned ncpus;
-    bool full; /* the buffer: flush between blocks */
+    bool full;                                  /* the buffer: flush between blocks */
+    uint64_t interp[MAX_ROWS], bails[MAX_ROWS]; /* by the instruction's row */
 };
 
 /* The vCPU whose struct holds env. */
@@ -162,6 +164,7 @@ static int do_interp(struct jit_env *env, uint32_t site)
     uint64_t gen = cpu->tlb.gen;
     uint32_t mode = cpu->mode;
     settle(cpu, &s->rc);
+    cpu->engine->interp[b->insn[k].row & (MAX_ROWS - 1)]++;
     struct insn *solo = cpu->scratch;
     solo[0] = b->insn[k];
     solo[1] = b->insn[k + 1];
@@ -247,8 +250,7 @@ static void jt_check(struct cpu *cpu)
 static void jt_put(struct cpu *cpu, const struct block *b)
 {
     unsigned v = cpu->view, k = (unsigned)(cpu->s.rip & (JIT_JT_SIZE - 1));
-    cpu->jit.jt[v][k] =
-        (struct jit_jt){cpu->s.rip, jit_host(cpu->engine->jit, b->code)};
+    cpu->jit.jt[v][k] = (struct jit_jt){cpu->s.rip, jit_host(cpu->engine->jit, b->code)};
     cpu->jt_filled[v][k / 64] |= UINT64_C(1) << (k % 64);
 }
 
@@ -263,7 +265,7 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
     }
     struct jit_source src = {.owner = b,
                              .u = u,
-                             .n = lift_block(b, u),
+                             .n = lift_block(b, u, cpu->yields),
                              .charge = b->n,
                              .page_off = (uint16_t)(b->pa & ~PAGE_MASK),
                              .bits = b->mode & MODE_C64 ? 64 : 32,
@@ -299,6 +301,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
     settle(cpu, &s->rc);
     switch (s->kind) {
     case SITE_BAIL:
+        e->bails[b->insn[s->k].row & (MAX_ROWS - 1)]++;
         run_rest(cpu, b, &b->insn[s->k]);
         break;
     case SITE_LINK:
@@ -426,6 +429,33 @@ int32_t engine_patience(const struct engine *e)
 bool engine_has_jit(const struct engine *e)
 {
     return e->jit != NULL;
+}
+
+static void top(const uint64_t *by_row, const char *what,
+                void (*fn)(void *ctx, const char *what, const char *name, uint64_t n), void *ctx)
+{
+    uint64_t below = UINT64_MAX;
+    for (unsigned shown = 0; shown < 16; shown++) {
+        unsigned best = MAX_ROWS;
+        for (unsigned r = 0; r < insn_row_count && r < MAX_ROWS; r++) {
+            if (by_row[r] && by_row[r] < below && (best == MAX_ROWS || by_row[r] > by_row[best])) {
+                best = r;
+            }
+        }
+        if (best == MAX_ROWS) {
+            return;
+        }
+        below = by_row[best];
+        fn(ctx, what, insn_rows[best].name, below);
+    }
+}
+
+void engine_each_exit(const struct engine *e,
+                      void (*fn)(void *ctx, const char *what, const char *name, uint64_t n),
+                      void *ctx)
+{
+    top(e->interp, "interpreted", fn, ctx);
+    top(e->bails, "left at", fn, ctx);
 }
 
 struct jit_stats engine_stats(const struct engine *e)

@@ -36,6 +36,10 @@ void engine_invalidate(struct engine *e, struct block *b);
 void engine_flush(struct engine *e);
 /* For `info jit`. */
 bool engine_has_jit(const struct engine *e);
+/* The most frequent instructions that compiled code left to the interpreter. */
+void engine_each_exit(const struct engine *e,
+                      void (*fn)(void *ctx, const char *what, const char *name, uint64_t n),
+                      void *ctx);
 struct jit_stats engine_stats(const struct engine *e);
 
 #endif

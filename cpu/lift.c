@@ -1,9 +1,10 @@
 /*
  * Decoded instructions to micro-operations; see cpu/jit/uop.h.
  *
- * The table row remains the source: it names the semantic, says which flags are read and written and
- * how operands are found. Here stands only which micro-operation is the same as a semantic; one that
- * is not listed, or has operands that micro-operations do not express, runs in the interpreter.
+ * The table row remains the source: it names the semantic, says which flags are read and written
+ * and how operands are found. Here stands only which micro-operation is the same as a semantic; one
+ * that is not listed, or has operands that micro-operations do not express, runs in the
+ * interpreter.
  */
 #include "cpu/lift.h"
 
@@ -43,6 +44,7 @@
     X(cbw, CBW)                                                                                    \
     X(xchg, XCHG)                                                                                  \
     X(bswap, BSWAP)                                                                                \
+    X(xchg_acc, XCHG)                                                                              \
     X(nop, NOP)                                                                                    \
     X(push, PUSH)                                                                                  \
     X(push_imm, PUSH)                                                                              \
@@ -222,13 +224,17 @@ static bool lift_shift(const struct insn *i, struct uop *u)
     return u->sk == UK_IMM && n != 0;
 }
 
-static bool lift_exchange(const struct uop *u)
+static bool lift_exchange(const struct insn *i, struct uop *u, bool yields)
 {
+    if (i->opcode == 0x90 && i->ra == i->rb && insn_rows[i->row].sem == &sem_xchg_acc) {
+        u->op = U_NOP; /* with F3, PAUSE: ends the turn of one vCPU among several */
+        return !((i->pfx & PFX_REP) && yields);
+    }
     return u->sk == UK_REG && u->dk != UK_REGH && !(u->dk == UK_MEM && u->sr >= 12);
 }
 
 /* What differs from operand to operand. False: not expressible. */
-static bool lift_details(const struct block *b, const struct insn *i, struct uop *u)
+static bool lift_details(const struct block *b, const struct insn *i, struct uop *u, bool yields)
 {
     switch (u->op) {
     case U_NOP:
@@ -277,7 +283,7 @@ static bool lift_details(const struct block *b, const struct insn *i, struct uop
         u->sr = u->dr;
         return u->sk != UK_REGH && i->w >= 4;
     case U_XCHG:
-        return lift_exchange(u);
+        return lift_exchange(i, u, yields);
     case U_BSWAP:
         return i->w >= 4;
     default:
@@ -296,7 +302,7 @@ static uint8_t find(const struct sem *s, uint8_t *cc)
     return U_INTERP;
 }
 
-static void lift_one(const struct block *b, const struct insn *i, struct uop *u)
+static void lift_one(const struct block *b, const struct insn *i, struct uop *u, bool yields)
 {
     *u = (struct uop){.op = U_INTERP, .k = i->k, .off = i->off, .len = i->len};
     bool ends = true;
@@ -308,7 +314,7 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u)
         u->rflags = r->reads;
         u->wflags = r->writes;
     }
-    if (u->op == U_INTERP || !lift_details(b, i, u)) {
+    if (u->op == U_INTERP || !lift_details(b, i, u, yields)) {
         uint16_t rf = u->rflags, wf = u->wflags;
         *u = (struct uop){.op = ends ? U_INTERP_END : U_INTERP,
                           .k = i->k,
@@ -320,10 +326,10 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u)
     }
 }
 
-unsigned lift_block(const struct block *b, struct uop *u)
+unsigned lift_block(const struct block *b, struct uop *u, bool yields)
 {
     for (unsigned k = 0; k < b->n; k++) {
-        lift_one(b, &b->insn[k], &u[k]);
+        lift_one(b, &b->insn[k], &u[k], yields);
     }
     const struct insn *last = &b->insn[b->n - 1];
     unsigned op = u[b->n - 1].op;

@@ -136,7 +136,7 @@ static const struct command {
 } commands[] = {
     {"help", "", "this list", cmd_help},
     {"info", "WHAT",
-     "status, registers, cpus, mem, tlb, pic, pci, mtree, devices, block, "
+     "status, registers, cpus, mem, tlb, pic, pci, mtree, devices, block, jit, "
      "network",
      mon_info},
     {"x", "/NF ADDR", "dump N items of memory at a linear address of CPU 0; F: x d, size b h w g",

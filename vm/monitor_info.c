@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu/block.h"
+#include "cpu/engine.h"
 #include "util/suggest.h"
 #include "vm/drives.h"
 #include "vm/vm.h"
@@ -70,6 +71,27 @@ static void info_mem(struct doppel_vm *vm, struct mon_out *o)
                "blocks: %" PRIu64 " decoded, %" PRIu64 " revived, %" PRIu64 " invalidated, %" PRIu64
                " flushes, %zu KiB\n",
                b.decoded, b.revived, b.invalidated, b.flushes, b.bytes >> 10);
+}
+
+static void jit_exit(void *ctx, const char *what, const char *name, uint64_t n)
+{
+    mon_printf(ctx, "%12" PRIu64 " %s %s\n", n, what, name);
+}
+
+static void info_jit(struct doppel_vm *vm, struct mon_out *o)
+{
+    struct jit_stats s = engine_stats(vm->engine);
+    if (!engine_has_jit(vm->engine)) {
+        mon_printf(o, "code is interpreted\n");
+        return;
+    }
+    mon_printf(
+        o,
+        "%" PRIu64 " blocks, %" PRIu64 " bytes of code, %" PRIu64 " sites; since start: %" PRIu64
+        " instructions compiled (%" PRIu64 " left to the interpreter), %" PRIu64 " links, %" PRIu64
+        " unlinked, %" PRIu64 " flushes\n",
+        s.blocks, s.code_bytes, s.sites, s.insns, s.interp_insns, s.links, s.unlinks, s.resets);
+    engine_each_exit(vm->engine, jit_exit, o);
 }
 
 static void tlb_row(void *ctx, gva la, gpa pa, unsigned page_bits, unsigned pcid, bool user,
@@ -176,7 +198,7 @@ static const struct {
     {"tlb", info_tlb},       {"pic", info_pic},
     {"network", nets_info},  {"pci", info_pci},
     {"mtree", info_mtree},   {"devices", info_devices},
-    {"block", drives_info},
+    {"block", drives_info},  {"jit", info_jit},
 };
 
 static const char *info_name(void *ctx, unsigned i)

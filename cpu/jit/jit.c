@@ -1,9 +1,9 @@
 /*
  * The host-neutral half of the JIT: the buffer, code and sites, links. See jit.h.
  *
- * Code is allocated upward; when the buffer is full the caller drops all of it. Links are a list per
- * code of the sites that jump to it, so that an invalid block is cut off in a time proportional to
- * its callers.
+ * Code is allocated upward; when the buffer is full the caller drops all of it. Links are a list
+ * per code of the sites that jump to it, so that an invalid block is cut off in a time proportional
+ * to its callers.
  */
 #include "cpu/jit/jit.h"
 

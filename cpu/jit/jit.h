@@ -50,16 +50,16 @@ enum jit_cc {
 enum jit_loc { LOC_SLOT, LOC_REG, LOC_IMM }; /* env->cc_*, guest register, imm */
 
 struct jit_recipe {
-    uint8_t cc;     /* enum jit_cc; meaningless if slot */
-    uint8_t lw;     /* log2 of the width */
-    bool slot;      /* all of it is in env->cc_* */
+    uint8_t cc; /* enum jit_cc; meaningless if slot */
+    uint8_t lw; /* log2 of the width */
+    bool slot;  /* all of it is in env->cc_* */
     uint8_t res_at, res_reg;
     uint8_t b_at, b_reg;
     int32_t b_imm;
 };
 
-/* Jump tables: from RIP to code, for transfers that are not linked. One per view of the TLB. Entries
- * belong to one (mode, TLB generation): the guest CPU empties a table when these change. */
+/* Jump tables: from RIP to code, for transfers that are not linked. One per view of the TLB.
+ * Entries belong to one (mode, TLB generation): the guest CPU empties a table when these change. */
 #define JIT_JT_SIZE 2048u
 #define JIT_VIEWS   3u
 struct jit_jt {
@@ -68,28 +68,28 @@ struct jit_jt {
 };
 
 struct jit_env {
-    uint64_t page;            /* RIP of the first byte of the running block's page */
-    uint64_t cc_res, cc_b;    /* recipe in memory */
+    uint64_t page;         /* RIP of the first byte of the running block's page */
+    uint64_t cc_res, cc_b; /* recipe in memory */
     uint32_t cc_op, cc_cf;
     uint64_t target, scratch; /* of an indirect transfer; of SETcc */
     uint64_t host;
-    uint64_t sp;              /* host stack at entry */
+    uint64_t sp; /* host stack at entry */
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
     int (*cond)(struct jit_env *env, uint32_t cc);                  /* of the recipe in memory */
     struct jit_jt jt[JIT_VIEWS][JIT_JT_SIZE];
 };
-#define JIT_REFILL_WRITE 0x100u
+#define JIT_REFILL_WRITE   0x100u
 #define JIT_REFILL_VIEW(v) ((uint32_t)(v) << 9)
 
 /* Byte offsets from struct jit_env to fields of the guest CPU. */
 struct jit_layout {
-    int32_t gpr;                  /* 16 registers of 8 bytes */
-    int32_t budget;               /* int64_t */
-    int32_t l1[JIT_VIEWS];        /* soft TLB, 32-byte entries: tag_r bias_r tag_w bias_w */
-    uint32_t l1_entries;          /* a power of two */
-    int32_t segv, segv_size;      /* by segment number: base, lo, end_r, end_w, 8 bytes each */
+    int32_t gpr;             /* 16 registers of 8 bytes */
+    int32_t budget;          /* int64_t */
+    int32_t l1[JIT_VIEWS];   /* soft TLB, 32-byte entries: tag_r bias_r tag_w bias_w */
+    uint32_t l1_entries;     /* a power of two */
+    int32_t segv, segv_size; /* by segment number: base, lo, end_r, end_w, 8 bytes each */
 };
 
 enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP };
@@ -98,22 +98,22 @@ struct jit_code;
 struct jit_site {
     struct jit_code *code; /* where it is */
     uint8_t kind;
-    uint16_t k;             /* BAIL, INTERP: the instruction */
-    struct jit_recipe rc;   /* flags there */
-    int32_t target;         /* LINK: bytes from the page's first to the target */
-    uint32_t patch;         /* LINK: where the jump's displacement lies in the buffer; 0: none */
-    uint32_t stub;          /* LINK: where it goes unlinked */
-    struct jit_code *to;    /* linked to */
-    uint32_t next_in;       /* next site linked to the same code, as index + 1 */
+    uint16_t k;           /* BAIL, INTERP: the instruction */
+    struct jit_recipe rc; /* flags there */
+    int32_t target;       /* LINK: bytes from the page's first to the target */
+    uint32_t patch;       /* LINK: where the jump's displacement lies in the buffer; 0: none */
+    uint32_t stub;        /* LINK: where it goes unlinked */
+    struct jit_code *to;  /* linked to */
+    uint32_t next_in;     /* next site linked to the same code, as index + 1 */
 };
 
 /* Code for one block. */
 struct jit_code {
-    void *owner;         /* the guest CPU's block */
-    uint32_t entry;      /* offset in the buffer */
-    uint32_t bytes;      /* emitted */
-    uint16_t page_off;   /* of the block's first byte in its page */
-    uint32_t incoming;   /* sites linked here: index + 1, or 0 */
+    void *owner;       /* the guest CPU's block */
+    uint32_t entry;    /* offset in the buffer */
+    uint32_t bytes;    /* emitted */
+    uint16_t page_off; /* of the block's first byte in its page */
+    uint32_t incoming; /* sites linked here: index + 1, or 0 */
     struct jit_code *next;
 };
 

@@ -1,13 +1,13 @@
 /*
  * Micro-operations: what the lifter (cpu/lift.c) hands to a host back end.
  *
- * One per guest instruction. The shape is x86's: two operands, of which one may be memory, widths of
- * 1, 2, 4 and 8 bytes, 32-bit register writes clear the upper half. A back end that cannot emit one
- * returns false and the instruction runs in the interpreter (U_INTERP), so an empty back end is
+ * One per guest instruction. The shape is x86's: two operands, of which one may be memory, widths
+ * of 1, 2, 4 and 8 bytes, 32-bit register writes clear the upper half. A back end that cannot emit
+ * one returns false and the instruction runs in the interpreter (U_INTERP), so an empty back end is
  * correct.
  *
- * No header of the guest CPU is known here: registers are numbers 0..15 in x86 encoding order, flags
- * have EFLAGS positions, and fields of the guest CPU are byte offsets in struct jit_layout.
+ * No header of the guest CPU is known here: registers are numbers 0..15 in x86 encoding order,
+ * flags have EFLAGS positions, and fields of the guest CPU are byte offsets in struct jit_layout.
  *
  * Contract at a micro-operation with a memory operand: every check comes before every effect. If a
  * check fails, the code bails with registers and flags as before the instruction.
@@ -78,15 +78,15 @@ enum {
 };
 
 struct uop {
-    uint8_t op; /* enum uop_code */
-    uint8_t w;  /* bytes of d */
-    uint8_t sw; /* bytes of s, where it differs */
-    uint8_t cc; /* condition, as encoded in Jcc */
-    uint8_t dk, dr, sk, sr; /* kinds and registers */
-    uint8_t attr;           /* UF_xx */
-    uint8_t len;            /* bytes of the instruction */
-    uint16_t k;             /* its number in the block */
-    uint16_t off;           /* bytes from the block's start */
+    uint8_t op;              /* enum uop_code */
+    uint8_t w;               /* bytes of d */
+    uint8_t sw;              /* bytes of s, where it differs */
+    uint8_t cc;              /* condition, as encoded in Jcc */
+    uint8_t dk, dr, sk, sr;  /* kinds and registers */
+    uint8_t attr;            /* UF_xx */
+    uint8_t len;             /* bytes of the instruction */
+    uint16_t k;              /* its number in the block */
+    uint16_t off;            /* bytes from the block's start */
     uint16_t rflags, wflags; /* arithmetic flags read and written */
     int64_t imm;
     struct uop_mem m;

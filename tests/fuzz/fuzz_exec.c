@@ -2,10 +2,11 @@
  * Random code run in slices: where a slice ends, and how code was cut into blocks, must never show.
  *
  * The same random bytes run several times in equal bare machines, for the same number of units: in
- * one slice, in slices of one, and in slices of random length. State and RAM must end equal. Random
- * code faults, jumps into itself, writes over itself, repeats strings and sets TF, so this covers
- * the decoder, the budget, refunds of faults, self-modifying code and REP accounting together. It
- * also fuzzes the decoder alone: lengths and offsets stay in range for any bytes in any mode.
+ * one slice, in slices of one and of other lengths, interpreted and compiled. State and RAM must
+ * end equal. Random code faults, jumps into itself, writes over itself, repeats strings and sets
+ * TF, so this covers the decoder, the budget, refunds of faults, self-modifying code and REP
+ * accounting together. It also fuzzes the decoder alone: lengths and offsets stay in range for any
+ * bytes in any mode.
  *
  * Amount: T_LEVEL; seed: T_SEED.
  */
@@ -75,10 +76,20 @@ static struct bare *build(const struct setup *u)
 
 static bool same(const struct setup *u, uint64_t n)
 {
-    static const uint64_t slices[] = {0, 1, 7, 1000};
+    static const uint64_t slices[] = {0, 1, 7, 1000, 0, 0, 7, 50, 1000};
+    static const struct engine_options engines[ARRAY_LEN(slices)] = {
+        [4] = {.jit = true, .threshold = 1, .buffer = 1u << 20},
+        [5] = {.jit = true, .threshold = 3, .buffer = 1u << 16},
+        [6] = {.jit = true, .threshold = 1, .buffer = 1u << 20},
+        [7] = {.jit = true, .threshold = 1, .buffer = 1u << 20, .no_links = true},
+        [8] = {.jit = true, .threshold = 2, .buffer = 1u << 20},
+    };
     uint64_t want = 0, want_done = 0;
     for (unsigned k = 0; k < ARRAY_LEN(slices); k++) {
         struct bare *b = build(u);
+        if (engines[k].jit) {
+            bare_engine(b, &engines[k]);
+        }
         uint64_t done = bare_run(b, n, slices[k]);
         uint64_t got = bare_digest(b);
         uint64_t rip = b->cpu->s.rip;
@@ -87,12 +98,13 @@ static bool same(const struct setup *u, uint64_t n)
             want = got;
             want_done = done;
         } else if (got != want || done != want_done) {
-            printf(
-                "FAIL model '%s' %u-bit cpl %u seed 0x%llx n %llu: slices of %llu end after %llu "
-                "units at rip 0x%llx with digest %016llx; one slice after %llu with %016llx",
-                u->model, u->bits, u->cpl, (unsigned long long)u->seed, (unsigned long long)n,
-                (unsigned long long)slices[k], (unsigned long long)done, (unsigned long long)rip,
-                (unsigned long long)got, (unsigned long long)want_done, (unsigned long long)want);
+            printf("FAIL model '%s' %u-bit cpl %u seed 0x%llx n %llu: %s, slices of %llu end after "
+                   "%llu "
+                   "units at rip 0x%llx with digest %016llx; one slice after %llu with %016llx",
+                   u->model, u->bits, u->cpl, (unsigned long long)u->seed, (unsigned long long)n,
+                   engines[k].jit ? "compiled" : "interpreted", (unsigned long long)slices[k],
+                   (unsigned long long)done, (unsigned long long)rip, (unsigned long long)got,
+                   (unsigned long long)want_done, (unsigned long long)want);
             return false;
         }
     }

@@ -2,6 +2,7 @@
 #include "tests/lib/bare.h"
 
 #include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,10 @@ struct bare *bare_new(const char *model, uint64_t bytes)
     if (!b->blocks || !block_cache_add_cpu(b->blocks, b->cpu)) {
         die("no memory for the block cache");
     }
+    const char *engine = getenv("T_ENGINE");
+    if (engine && strcmp(engine, "jit") == 0) {
+        bare_engine(b, &(struct engine_options){.jit = true, .threshold = 1, .buffer = 1u << 20});
+    }
     block_cache_watch(b->blocks, &b->ram);
     b->mem.changed = mem_changed;
     b->mem.changed_ctx = b;
@@ -66,9 +71,21 @@ struct bare *bare_new(const char *model, uint64_t bytes)
     return b;
 }
 
+void bare_engine(struct bare *b, const struct engine_options *o)
+{
+    assert(!b->engine);
+    b->engine = engine_new(o);
+    if (!b->engine) {
+        die("no memory for the engine");
+    }
+    engine_add_cpu(b->engine, b->cpu);
+    block_cache_set_engine(b->blocks, b->engine);
+}
+
 void bare_free(struct bare *b)
 {
     block_cache_free(b->blocks);
+    engine_free(b->engine);
     dev_free_all(&b->env);
     aspace_fini(&b->mem);
     aspace_fini(&b->io);

@@ -10,6 +10,7 @@
 #include "core/gate.h"
 #include "cpu/block.h"
 #include "cpu/cpu.h"
+#include "cpu/engine.h"
 #include "mmu/aspace.h"
 #include "mmu/ram.h"
 
@@ -21,6 +22,7 @@ struct bare {
     struct ram ram;
     struct dev_env env;
     struct block_cache *blocks;
+    struct engine *engine; /* NULL: interpreter */
     struct cpu *cpu;
 };
 
@@ -28,6 +30,10 @@ struct bare {
  * program on failure, since no test can go on. */
 struct bare *bare_new(const char *model, uint64_t bytes);
 void bare_free(struct bare *b);
+
+/* Compile blocks from now on. bare_new does so by itself, at the first run of each block, if the
+ * environment has T_ENGINE=jit: so every test on a bare machine is one of the JIT too. */
+void bare_engine(struct bare *b, const struct engine_options *o);
 
 /* Put the vCPU into a mode with flat segments: 16 (real mode, CS = DS = ES = SS = 0), 32
  * (protected, ring `cpl`, base 0, 4 GiB) or 64 (long mode, no paging structures needed: paging is

@@ -68,7 +68,9 @@ static inline void asm_modrm(struct asmbuf *a, unsigned reg, struct xo rm)
         return;
     }
     bool sib = rm.index != RNONE || (rm.reg & 7) == RSP;
-    unsigned mod = rm.disp == 0 && (rm.reg & 7) != RBP ? 0 : rm.disp == (int8_t)rm.disp ? 0x40 : 0x80;
+    unsigned mod = rm.disp == 0 && (rm.reg & 7) != RBP ? 0
+                   : rm.disp == (int8_t)rm.disp        ? 0x40
+                                                       : 0x80;
     asm_byte(a, mod | reg | (sib ? 4 : rm.reg & 7));
     if (sib) {
         unsigned index = rm.index == RNONE ? 4 : rm.index & 7;

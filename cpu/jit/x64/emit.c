@@ -1,10 +1,10 @@
 /*
  * Micro-operations that compute and move, and the block as a whole.
  *
- * Order within one: memory check (may bail, with registers and flags as before), carry in if it needs
- * one, the operation, the new recipe. A source in bits 15:8 of a register comes through T1, such a
- * destination through T0. What is not emitted here runs in the interpreter: x64_uop says so before
- * it has emitted anything that has an effect.
+ * Order within one: memory check (may bail, with registers and flags as before), carry in if it
+ * needs one, the operation, the new recipe. A source in bits 15:8 of a register comes through T1,
+ * such a destination through T0. What is not emitted here runs in the interpreter: x64_uop says so
+ * before it has emitted anything that has an effect.
  */
 #include <stddef.h>
 
@@ -248,6 +248,13 @@ static bool writes(const struct uop *u)
     return u->op != U_CMP && u->op != U_TEST;
 }
 
+static void take_carry(struct em *e)
+{
+    if (e->u->op == U_ADC || e->u->op == U_SBB) {
+        x64_take_cf(e);
+    }
+}
+
 /* Destination in memory. */
 static void alu_mem(struct em *e)
 {
@@ -256,6 +263,17 @@ static void alu_mem(struct em *e)
     unsigned kind = alu_kind(u->op);
     struct xo at = x64_mem(e, &u->m, u->w, writes(u), true);
     if (!need(e) && !writes(u)) {
+        return;
+    }
+    take_carry(e);
+    if (!need(e) && kind != CC_ADC && kind != CC_SBB && u->sk != UK_REGH) {
+        /* nobody asks for flags: the host's read-modify-write */
+        if (u->sk == UK_IMM) {
+            asm_alu_imm(a, u->w, alu_n(u), at, (int32_t)u->imm);
+        } else {
+            asm_alu_to(a, u->w, alu_n(u), at, x64_get(e, u->sr, T1));
+        }
+        x64_set_recipe(e, kind, u->w);
         return;
     }
     if (u->op == U_CMP && u->sk == UK_REGH) { /* T0 is the address, T1 the source */
@@ -308,7 +326,8 @@ static void alu_high(struct em *e)
     struct asmbuf *a = &e->a;
     unsigned kind = alu_kind(u->op);
     if (u->sk == UK_MEM) {
-        struct xo at = x64_mem(e, &u->m, 1, false, false);
+        struct xo at = x64_mem(e, &u->m, 1, false, true);
+        take_carry(e);
         asm_zx(a, 1, T1, at);
     } else if (u->sk == UK_REGH) {
         get_high(e, u->sr, T1);
@@ -352,10 +371,12 @@ static void alu_reg(struct em *e)
     unsigned kind = alu_kind(u->op), d = x64_host(u->dr);
     bool same = u->sk == UK_REG && u->sr == u->dr;
     if (u->sk == UK_MEM) {
-        struct xo at = x64_mem(e, &u->m, u->w, false, false);
+        bool carry = u->op == U_ADC || u->op == U_SBB;
+        struct xo at = x64_mem(e, &u->m, u->w, false, carry);
         if (!need(e) && !writes(u)) {
             return;
         }
+        take_carry(e);
         if (!need(e) && d != RNONE) { /* nobody asks for b again */
             if (u->op == U_ADC || u->op == U_SBB) {
                 load_cf(e);
@@ -409,13 +430,7 @@ static bool emit_alu(struct em *e)
         return false;
     }
     if (u->op == U_ADC || u->op == U_SBB) {
-        /* The carry goes to env->cc_cf in front of the memory check. If it is part of the pending
-         * recipe there, a bail would find it changed. */
-        bool mem = u->dk == UK_MEM || u->sk == UK_MEM;
-        if (mem && (e->rc.slot || e->rc.cc == CC_ADC || e->rc.cc == CC_SBB)) {
-            return false;
-        }
-        x64_save_cf(e);
+        x64_save_cf(e, u->dk == UK_MEM || u->sk == UK_MEM);
     }
     if (u->dk == UK_MEM) {
         alu_mem(e);
@@ -433,13 +448,13 @@ static bool emit_incdec(struct em *e)
     struct asmbuf *a = &e->a;
     unsigned n = u->op == U_INC ? 0 : 1, kind = u->op == U_INC ? CC_INC : CC_DEC;
     if (need(e)) {
-        if (u->dk == UK_MEM && (e->rc.slot || e->rc.cc == CC_ADC || e->rc.cc == CC_SBB)) {
-            return false;
-        }
-        x64_save_cf(e);
+        x64_save_cf(e, u->dk == UK_MEM);
     }
     if (u->dk == UK_MEM) {
         struct xo at = x64_mem(e, &u->m, u->w, true, true);
+        if (need(e)) {
+            x64_take_cf(e);
+        }
         asm_zx(a, u->w, T1, at);
         asm_inc(a, u->w, n, xr(T1));
         asm_store(a, u->w, at, T1);
@@ -587,7 +602,8 @@ static bool emit_shift_imm(struct em *e)
     return true;
 }
 
-/* By CL, on a pinned register. A count of zero leaves the flags: the old ones go to memory first. */
+/* By CL, on a pinned register. A count of zero leaves the flags: the old ones go to memory first.
+ */
 static bool emit_shift_cl(struct em *e)
 {
     const struct uop *u = e->u;
@@ -611,8 +627,8 @@ static bool emit_shift_cl(struct em *e)
     asm_store(a, 1, xm(ENV, ENV_OFF(cc_cf)), T1);
     asm_store(a, 8, xm(ENV, ENV_OFF(cc_b)), T0);
     asm_store(a, 8, xm(ENV, ENV_OFF(cc_res)), d);
-    asm_store_imm(a, 4, xm(ENV, ENV_OFF(cc_op)), (int32_t)(shift_kind(u->op) << 2) |
-                                                     (u->w == 8 ? 3 : 2));
+    asm_store_imm(a, 4, xm(ENV, ENV_OFF(cc_op)),
+                  (int32_t)(shift_kind(u->op) << 2) | (u->w == 8 ? 3 : 2));
     asm_here(a, none);
     e->host_flags = false;
     return true;

@@ -1,10 +1,11 @@
 /*
  * Pending flags; see x64.h and enum jit_cc.
  *
- * Nothing is stored for flags while the values that they come from are still in guest registers: the
- * recipe is recorded at each place that can leave. It goes to memory when one of those registers is
- * about to change and somebody may still look, and at the block's end. Stores and moves do not touch
- * the host's flags, so a compare at the block's end is stored between itself and its jump.
+ * Nothing is stored for flags while the values that they come from are still in guest registers:
+ * the recipe is recorded at each place that can leave. It goes to memory when one of those
+ * registers is about to change and somebody may still look, and at the block's end. Stores and
+ * moves do not touch the host's flags, so a compare at the block's end is stored between itself and
+ * its jump.
  */
 #include <stddef.h>
 
@@ -109,16 +110,19 @@ static bool cf_in_slot(const struct jit_recipe *r)
                         r->cc == CC_SAR || r->cc == CC_MUL);
 }
 
-void x64_save_cf(struct em *e)
+void x64_save_cf(struct em *e, bool aside)
 {
-    struct xo slot = xm(ENV, ENV_OFF(cc_cf));
+    struct xo slot = xm(ENV, aside ? ENV_OFF(scratch) : ENV_OFF(cc_cf));
+    e->aside = false;
     if (cf_in_slot(&e->rc)) {
         return;
     }
+    e->aside = aside;
     if (!e->host_flags && e->rc.slot) {
         /* A loop that counts down meets its own kind. */
         unsigned kind = e->u->op == U_INC ? CC_INC : e->u->op == U_DEC ? CC_DEC : 0;
         uint32_t over = 0;
+        kind = aside ? 0 : kind;
         if (kind) {
             asm_alu_imm(&e->a, 4, 7, xm(ENV, ENV_OFF(cc_op)),
                         (int32_t)(kind << 2 | log2_of(e->u->w)));
@@ -133,6 +137,14 @@ void x64_save_cf(struct em *e)
     }
     unsigned cc = x64_cond(e, XB);
     asm_setcc(&e->a, cc, slot);
+}
+
+void x64_take_cf(struct em *e)
+{
+    if (e->aside) {
+        asm_zx(&e->a, 1, T1, xm(ENV, ENV_OFF(scratch)));
+        asm_store(&e->a, 1, xm(ENV, ENV_OFF(cc_cf)), T1);
+    }
 }
 
 /* The recipe's values as operands. T0 is loaded if need be. */

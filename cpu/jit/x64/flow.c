@@ -1,8 +1,8 @@
 /*
  * Entering and leaving: common stubs, block entry, transfers, cold code.
  *
- * Code runs with the host stack aligned to 16 bytes; a stub is called with one return address on it.
- * Calling convention of C: System V AMD64 ABI 3.2.
+ * Code runs with the host stack aligned to 16 bytes; a stub is called with one return address on
+ * it. Calling convention of C: System V AMD64 ABI 3.2.
  */
 #include <stddef.h>
 
@@ -210,10 +210,8 @@ static void next_rip(struct em *e, unsigned dst)
 static void bail_from(struct em *e, uint32_t place)
 {
     struct cold *c = new_cold(e);
-    *c = (struct cold){.kind = COLD_JUMP,
-                       .site = x64_site(e, SITE_BAIL),
-                       .from = place,
-                       .to = e->be->leave};
+    *c = (struct cold){
+        .kind = COLD_JUMP, .site = x64_site(e, SITE_BAIL), .from = place, .to = e->be->leave};
 }
 
 /* rsp += n. */

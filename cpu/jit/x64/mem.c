@@ -4,7 +4,8 @@
  * The check is the soft TLB's: index by page number, then (address XOR tag) must be an offset from
  * which the access does not leave the page. That one unsigned compare catches a wrong page, a page
  * that must not be touched directly (registers, code lines, watched: their tags never match) and an
- * access that crosses into the next page. Misaligned accesses within a page pass; alignment checking
+ * access that crosses into the next page. Misaligned accesses within a page pass; alignment
+ * checking
  * (#AC) keeps the engine out of compiled code altogether.
  *
  * A miss first asks C to refill the entry and tries again; if the page may not be touched directly
@@ -153,14 +154,14 @@ struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool wri
     asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
     asm_alu_imm(a, 8, 7, xr(T1), (int32_t)(4096 - size));
     struct cold *c = new_cold(e);
-    *c = (struct cold){.kind = COLD_REFILL,
-                       .undo = !simple,
-                       .what = size | (write ? JIT_REFILL_WRITE : 0) |
-                               JIT_REFILL_VIEW(e->src->view),
-                       .retry = retry,
-                       .site = site,
-                       .tag = tag,
-                       .addr = addr};
+    *c =
+        (struct cold){.kind = COLD_REFILL,
+                      .undo = !simple,
+                      .what = size | (write ? JIT_REFILL_WRITE : 0) | JIT_REFILL_VIEW(e->src->view),
+                      .retry = retry,
+                      .site = site,
+                      .tag = tag,
+                      .addr = addr};
     c->from = asm_jcc(a, XA);
     if (!simple) {
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));

@@ -1,9 +1,9 @@
 /*
  * The x86-64 back end: shared by its files.
  *
- * Register map. Guest registers 0..11 live in host registers, RAX RCX RDX RBX RSI RDI R8-R11 in their
- * own, RSP in r12, RBP in r13; guest R12-R15 stay in memory. rbp points at struct jit_env, rsp is
- * the host's stack, r14 (T0) and r15 (T1) hold nothing between guest instructions.
+ * Register map. Guest registers 0..11 live in host registers, RAX RCX RDX RBX RSI RDI R8-R11 in
+ * their own, RSP in r12, RBP in r13; guest R12-R15 stay in memory. rbp points at struct jit_env,
+ * rsp is the host's stack, r14 (T0) and r15 (T1) hold nothing between guest instructions.
  *
  * Host flags: after an arithmetic micro-operation they are the guest's (em.host_flags) until
  * something is emitted that changes them; moves and stores do not. The recipe em.rc says how to get
@@ -22,15 +22,15 @@ enum { T0 = R14, T1 = R15, ENV = RBP };
 enum cold_kind { COLD_REFILL, COLD_JUMP, COLD_BUDGET, COLD_LINK, COLD_CROSS };
 struct cold {
     uint8_t kind;
-    bool undo;          /* REFILL: T1 is the address XORed with the tag */
-    uint32_t what;      /* REFILL: size, JIT_REFILL_xx */
-    uint32_t from;      /* displacement to patch to here */
-    uint32_t retry;     /* REFILL: where to go on */
+    bool undo;      /* REFILL: T1 is the address XORed with the tag */
+    uint32_t what;  /* REFILL: size, JIT_REFILL_xx */
+    uint32_t from;  /* displacement to patch to here */
+    uint32_t retry; /* REFILL: where to go on */
     uint32_t site;
-    int32_t tag;        /* REFILL: offset of the tag array */
-    struct xo addr;     /* REFILL without undo: the address as an LEA operand */
-    uint32_t to;        /* JUMP: a common stub */
-    int32_t target;     /* CROSS: from the page's first byte */
+    int32_t tag;    /* REFILL: offset of the tag array */
+    struct xo addr; /* REFILL without undo: the address as an LEA operand */
+    uint32_t to;    /* JUMP: a common stub */
+    int32_t target; /* CROSS: from the page's first byte */
 };
 
 #define COLD_MAX 512
@@ -42,6 +42,7 @@ struct em {
     struct jit_code *code;
     const struct uop *u;  /* the current one */
     struct jit_recipe rc; /* pending flags */
+    bool aside;           /* x64_save_cf put CF into env->scratch */
     bool host_flags;      /* the host's flags are the guest's */
     struct cold cold[COLD_MAX];
     unsigned ncold;
@@ -51,7 +52,7 @@ struct em {
 /* ---- registers (emit.c) ---- */
 static inline unsigned x64_host(unsigned guest)
 {
-    static const uint8_t map[16] = {RAX, RCX, RDX, RBX, R12, R13, RSI,   RDI,
+    static const uint8_t map[16] = {RAX, RCX, RDX, RBX, R12,   R13,   RSI,   RDI,
                                     R8,  R9,  R10, R11, RNONE, RNONE, RNONE, RNONE};
     return map[guest & 15];
 }
@@ -82,8 +83,12 @@ void x64_res_host(struct em *e, unsigned host); /* store it in the slot */
 void x64_b_reg(struct em *e, unsigned r);
 void x64_b_imm(struct em *e, int64_t v);
 void x64_b_host(struct em *e, unsigned host);
-/* env->cc_cf = the guest's CF as it is before the current micro-operation. Uses T0. */
-void x64_save_cf(struct em *e);
+/* Keep the guest's CF as it is before the current micro-operation: in env->cc_cf, or, if `aside`
+ * because a memory check comes first whose bail must find cc_cf as it was, in env->scratch until
+ * x64_take_cf. Uses T0. */
+void x64_save_cf(struct em *e, bool aside);
+/* Behind the check: env->cc_cf = what was kept aside. Uses T1. */
+void x64_take_cf(struct em *e);
 /* Make the host's flags answer for guest condition cc; returns the host's condition. Uses T0. */
 unsigned x64_cond(struct em *e, unsigned cc);
 
@@ -97,10 +102,10 @@ uint32_t x64_site(struct em *e, unsigned kind);
 
 /* ---- flow (flow.c) ---- */
 void x64_block_entry(struct em *e);
-bool x64_flow(struct em *e);       /* the current micro-operation is a transfer: emit it */
-void x64_interp(struct em *e);     /* U_INTERP */
+bool x64_flow(struct em *e);   /* the current micro-operation is a transfer: emit it */
+void x64_interp(struct em *e); /* U_INTERP */
 void x64_leave(struct em *e, unsigned kind);
-void x64_cold(struct em *e);       /* emit all cold code */
+void x64_cold(struct em *e); /* emit all cold code */
 void x64_stubs(struct jit_backend *be);
 
 /* ---- the rest (emit.c) ---- */
