@@ -23,7 +23,7 @@ struct block {
     uint32_t mode;
     uint16_t n; /* instructions */
     uint16_t bytes;
-    bool valid; /* false: its bytes were overwritten */
+    bool valid;   /* false: its bytes were overwritten */
     int32_t left; /* runs until the engine takes a look; compiled blocks: 0 */
     struct jit_code *code;
     struct block *hash_next;

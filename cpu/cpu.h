@@ -136,9 +136,9 @@ struct seg_view {
     uint64_t lo, end_r, end_w;
 };
 
-struct cpu_model; /* cpu/model.h */
-struct block;     /* cpu/block.h */
-struct engine;    /* cpu/engine.h */
+struct cpu_model;   /* cpu/model.h */
+struct block;       /* cpu/block.h */
+struct engine;      /* cpu/engine.h */
 struct block_cache; /* cpu/block.c: one per machine, shared by its vCPUs */
 
 #define JC_SIZE 4096u

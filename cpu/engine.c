@@ -104,6 +104,27 @@ static void settle_values(struct cpu *cpu, unsigned cc, unsigned w, uint64_t res
     }
 }
 
+/* Flags that come from elsewhere than the recipe in memory. */
+static void settle_over(struct cpu *cpu, unsigned over)
+{
+    unsigned bits = 8u << (over & 3);
+    uint64_t r = cpu->jit.cc_over;
+    bool low = r & 1, msb = r >> (bits - 1) & 1;
+    switch (over >> 2) {
+    case OVER_ROL:
+        flags_set_cf_of(cpu, low, low != msb);
+        break;
+    case OVER_ROR:
+        flags_set_cf_of(cpu, msb, msb != (r >> (bits - 2) & 1));
+        break;
+    case OVER_CF:
+        flags_set_cf(cpu, low);
+        break;
+    default:
+        break;
+    }
+}
+
 /* Flags of a recipe, or of the one in memory, to the lazy form. */
 static void settle(struct cpu *cpu, const struct jit_recipe *r)
 {
@@ -111,6 +132,7 @@ static void settle(struct cpu *cpu, const struct jit_recipe *r)
     if (r->slot) {
         unsigned op = env->cc_op;
         settle_values(cpu, op >> 2 & 0x3f, 1u << (op & 3), env->cc_res, env->cc_b);
+        settle_over(cpu, op >> 8 & 0xff);
     } else {
         uint64_t res = r->res_at == LOC_REG ? cpu->s.gpr[r->res_reg] : env->cc_res;
         uint64_t b = r->b_at == LOC_REG   ? cpu->s.gpr[r->b_reg]
@@ -205,7 +227,7 @@ static int do_cond(struct jit_env *env, uint32_t cc)
 {
     struct cpu *cpu = env_cpu(env);
     settle(cpu, &in_memory);
-    return flags_cond(cpu, cc);
+    return cc < 16 && flags_cond(cpu, cc);
 }
 
 /* ---- jump tables ---- */
@@ -263,9 +285,17 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
         b->left = INT32_MAX;
         return false;
     }
+    unsigned n = lift_block(b, u, cpu->yields), left_out = 0;
+    for (unsigned k = 0; k < n; k++) {
+        left_out += u[k].op == U_INTERP;
+    }
+    if (left_out * 2 > n) { /* the way there and back costs more than the rest gains */
+        b->left = INT32_MAX;
+        return false;
+    }
     struct jit_source src = {.owner = b,
                              .u = u,
-                             .n = lift_block(b, u, cpu->yields),
+                             .n = n,
                              .charge = b->n,
                              .page_off = (uint16_t)(b->pa & ~PAGE_MASK),
                              .bits = b->mode & MODE_C64 ? 64 : 32,

@@ -177,9 +177,9 @@ enum {
     MODE_C64 = 1u << 1,  /* 64-bit code */
     MODE_SS32 = 1u << 2, /* SS.B (set in 64-bit mode too) */
     MODE_CPL3 = 1u << 3,
-    MODE_FLAT = 1u << 4, /* CS DS ES SS: base 0, limit 4 GiB, rights allow; set in 64-bit mode */
-    MODE_PROT = 1u << 5, /* protected mode and not virtual-8086 */
-    MODE_AC = 1u << 6,   /* supervisor with EFLAGS.AC: another view of the soft TLB (SMAP) */
+    MODE_FLAT = 1u << 4,  /* CS DS ES SS: base 0, limit 4 GiB, rights allow; set in 64-bit mode */
+    MODE_PROT = 1u << 5,  /* protected mode and not virtual-8086 */
+    MODE_AC = 1u << 6,    /* supervisor with EFLAGS.AC: another view of the soft TLB (SMAP) */
     MODE_ALIGN = 1u << 7, /* user with alignment checking on */
 };
 

@@ -40,6 +40,12 @@
     X(imul3, IMUL)                                                                                 \
     X(mul, MUL1)                                                                                   \
     X(imul1, IMUL1)                                                                                \
+    X(div, DIV)                                                                                    \
+    X(idiv, IDIV)                                                                                  \
+    X(bt, BT)                                                                                      \
+    X(bts, BT)                                                                                     \
+    X(btr, BT)                                                                                     \
+    X(btc, BT)                                                                                     \
     X(cwd, CWD)                                                                                    \
     X(cbw, CBW)                                                                                    \
     X(xchg, XCHG)                                                                                  \
@@ -282,6 +288,19 @@ static bool lift_details(const struct block *b, const struct insn *i, struct uop
         u->sk = u->dk;
         u->sr = u->dr;
         return u->sk != UK_REGH && i->w >= 4;
+    case U_DIV:
+    case U_IDIV:
+        u->sk = u->dk;
+        u->sr = u->dr;
+        u->wflags = 0; /* undefined: doppel leaves them */
+        u->attr |= UF_BAIL;
+        return u->sk != UK_REGH && i->w >= 4;
+    case U_BT: {
+        const struct sem *s = insn_rows[i->row].sem;
+        u->sw = s == &sem_bt ? 0 : s == &sem_bts ? 1 : s == &sem_btr ? 2 : 3;
+        u->wflags = FL_CF;
+        return u->dk == UK_REG || u->sk == UK_IMM;
+    }
     case U_XCHG:
         return lift_exchange(i, u, yields);
     case U_BSWAP:

@@ -93,8 +93,8 @@ struct tlb_result tlb_translate(struct tlb *t, const struct walk_mode *m, struct
 struct tlb_result tlb_probe(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la,
                             enum mem_access acc, enum tlb_view view);
 
-/* Fill L1 from L2, if L2 holds the translation and allows the access; never walks. Changes nothing a
- * guest can see. False: it does not. */
+/* Fill L1 from L2, if L2 holds the translation and allows the access; never walks. Changes nothing
+ * a guest can see. False: it does not. */
 bool tlb_refill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la,
                 enum mem_access acc, enum tlb_view view);
 

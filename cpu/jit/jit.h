@@ -46,6 +46,9 @@ enum jit_cc {
     CC_MUL, /* res; CF = OF = cf */
 };
 
+/* What sets CF, or CF and OF, alone. */
+enum jit_over { OVER_NONE, OVER_ROL, OVER_ROR, OVER_CF }; /* result of a rotate; CF in bit 0 */
+
 /* Where a value of a recipe is. */
 enum jit_loc { LOC_SLOT, LOC_REG, LOC_IMM }; /* env->cc_*, guest register, imm */
 
@@ -68,8 +71,10 @@ struct jit_jt {
 };
 
 struct jit_env {
-    uint64_t page;         /* RIP of the first byte of the running block's page */
-    uint64_t cc_res, cc_b; /* recipe in memory */
+    uint64_t page; /* RIP of the first byte of the running block's page */
+    /* The recipe in memory. cc_op: byte 0 as said above; byte 1, if not 0, is enum jit_over * 4 +
+     * log2 of the width: some flags come from cc_over instead. */
+    uint64_t cc_res, cc_b, cc_over;
     uint32_t cc_op, cc_cf;
     uint64_t target, scratch; /* of an indirect transfer; of SETcc */
     uint64_t host;

@@ -34,11 +34,12 @@
     X(SHL) X(SHR) X(SAR) X(ROL) X(ROR) /* s: immediate, or register 1 (CL) */            \
     X(IMUL)       /* d = d * s, or s * imm with UF_THREE */                              \
     X(MUL1) X(IMUL1) /* rDX:rAX = rAX * s */                                             \
+    X(DIV) X(IDIV) /* rDX:rAX by s; flags stay */                                        \
     X(CWD)        /* rDX = sign of rAX */                                                \
     X(CBW)        /* rAX = sign-extended lower half */                                   \
     X(XCHG) X(BSWAP)                                                                     \
     X(CMOV) X(SETCC) /* cc */                                                            \
-    X(BT)                                                                                \
+    X(BT)         /* sw: 0 test, 1 set, 2 reset, 3 complement bit s of d; sets CF alone */ \
     X(PUSH) X(POP) X(LEAVE) /* slots of w bytes */                                       \
     X(JCC) X(JMP) X(CALL) /* imm: target, bytes from the block's page */                 \
     X(RET)        /* imm: bytes to drop behind the return address */                     \

@@ -37,14 +37,14 @@ void x64_put_high(struct em *e, unsigned r, unsigned from)
     asm_shift(&e->a, 8, 1, to, 8);
     asm_mov(&e->a, 1, to.reg, from);
     asm_shift(&e->a, 8, 0, to, 8);
-    e->host_flags = false;
+    e->host_flags = HF_NONE;
 }
 
 static void get_high(struct em *e, unsigned r, unsigned dst)
 {
     asm_mov(&e->a, 4, dst, x64_host(r));
     asm_shift(&e->a, 4, 5, xr(dst), 8);
-    e->host_flags = false;
+    e->host_flags = HF_NONE;
 }
 
 static bool need(const struct em *e)
@@ -283,7 +283,7 @@ static void alu_mem(struct em *e)
         x64_set_recipe(e, CC_CMP, 1);
         x64_res_host(e, T0);
         x64_b_host(e, T1);
-        e->host_flags = true;
+        e->host_flags = HF_ALL;
         return;
     }
     if (u->sk == UK_REGH) {
@@ -303,7 +303,7 @@ static void alu_mem(struct em *e)
             x64_set_recipe(e, CC_CMP, u->w);
             x64_res_host(e, T1);
             alu_recipe_b(e, CC_CMP);
-            e->host_flags = true;
+            e->host_flags = HF_ALL;
             return;
         }
         alu_src(e, T1);
@@ -316,7 +316,7 @@ static void alu_mem(struct em *e)
     if (need(e)) {
         x64_res_host(e, T1);
     }
-    e->host_flags = true;
+    e->host_flags = HF_ALL;
 }
 
 /* Destination in bits 15:8. */
@@ -357,7 +357,7 @@ static void alu_high(struct em *e)
             x64_b_host(e, T1);
         }
     }
-    e->host_flags = true;
+    e->host_flags = HF_ALL;
     if (writes(u)) {
         x64_put_high(e, u->dr, T0);
     }
@@ -406,7 +406,7 @@ static void alu_reg(struct em *e)
         alu_src(e, reg);
     }
     x64_set_recipe(e, kind, u->w);
-    e->host_flags = true;
+    e->host_flags = HF_ALL;
     if (writes(u) && d == RNONE) {
         x64_put(e, u->dr, u->w, T0);
     }
@@ -482,7 +482,7 @@ static bool emit_incdec(struct em *e)
     }
     x64_set_recipe(e, kind, u->w);
     x64_res_reg(e, u->dr);
-    e->host_flags = false;
+    e->host_flags = HF_NONE;
     return true;
 }
 
@@ -503,7 +503,7 @@ static void emit_negnot(struct em *e)
         if (neg) {
             x64_set_recipe(e, CC_NEG, u->w);
             x64_res_host(e, T1);
-            e->host_flags = true;
+            e->host_flags = HF_ALL;
         }
         return;
     }
@@ -523,14 +523,14 @@ static void emit_negnot(struct em *e)
         asm_un(a, u->w, n, xr(T0));
         if (neg) {
             x64_set_recipe(e, CC_NEG, u->w);
-            e->host_flags = true;
+            e->host_flags = HF_ALL;
         }
         x64_put(e, u->dr, u->w, T0);
     } else {
         asm_un(a, u->w, n, xr(d));
         if (neg) {
             x64_set_recipe(e, CC_NEG, u->w);
-            e->host_flags = true;
+            e->host_flags = HF_ALL;
         }
     }
     if (neg) {
@@ -558,14 +558,12 @@ static bool emit_shift_imm(struct em *e)
     struct asmbuf *a = &e->a;
     unsigned n = (unsigned)u->imm & (u->w == 8 ? 63 : 31), kind = shift_kind(u->op);
     bool rotate = u->op == U_ROL || u->op == U_ROR;
-    bool rec = need(e) && n != 0;
-    if (u->dk == UK_REGH || (rotate && rec) || (rec && n >= 8u * u->w)) {
+    bool rec = need(e) && !rotate;
+    if (u->dk == UK_REGH || (rec && n >= 8u * u->w)) {
         return false;
     }
-    if (n == 0 || rotate) {
-        if (u->dk != UK_MEM) {
-            x64_kill_reg(e, u->dr);
-        }
+    if (rotate && need(e)) { /* the other flags stay */
+        x64_spill_flags(e);
     }
     /* The bail in front of a memory destination must find cc_cf as the pending recipe has it; the
      * new carry is written behind the check. */
@@ -578,15 +576,16 @@ static bool emit_shift_imm(struct em *e)
         reg = T1;
         asm_load(a, 8, T1, x64_gpr(e, u->dr));
     }
-    if (n || u->w == 4) {
-        asm_shift(a, u->w, shift_n(u->op), xr(reg), n);
-        e->host_flags = false;
+    asm_shift(a, u->w, shift_n(u->op), xr(reg), n);
+    e->host_flags = HF_NONE;
+    if (rotate && need(e)) {
+        x64_over(e, u->op == U_ROL ? OVER_ROL : OVER_ROR, reg);
     }
     if (rec) {
         asm_setcc(a, XB, xm(ENV, ENV_OFF(cc_cf)));
         x64_set_recipe(e, kind, u->w);
         x64_b_imm(e, n);
-    } else if (n && !rotate) {
+    } else if (!rotate) {
         x64_set_recipe(e, kind, u->w);
     }
     if (u->dk == UK_MEM) {
@@ -615,7 +614,7 @@ static bool emit_shift_cl(struct em *e)
     unsigned d = x64_host(u->dr);
     if (!need(e)) {
         asm_shift_cl(a, u->w, shift_n(u->op), xr(d));
-        e->host_flags = false;
+        e->host_flags = HF_NONE;
         return true;
     }
     x64_spill_flags(e);
@@ -630,7 +629,7 @@ static bool emit_shift_cl(struct em *e)
     asm_store_imm(a, 4, xm(ENV, ENV_OFF(cc_op)),
                   (int32_t)(shift_kind(u->op) << 2) | (u->w == 8 ? 3 : 2));
     asm_here(a, none);
-    e->host_flags = false;
+    e->host_flags = HF_NONE;
     return true;
 }
 
@@ -657,7 +656,7 @@ static bool emit_imul(struct em *e)
         }
         asm_op(a, u->w, 0x0faf, dst, s, 0);
     }
-    e->host_flags = false;
+    e->host_flags = HF_NONE;
     x64_set_recipe(e, CC_MUL, u->w);
     if (need(e)) {
         asm_setcc(a, XO, xm(ENV, ENV_OFF(cc_cf)));
@@ -678,12 +677,91 @@ static bool emit_mul1(struct em *e)
     }
     struct xo s = u->sk == UK_MEM ? x64_mem(e, &u->m, u->w, false, false) : x64_gpr(e, u->sr);
     asm_un(a, u->w, u->op == U_MUL1 ? 4 : 5, s);
-    e->host_flags = false;
+    e->host_flags = HF_NONE;
     x64_set_recipe(e, CC_MUL, u->w);
     if (need(e)) {
         asm_setcc(a, XO, xm(ENV, ENV_OFF(cc_cf)));
     }
     x64_res_reg(e, 0);
+    return true;
+}
+
+/* Divisions that cannot fault; others bail. The host divides. */
+static bool emit_div(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    x64_kill_reg(e, 0);
+    x64_kill_reg(e, 2);
+    if (u->sk == UK_MEM) {
+        struct xo at = x64_mem(e, &u->m, u->w, false, false);
+        asm_load(a, u->w, T1, at);
+    } else {
+        asm_load(a, u->w, T1, x64_gpr(e, u->sr));
+    }
+    e->host_flags = HF_NONE;
+    uint32_t site = x64_site(e, SITE_BAIL);
+    if (u->op == U_DIV) {
+        asm_alu(a, u->w, 7, RDX, xr(T1));
+        x64_bail_if(e, XAE, site);
+        asm_un(a, u->w, 6, xr(T1));
+        return true;
+    }
+    /* rDX is the sign of rAX and the divisor neither 0 nor -1: the quotient fits. */
+    asm_mov(a, u->w, T0, RAX);
+    asm_shift(a, u->w, 7, xr(T0), 8u * u->w - 1);
+    asm_alu(a, u->w, 7, T0, xr(RDX));
+    x64_bail_if(e, XNE, site);
+    asm_lea(a, u->w, T0, xm(T1, 1));
+    asm_alu_imm(a, u->w, 7, xr(T0), 1);
+    x64_bail_if(e, XBE, site);
+    asm_un(a, u->w, 7, xr(T1));
+    return true;
+}
+
+/* ---- bits ---- */
+
+/* Bit s of d; a memory operand only with an immediate, which stays inside it. */
+static bool emit_bt(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    bool write = u->sw != 0;
+    x64_spill_flags(e);
+    if (!e->over_clean && need(e)) {
+        /* A rotate's OF may stand where CF is going to. */
+        asm_alu_imm(a, 1, 7, xm(ENV, ENV_OFF(cc_op) + 1), 0);
+        uint32_t clean = asm_jcc(a, XE);
+        asm_const(a, T0, 16);
+        asm_call_to(a, e->be->cond);
+        asm_here(a, clean);
+    }
+    struct xo at = xr(RNONE);
+    unsigned reg = u->dk == UK_MEM ? T1 : x64_host(u->dr);
+    if (u->dk == UK_MEM) {
+        at = x64_mem(e, &u->m, u->w, write, true);
+        asm_zx(a, u->w, T1, at);
+    } else if (reg == RNONE) {
+        reg = T1;
+        asm_load(a, 8, T1, x64_gpr(e, u->dr));
+    }
+    if (u->sk == UK_IMM) {
+        asm_op(a, u->w, 0x0fba, 4u + u->sw, xr(reg), 0);
+        asm_byte(a, (unsigned)u->imm & 0xff);
+    } else {
+        asm_op(a, u->w, 0x0fa3 | (unsigned)u->sw << 3, x64_get(e, u->sr, T0), xr(reg), 0);
+    }
+    if (u->dk == UK_MEM && write) {
+        asm_store(a, u->w, at, T1);
+    } else if (u->dk == UK_REG && reg == T1 && write) {
+        x64_put(e, u->dr, u->w, T1);
+    }
+    e->host_flags = HF_CF;
+    if (need(e)) {
+        asm_setcc(a, XB, xm(ENV, ENV_OFF(cc_over)));
+        asm_store_imm(a, 1, xm(ENV, ENV_OFF(cc_op) + 1), OVER_CF << 2);
+        e->over_clean = true; /* another of its kind may replace it */
+    }
     return true;
 }
 
@@ -886,6 +964,11 @@ bool x64_uop(struct em *e)
     case U_MUL1:
     case U_IMUL1:
         return emit_mul1(e);
+    case U_DIV:
+    case U_IDIV:
+        return emit_div(e);
+    case U_BT:
+        return emit_bt(e);
     case U_CWD:
     case U_CBW:
         emit_sign(e);
@@ -934,6 +1017,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         struct asmbuf a = e.a;
         unsigned ncold = e.ncold;
         struct jit_recipe rc = e.rc;
+        bool over_clean = e.over_clean;
         e.u = &src->u[k];
         if (e.u->op == U_INTERP_END) {
             x64_leave(&e, SITE_BAIL);
@@ -941,6 +1025,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
             e.a = a; /* what was emitted in vain */
             e.ncold = ncold;
             e.rc = rc;
+            e.over_clean = over_clean;
             x64_interp(&e);
         }
     }

@@ -44,6 +44,14 @@ void x64_spill_flags(struct em *e)
     }
     asm_store_imm(&e->a, 4, xm(ENV, ENV_OFF(cc_op)), r->cc << 2 | r->lw);
     r->slot = true;
+    e->over_clean = true;
+}
+
+void x64_over(struct em *e, unsigned over, unsigned reg)
+{
+    asm_store(&e->a, 8, xm(ENV, ENV_OFF(cc_over)), reg);
+    asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 1), (int32_t)(over << 2 | log2_of(e->u->w)));
+    e->over_clean = false;
 }
 
 void x64_kill_reg(struct em *e, unsigned reg)
@@ -100,7 +108,8 @@ static void call_cond(struct em *e, unsigned cc)
 {
     asm_const(&e->a, T0, cc);
     asm_call_to(&e->a, e->be->cond);
-    e->host_flags = false;
+    e->host_flags = HF_NONE;
+    e->over_clean = true;
 }
 
 /* Is CF in env->cc_cf already, whatever else the recipe says? */
@@ -180,32 +189,32 @@ unsigned x64_cond(struct em *e, unsigned cc)
     struct jit_recipe *r = &e->rc;
     unsigned w = 1u << r->lw, kind = r->cc;
     bool simple = zsp >> (cc >> 1) & 1;
-    if (e->host_flags) {
+    if (e->host_flags == HF_ALL || (e->host_flags == HF_CF && cc >> 1 == XB >> 1)) {
         return cc;
     }
     if (!r->slot && kind == CC_CMP) {
         alu_b(e, w, 7, res_value(e));
-        e->host_flags = true;
+        e->host_flags = HF_ALL;
         return cc;
     }
     if (!r->slot && (simple || kind == CC_LOGIC)) {
         unsigned v = res_value(e);
         asm_test(&e->a, w, xr(v), v);
-        e->host_flags = kind == CC_LOGIC;
+        e->host_flags = kind == CC_LOGIC ? HF_ALL : HF_NONE;
         return cc;
     }
     if (!r->slot && (kind == CC_SUB || kind == CC_ADD)) {
         copy_to_t0(e, res_value(e));
         alu_b(e, w, kind == CC_SUB ? 0 : 5, T0);
         alu_b(e, w, kind == CC_SUB ? 7 : 0, T0);
-        e->host_flags = true;
+        e->host_flags = HF_ALL;
         return cc;
     }
     if (!r->slot && kind == CC_NEG) {
         copy_to_t0(e, res_value(e));
         asm_un(&e->a, w, 3, xr(T0));
         asm_un(&e->a, w, 3, xr(T0));
-        e->host_flags = true;
+        e->host_flags = HF_ALL;
         return cc;
     }
     if (cf_in_slot(r) && cc >> 1 == XB >> 1) {

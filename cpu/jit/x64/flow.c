@@ -127,7 +127,8 @@ void x64_interp(struct em *e)
     asm_const(&e->a, T0, x64_site(e, SITE_INTERP));
     asm_call_to(&e->a, e->be->interp);
     e->rc = (struct jit_recipe){.slot = true};
-    e->host_flags = false;
+    e->over_clean = true; /* C settled everything */
+    e->host_flags = HF_NONE;
 }
 
 static unsigned rip_width(const struct em *e)

@@ -96,7 +96,7 @@ static struct cold *new_cold(struct em *e)
     return &e->cold[e->ncold++];
 }
 
-static void jump_bail(struct em *e, unsigned cc, uint32_t site)
+void x64_bail_if(struct em *e, unsigned cc, uint32_t site)
 {
     struct cold *c = new_cold(e);
     *c = (struct cold){.kind = COLD_JUMP, .site = site, .to = e->be->leave};
@@ -116,10 +116,10 @@ static void linear(struct em *e, const struct uop_mem *m, unsigned size, bool wr
         return;
     }
     asm_alu(&e->a, 8, 7, T1, xm(ENV, seg + 8));
-    jump_bail(e, XB, site);
+    x64_bail_if(e, XB, site);
     asm_lea(&e->a, 8, T0, xm(T1, (int32_t)size));
     asm_alu(&e->a, 8, 7, T0, xm(ENV, seg + (write ? 24 : 16)));
-    jump_bail(e, XA, site);
+    x64_bail_if(e, XA, site);
     asm_alu(&e->a, 4, 0, T1, xm(ENV, seg));
 }
 
@@ -167,7 +167,7 @@ struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool wri
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
     }
     asm_load(a, 8, T0, xmi(ENV, T0, 0, tag + 8));
-    e->host_flags = false;
+    e->host_flags = HF_NONE;
     if (simple && m->index == UR_NONE) {
         return xmi(T0, x64_host(m->base), 0, (int32_t)m->disp);
     }

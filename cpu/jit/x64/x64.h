@@ -35,6 +35,8 @@ struct cold {
 
 #define COLD_MAX 512
 
+enum { HF_NONE = 0, HF_ALL = 1, HF_CF = 2 };
+
 struct em {
     struct asmbuf a;
     struct jit_backend *be;
@@ -43,7 +45,8 @@ struct em {
     const struct uop *u;  /* the current one */
     struct jit_recipe rc; /* pending flags */
     bool aside;           /* x64_save_cf put CF into env->scratch */
-    bool host_flags;      /* the host's flags are the guest's */
+    bool over_clean;      /* in memory: no enum jit_over is there */
+    uint8_t host_flags;   /* the host's flags are the guest's */
     struct cold cold[COLD_MAX];
     unsigned ncold;
     bool failed; /* more than the tables hold */
@@ -76,6 +79,8 @@ void x64_put_high(struct em *e, unsigned r, unsigned from);
 void x64_kill_reg(struct em *e, unsigned r);
 /* Put the whole recipe into memory. */
 void x64_spill_flags(struct em *e);
+/* The recipe is in memory; CF and OF come from the value in host register reg from now on. */
+void x64_over(struct em *e, unsigned over, unsigned reg);
 /* A new recipe replaces the pending one. */
 void x64_set_recipe(struct em *e, unsigned cc, unsigned w);
 void x64_res_reg(struct em *e, unsigned r);
@@ -99,6 +104,8 @@ struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool wri
 /* dst = the effective address. dst is T0 or T1, or w of uop LEA a pinned register. */
 void x64_ea(struct em *e, const struct uop_mem *m, unsigned dst, int32_t more);
 uint32_t x64_site(struct em *e, unsigned kind);
+/* Bail if the host's condition holds. */
+void x64_bail_if(struct em *e, unsigned cc, uint32_t site);
 
 /* ---- flow (flow.c) ---- */
 void x64_block_entry(struct em *e);
