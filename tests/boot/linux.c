@@ -68,7 +68,7 @@ static void hear(void *ctx, const uint8_t *data, size_t len)
     g->len += len;
 }
 
-bool guest_open(struct guest *g, const char *kernel, unsigned cpus)
+bool guest_open(struct guest *g, const char *kernel, unsigned cpus, const char *engine)
 {
     struct doppel_options o;
     struct doppel_error e;
@@ -80,6 +80,7 @@ bool guest_open(struct guest *g, const char *kernel, unsigned cpus)
     o.initrd = initrd;
     o.append = getenv("BOOT_APPEND") ? getenv("BOOT_APPEND") : "console=ttyS0 quiet panic=-1";
     o.cpus = cpus;
+    o.engine = engine;
     o.ram_bytes = 256u << 20;
     o.serial[0] = "null";
     o.rtc_epoch = 1700000000;
@@ -146,7 +147,7 @@ void boot_test(const char *kernel, unsigned cpus)
     struct guest first, again, loaded, other;
     memset(&loaded, 0, sizeof loaded);
     memset(&other, 0, sizeof other);
-    if (!guest_open(&first, kernel, cpus) || !run_to_end(&first)) {
+    if (!guest_open(&first, kernel, cpus, "interp") || !run_to_end(&first)) {
         guest_close(&first);
         return;
     }
@@ -154,15 +155,15 @@ void boot_test(const char *kernel, unsigned cpus)
     printf("  %s, %u CPUs: %" PRIu64 " million instructions, digest %016" PRIx64 "\n", kernel, cpus,
            count / 1000000, digest);
 
-    /* The second run: beside another machine, and from half way on in a third one. */
+    /* The second run: compiled, beside another machine, and from half way on in a third one. */
     uint8_t *saved = NULL;
     size_t size = 0;
     struct doppel_error e;
-    if (guest_open(&again, kernel, cpus) && guest_open(&other, kernel, 2)) {
+    if (guest_open(&again, kernel, cpus, "jit") && guest_open(&other, kernel, 2, "jit")) {
         run_beside(&again, &other, count / 2 + 12345);
         EXPECT_EQ(doppel_icount(again.vm), count / 2 + 12345);
         doppel_save(again.vm, &saved, &size);
-        if (guest_open(&loaded, kernel, cpus) && !doppel_load(loaded.vm, saved, size, &e)) {
+        if (guest_open(&loaded, kernel, cpus, "jit") && !doppel_load(loaded.vm, saved, size, &e)) {
             FAIL("load: %s", e.msg);
         } else {
             EXPECT_EQ(doppel_digest(loaded.vm), doppel_digest(again.vm));

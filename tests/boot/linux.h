@@ -18,9 +18,9 @@ struct guest {
     size_t len;
 };
 
-/* Makes the machine for `kernel` ("amd64", "cloud", "686", "686-pae") with `cpus` vCPUs. False:
- * reported as a test failure. End with guest_close. */
-bool guest_open(struct guest *g, const char *kernel, unsigned cpus);
+/* Makes the machine for `kernel` ("amd64", "cloud", "686", "686-pae") with `cpus` vCPUs and
+ * engine ("interp", "jit"). False: reported as a test failure. End with guest_close. */
+bool guest_open(struct guest *g, const char *kernel, unsigned cpus, const char *engine);
 void guest_close(struct guest *g);
 /* True if the guests are there; otherwise the running test is skipped (or failed, under CI). */
 bool guests_present(const char *kernel);
