@@ -606,7 +606,9 @@ static enum decode_status give_up(struct dec *d, enum decode_status st)
 {
     d->o->fn = st == DECODE_TOOLONG ? sem_decode_gp.any : sem_decode_ud.any;
     d->o->row = 0xffff;
-    d->o->len = (uint8_t)(d->pos ? d->pos : 1);
+    /* The ModRM byte may have decided: it belongs to the bytes that a block must watch. */
+    unsigned seen = d->pos + (st == DECODE_UD && d->pos < d->in->avail && d->pos < 15);
+    d->o->len = (uint8_t)(seen ? seen : 1);
     return st;
 }
 
