@@ -34,7 +34,7 @@ const struct option options_table[] = {
      "type=1,manufacturer=A,product=B and the like, types 0, 1, 2, 3, 4, 11, 17",
      options_set_smbios, NULL},
     {"uuid", "UUID", "the machine's UUID [zeros]", options_set_uuid, NULL},
-    {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|none, index=N, "
+    {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|pflash|none, index=N, "
      "media=disk|cdrom, format=raw|qcow2, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
     {"snapshot", NULL, "snapshot=on for every drive that does not say otherwise: images stay "
      "as they are", options_set_snapshot, NULL},

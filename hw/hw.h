@@ -17,7 +17,8 @@
     X(i8237) X(parport) X(fdc)                                                                     \
     X(apicbus) X(lapic) X(ioapic) X(i440fx) X(piix3) X(piix4_pm) X(i8042) X(port92) X(hpet)        \
     X(vga_pci) X(vga_isa) X(e1000)                                                                 \
-    X(pc_testdev) X(pci_testdev) X(ferr) X(ne2k_pci) X(ne2k_isa) X(piix3_ide) X(isa_ide) X(fw_cfg)
+    X(pc_testdev) X(pci_testdev) X(ferr) X(ne2k_pci) X(ne2k_isa) X(piix3_ide) X(isa_ide) X(fw_cfg) \
+    X(pflash)
 // clang-format on
 
 #define X(name) extern const struct dev_class name##_class;

@@ -32,6 +32,7 @@ struct region {
     int prio;
     bool enabled, readonly;
     bool write_only; /* reads go to what lies below */
+    bool read_only;  /* writes do (region_pass_writes) */
     struct ram *ram; /* NULL: registers */
     uint64_t ram_off;
     const struct io_ops *ops;
@@ -92,7 +93,7 @@ static struct region *topmost(const struct aspace *as, uint64_t at, bool write)
     for (unsigned i = 0; i < as->nregions; i++) {
         struct region *r = as->regions[i];
         if (region_visible(as, r) && at >= r->base && at < region_end(as, r) &&
-            (write || !r->write_only) && (!top || r->prio >= top->prio)) {
+            !(write ? r->read_only : r->write_only) && (!top || r->prio >= top->prio)) {
             top = r;
         }
     }
@@ -196,6 +197,12 @@ void region_readonly(struct aspace *as, struct region *r, bool ro)
         r->readonly = ro;
         rebuild(as);
     }
+}
+
+void region_pass_writes(struct aspace *as, struct region *r)
+{
+    r->read_only = true;
+    rebuild(as);
 }
 
 void region_access(struct aspace *as, struct region *r, bool read, bool write)

@@ -58,6 +58,8 @@ void region_ram_offset(struct aspace *as, struct region *r, uint64_t ram_off);
 /* RAM that takes reads, writes, both or neither; what it does not take goes to the region below
  * (reads), or is lost (writes). */
 void region_access(struct aspace *as, struct region *r, bool read, bool write);
+/* Writes go to the region below, from now on: ROM in front of registers that take commands. */
+void region_pass_writes(struct aspace *as, struct region *r);
 /* Set-up check: two enabled regions of equal priority overlap. */
 bool aspace_check(const struct aspace *as, struct err *e);
 

@@ -20,6 +20,7 @@ enum part_when {
     PART_CPU_APIC, /* both */
     PART_OPTIONAL, /* only if its class has been written (hw_class_find) */
     PART_DEBUGCON, /* only with -debugcon */
+    PART_FLASH,    /* once for each drive if=pflash, from 0 on; % is its number */
     PART_VGA,      /* the display adapter: -vga std, or firmware and no -vga */
     PART_DEMO,     /* only when nothing is booted but the demo ROM */
 };

@@ -37,13 +37,17 @@ static const struct board_part parts[] = {
      PART_ALWAYS},
 
     {"pci0", "i440fx", "", INIT_ALL, PART_ALWAYS},
+    /* routed: without firmware nobody sets the routes that tables for the OS could tell. */
     {"isa", "piix3", "bus=pci0,slot=1,routed=$no_firmware",
      "irq3>pic0.ir3 irq4>pic0.ir4 irq5>pic0.ir5 irq6>pic0.ir6 irq7>pic0.ir7 irq9>pic1.ir1 "
      "irq10>pic1.ir2 irq11>pic1.ir3 irq12>pic1.ir4 irq14>pic1.ir6 irq15>pic1.ir7 "
      "irq3>ioapic.pin3 irq4>ioapic.pin4 irq5>ioapic.pin5 irq6>ioapic.pin6 irq7>ioapic.pin7 "
      "irq9>ioapic.pin9 irq10>ioapic.pin10 irq11>ioapic.pin11 irq12>ioapic.pin12 "
      "irq14>ioapic.pin14 irq15>ioapic.pin15", PART_ALWAYS},
+    {"pflash%", "pflash", "drive=drive:pflash.%,end=$flash_end", "", PART_FLASH},
     {"vga", "vga", "bus=pci0,slot=2", "", PART_VGA},
+    /* enabled=on: out of reset PIIX3's channels do not answer. SeaBIOS enables them (IDETIM), boots
+     * without firmware and OVMF, which expects an emulator that does not look, do not. */
     {"ide", "piix3-ide", "bus=pci0,slot=1,enabled=on,drive0=drive:ide.0,drive1=drive:ide.1,"
      "drive2=drive:ide.2,drive3=drive:ide.3",
      "irq14>pic1.ir6 irq14>ioapic.pin14 irq15>pic1.ir7 irq15>ioapic.pin15", PART_ALWAYS},

@@ -48,8 +48,7 @@ static const struct dev_class *class_find(const char *name)
 /* --- Properties --- */
 
 /* Values that a board takes from the machine's options: "$name". */
-static bool option_value(const struct doppel_vm *vm, const char *name, unsigned n, char *out,
-                         size_t size)
+static bool option_value(struct doppel_vm *vm, const char *name, unsigned n, char *out, size_t size)
 {
     if (strcmp(name, "reset") == 0) { /* what the lines to the CPU's INIT reset */
         snprintf(out, size, "%s", vm->firmware ? "cpu" : "machine");
@@ -71,6 +70,8 @@ static bool option_value(const struct doppel_vm *vm, const char *name, unsigned 
         v = !vm->firmware;
     } else if (strcmp(name, "pmbase") == 0) {
         v = vm->firmware ? 0 : 0x600; /* firmware places it */
+    } else if (strcmp(name, "flash_end") == 0) {
+        v = VM_HIGH - (n ? firmware_flash_size(vm) : 0);
     } else if (strcmp(name, "cpus") == 0) {
         v = o->cpus;
     } else {
@@ -238,7 +239,7 @@ static bool make_wires(struct doppel_vm *vm, const struct board_part *p, unsigne
     return true;
 }
 
-static unsigned part_count(const struct doppel_vm *vm, const struct board_part *p)
+static unsigned part_count(struct doppel_vm *vm, const struct board_part *p)
 {
     switch (p->when) {
     case PART_CPU:
@@ -249,6 +250,8 @@ static unsigned part_count(const struct doppel_vm *vm, const struct board_part *
         return cpu_has(vm->cpu[0], FEAT_apic) ? vm->opt.cpus : 0;
     case PART_DEBUGCON:
         return vm->debugcon != NULL;
+    case PART_FLASH:
+        return !firmware_flash_size(vm) ? 0 : drives_find(vm, "pflash.1") ? 2 : 1;
     case PART_VGA:
         return vm->opt.vga ? strcmp(vm->opt.vga, "std") == 0 : firmware_wanted(vm);
     case PART_DEMO:

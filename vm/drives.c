@@ -32,8 +32,10 @@ struct drive_opt {
     int index, bus, unit; /* -1: not given */
 };
 
-static const char *const if_names[] = {
-    [DRIVE_IF_IDE] = "ide", [DRIVE_IF_FLOPPY] = "floppy", [DRIVE_IF_NONE] = "none"};
+static const char *const if_names[] = {[DRIVE_IF_IDE] = "ide",
+                                       [DRIVE_IF_FLOPPY] = "floppy",
+                                       [DRIVE_IF_PFLASH] = "pflash",
+                                       [DRIVE_IF_NONE] = "none"};
 
 static bool opt_file(struct drive_opt *o, const struct keyval *kv, struct err *e)
 {
@@ -50,7 +52,7 @@ static bool opt_if(struct drive_opt *o, const struct keyval *kv, struct err *e)
             return true;
         }
     }
-    return err_usage(e, "if=%.60s: want ide, floppy or none", kv->value);
+    return err_usage(e, "if=%.60s: want ide, floppy, pflash or none", kv->value);
 }
 
 static bool opt_format(struct drive_opt *o, const struct keyval *kv, struct err *e)
@@ -155,8 +157,11 @@ static bool check_opt(struct drive_opt *o, struct err *e)
     if (floppy && o->index >= (int)DRIVES_FLOPPY) {
         return err_usage(e, "if=floppy,index=%d: want 0 or 1", o->index);
     }
-    if (floppy && o->cdrom) {
-        return err_usage(e, "if=floppy,media=cdrom: want one of them");
+    if (o->iface == DRIVE_IF_PFLASH && o->index >= (int)DRIVES_PFLASH) {
+        return err_usage(e, "if=pflash,index=%d: want 0 or 1", o->index);
+    }
+    if ((floppy || o->iface == DRIVE_IF_PFLASH) && o->cdrom) {
+        return err_usage(e, "if=%s,media=cdrom: want one of them", if_names[o->iface]);
     }
     if (!o->has_file && !o->cdrom && !floppy) {
         return err_usage(e, "a hard disk needs file=; an empty drive is media=cdrom or if=floppy");
@@ -236,7 +241,10 @@ static struct vm_drive *by_name(const struct drives *ds, const char *name)
 
 static unsigned slots_of(enum drive_if iface)
 {
-    return iface == DRIVE_IF_IDE ? DRIVES_IDE : iface == DRIVE_IF_FLOPPY ? DRIVES_FLOPPY : 0;
+    return iface == DRIVE_IF_IDE      ? DRIVES_IDE
+           : iface == DRIVE_IF_FLOPPY ? DRIVES_FLOPPY
+           : iface == DRIVE_IF_PFLASH ? DRIVES_PFLASH
+                                      : 0;
 }
 
 static bool choose_slot(struct drives *ds, struct drive_opt *o, const bool *reserved, struct err *e)
@@ -267,8 +275,8 @@ static void name_drive(const struct drives *ds, struct vm_drive *v, const char *
     } else if (v->iface == DRIVE_IF_IDE) {
         snprintf(name, size, "ide%d-%s%d", v->slot / 2, v->d.kind == DRIVE_CDROM ? "cd" : "hd",
                  v->slot % 2);
-    } else if (v->iface == DRIVE_IF_FLOPPY) {
-        snprintf(name, size, "floppy%d", v->slot);
+    } else if (v->iface == DRIVE_IF_FLOPPY || v->iface == DRIVE_IF_PFLASH) {
+        snprintf(name, size, "%s%d", if_names[v->iface], v->slot);
     } else {
         snprintf(name, size, "none%u", ds->n);
     }
@@ -391,6 +399,9 @@ static struct vm_drive *find(const struct drives *ds, const char *ref)
     }
     if (sscanf(ref, "floppy.%u%c", &n, &end) == 1) {
         return n < DRIVES_FLOPPY ? at_slot(ds, DRIVE_IF_FLOPPY, (int)n) : NULL;
+    }
+    if (sscanf(ref, "pflash.%u%c", &n, &end) == 1) {
+        return n < DRIVES_PFLASH ? at_slot(ds, DRIVE_IF_PFLASH, (int)n) : NULL;
     }
     return by_name(ds, ref);
 }

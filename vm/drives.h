@@ -23,8 +23,9 @@ struct mon_out;
 bool drives_open(struct doppel_vm *vm, struct err *e);
 void drives_close(struct doppel_vm *vm);
 
-/* For a board's "drive:ide.N" (N = 2 * channel + unit, 0..3) and "drive:floppy.N" (0..1), or a
- * user's id; NULL: nothing is there. The first two mark the drive as taken. */
+/* For a board's "drive:ide.N" (N = 2 * channel + unit, 0..3), "drive:floppy.N" and
+ * "drive:pflash.N" (0..1), or a user's id; NULL: nothing is there. But for the last they mark the
+ * drive as taken. */
 struct drive *drives_find(struct doppel_vm *vm, const char *ref);
 /* For a user's -device X,drive=ID: an if=none drive that no other device has; marks it as taken. */
 bool drives_take(struct doppel_vm *vm, const char *id, struct drive **out, struct err *e);

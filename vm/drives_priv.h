@@ -10,9 +10,10 @@
 
 #define DRIVES_IDE     4u /* two channels of two */
 #define DRIVES_FLOPPY  2u
+#define DRIVES_PFLASH  2u
 #define DRIVES_DEFAULT 2u /* an empty CD-ROM and floppy drive that nobody asked for */
 
-enum drive_if { DRIVE_IF_IDE, DRIVE_IF_FLOPPY, DRIVE_IF_NONE };
+enum drive_if { DRIVE_IF_IDE, DRIVE_IF_FLOPPY, DRIVE_IF_PFLASH, DRIVE_IF_NONE };
 
 struct vm_drive {
     struct drive d; /* first */

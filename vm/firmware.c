@@ -24,6 +24,7 @@
 
 #include "hw/pci/pci.h"
 #include "vm/boot.h"
+#include "vm/drives.h"
 #include "vm/vm.h"
 
 #define FILE_MAX     (UINT64_C(16) << 20)
@@ -142,12 +143,19 @@ static uint64_t low_size(const struct firmware *fw)
     return fw->size < LOW_ROM ? fw->size : LOW_ROM;
 }
 
-static void map_low(struct doppel_vm *vm)
+static void map_low_rom(struct doppel_vm *vm)
 {
     struct firmware *fw = vm->firmware;
     uint64_t low = low_size(fw);
+    map(vm, MIB - low, low, fw->rom, fw->size - low, true, "bios-low", PRIO_LOW_ROM);
+}
+
+static void map_low(struct doppel_vm *vm)
+{
     if (vm->board->pam) {
-        map(vm, MIB - low, low, fw->rom, fw->size - low, true, "bios-low", PRIO_LOW_ROM);
+        if (vm->firmware->rom) { /* a flash chip's comes later */
+            map_low_rom(vm);
+        }
         map_shadow(vm);
     } else {
         map(vm, MIB - LOW_ROM, LOW_ROM, &vm->ram, MIB - LOW_ROM, false, "bios-low", PRIO_LOW_ROM);
@@ -162,9 +170,47 @@ bool firmware_wanted(const struct doppel_vm *vm)
     return o->bios || (!o->kernel && (o->boot || o->ndrives || o->vga));
 }
 
+uint64_t firmware_flash_size(struct doppel_vm *vm)
+{
+    const struct drive *d = drives_find(vm, "pflash.0");
+    return d && d->blk && vm->board->pam ? d->blk->bytes : 0;
+}
+
+/* The firmware is in a flash chip, which maps itself; only what is below 1 MiB is ours. */
+static void use_flash(struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i < vm->nmemory; i++) {
+        if (strcmp(vm->memory[i]->name, "pflash0") == 0) {
+            vm->firmware->rom = &vm->memory[i]->ram;
+            map_low_rom(vm);
+        }
+    }
+}
+
+static struct firmware *firmware_new(uint64_t size)
+{
+    struct firmware *fw = calloc(1, sizeof *fw);
+    if (!fw) {
+        abort();
+    }
+    fw->size = size;
+    return fw;
+}
+
 bool firmware_map(struct doppel_vm *vm, struct err *e)
 {
+    uint64_t flash = firmware_flash_size(vm);
     if (!firmware_wanted(vm)) {
+        return true;
+    }
+    vm->env.rom_file = firmware_file;
+    vm->env.rom_ctx = vm;
+    if (flash && vm->opt.bios) {
+        return err_usage(e, "-bios and -drive if=pflash: want one of them");
+    }
+    if (flash) {
+        vm->firmware = firmware_new(flash);
+        map_low(vm);
         return true;
     }
     struct image img;
@@ -172,11 +218,7 @@ bool firmware_map(struct doppel_vm *vm, struct err *e)
         image_free(&img);
         return false;
     }
-    struct firmware *fw = vm->firmware = calloc(1, sizeof *fw);
-    if (!fw) {
-        abort();
-    }
-    fw->size = img.len;
+    struct firmware *fw = vm->firmware = firmware_new(img.len);
     fw->rom = vm_memory_new(vm, "bios", img.len);
     if (fw->rom) {
         ram_write(fw->rom, 0, img.data, img.len);
@@ -187,8 +229,6 @@ bool firmware_map(struct doppel_vm *vm, struct err *e)
     }
     map(vm, VM_HIGH - fw->size, fw->size, fw->rom, 0, true, "bios", PRIO_ROM);
     map_low(vm);
-    vm->env.rom_file = firmware_file;
-    vm->env.rom_ctx = vm;
     return true;
 }
 
@@ -209,6 +249,9 @@ static void map_286(struct doppel_vm *vm)
 
 bool firmware_tell(struct doppel_vm *vm, struct err *e)
 {
+    if (vm->firmware && !vm->firmware->rom) {
+        use_flash(vm);
+    }
     if (vm->firmware) {
         map_286(vm);
     }

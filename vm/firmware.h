@@ -24,6 +24,8 @@ bool firmware_file(void *vm, const char *name, uint8_t **data, size_t *len);
 /* Before the board's parts are made: read the BIOS and map it. e names the Debian package when
  * there is none. */
 bool firmware_map(struct doppel_vm *vm, struct err *e);
+/* The size in bytes of the flash chip that has the firmware (-drive if=pflash); 0: none. */
+uint64_t firmware_flash_size(struct doppel_vm *vm);
 /* After them: fill fw_cfg, also for a machine without firmware (kernels read it too). */
 bool firmware_tell(struct doppel_vm *vm, struct err *e);
 bool firmware_fill(struct doppel_vm *vm, struct err *e); /* vm/fwcfg.c: its part of that */

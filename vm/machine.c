@@ -527,7 +527,7 @@ static bool create(struct doppel_vm *vm, struct err *e)
         return err_set(e, "no host memory");
     }
     block_cache_set_engine(vm->blocks, vm->engine);
-    if (!make_memory(vm, e) || !open_backends(vm, e) || !drives_open(vm, e) || !nets_open(vm, e) ||
+    if (!open_backends(vm, e) || !drives_open(vm, e) || !make_memory(vm, e) || !nets_open(vm, e) ||
         !vm_build(vm, e) || !drives_check(vm, e) || !firmware_tell(vm, e)) {
         return false;
     }
