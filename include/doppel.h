@@ -60,7 +60,7 @@ struct doppel_options {
     const char *name;    /* for titles and logs; default "doppel" */
     const char *machine; /* "pc" */
     const char *cpu;     /* CPU model; default: the newest */
-    const char *engine;  /* "interp" */
+    const char *engine;  /* "jit" where the host has a back end (docs/jit.md), "interp" */
     uint32_t cpus;       /* 1 .. DOPPEL_MAX_CPUS */
     uint64_t ram_bytes;  /* a multiple of 1 MiB; default 128 MiB */
     const char *kernel;  /* file: Linux bzImage, PVH ELF or multiboot 1 */

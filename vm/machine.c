@@ -81,7 +81,7 @@ bool doppel_options_init(struct doppel_options *o, uint32_t abi)
         .abi = abi,
         .name = "doppel",
         .machine = "pc",
-        .engine = "interp",
+        .engine = "jit",
         .cpus = 1,
         .ram_bytes = RAM_DEFAULT,
         .rtc_epoch = DOPPEL_EPOCH_HOST,
@@ -147,7 +147,7 @@ static const char *machine_name(void *ctx, unsigned i)
 static bool parse_engine(const char *text, struct engine_options *o, struct err *e)
 {
     *o = (struct engine_options){0};
-    text = text ? text : "interp";
+    text = text ? text : "jit";
     size_t n = strcspn(text, ",");
     o->jit = n == 3 && memcmp(text, "jit", n) == 0;
     if (!o->jit && !(n == 6 && memcmp(text, "interp", n) == 0)) {
