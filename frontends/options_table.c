@@ -76,7 +76,7 @@ const struct option options_table[] = {
     {"name", "TEXT", "the machine's name", options_set_name, NULL},
     {"d", "ITEM[,ITEM...]", "log", options_set_log, doppel_log_item},
     {"D", "FILE", "log to a file instead of standard error", options_set_log_file, NULL},
-    {"engine", "ENGINE", "how guest code is run [jit, where the host can]", options_set_engine, options_engine_name},
+    {"engine", "ENGINE", "how guest code is run [jit]", options_set_engine, options_engine_name},
     {"seed", "N", "seed of the guest's random instructions [from the host]",
      options_set_seed, NULL},
     {"icount-limit", "N", "stop at exactly N instructions retired", options_set_icount_limit, NULL},
