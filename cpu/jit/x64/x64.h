@@ -115,6 +115,36 @@ void x64_leave(struct em *e, unsigned kind);
 void x64_cold(struct em *e); /* emit all cold code */
 void x64_stubs(struct jit_backend *be);
 
+/* ---- operations (emit_move.c, emit_alu.c, emit_bits.c): false: not this one ---- */
+bool x64_emit_mov(struct em *e);
+void x64_emit_extend(struct em *e);
+void x64_emit_lea(struct em *e);
+bool x64_emit_alu(struct em *e);
+bool x64_emit_incdec(struct em *e);
+void x64_emit_negnot(struct em *e);
+bool x64_emit_shift_imm(struct em *e);
+bool x64_emit_shift_cl(struct em *e);
+bool x64_emit_imul(struct em *e);
+bool x64_emit_mul1(struct em *e);
+bool x64_emit_div(struct em *e);
+bool x64_emit_bt(struct em *e);
+bool x64_emit_cmov(struct em *e);
+void x64_emit_setcc(struct em *e);
+bool x64_emit_xchg(struct em *e);
+void x64_emit_bswap(struct em *e);
+void x64_emit_sign(struct em *e);
+bool x64_emit_push(struct em *e);
+void x64_emit_pop(struct em *e);
+void x64_emit_leave(struct em *e);
+
+/* dst = bits 15:8 of guest register r. */
+void x64_get_high(struct em *e, unsigned r, unsigned dst);
+/* May somebody look at the flags that the current micro-operation leaves? */
+static inline bool x64_need(const struct em *e)
+{
+    return e->u->attr & UF_NEED;
+}
+
 /* ---- the rest (emit.c) ---- */
 bool x64_uop(struct em *e);
 
