@@ -22,7 +22,7 @@
 // clang-format off
 const struct cpu_model cpu_models[] = {
     {"doppel64", "x86-64-v3 with AES, PCLMUL, SHA and RDRAND (default)", 0x000806f8, 0x16,
-     0x80000008, 46, 48, BRAND, "nehalem",
+     0x80000008, 40, 48, BRAND, "nehalem",
      "x2apic pcid pclmulqdq aes fma movbe tsc_deadline xsave avx f16c rdrand hypervisor fsgsbase "
      "tsc_adjust bmi1 avx2 smep bmi2 erms invpcid rdseed fdp_excptn_only zero_fcs_fds adx smap "
      "clflushopt clwb sha umip rdpid fsrm md_clear spec_ctrl ssbd arch_capabilities bhi_ctrl "

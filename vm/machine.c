@@ -26,7 +26,7 @@
 
 #define MIB         (UINT64_C(1) << 20)
 #define RAM_DEFAULT (128 * MIB)
-#define RAM_MAX     (UINT64_C(1) << 40)
+#define RAM_MAX     (UINT64_C(1) << 39) /* half of what 40 address bits reach */
 
 ST_DESCRIBE(vm_state, VM_STATE, 3);
 

@@ -184,8 +184,8 @@ AT  rdpmc
     rdseed bx
     setc al
     EQUALS "rdseed_cf", eax, 1
-    ; The local APIC's base ends where physical addresses do (46 bits here).
-    BAD "apic_base_phys", 0x1b, 0x4000, 0xfee00900
+    ; The local APIC's base ends where physical addresses do (40 bits here).
+    BAD "apic_base_phys", 0x1b, 0x100, 0xfee00900
     BAD "apic_base_low", 0x1b, 0, 0xfee00901
     ; EFER, speculation, capabilities.
     BAD "efer_reserved", 0xc0000080, 0, 0x2
