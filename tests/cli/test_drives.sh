@@ -88,7 +88,7 @@ fi
 bad drive_no_file 2 'a hard disk needs file=' "${short[@]}" -drive if=ide
 bad drive_word 2 'want name=value' "${short[@]}" -drive hd.img
 bad drive_key 2 'nearest is file=' "${short[@]}" -drive fil=hd.img
-bad drive_if 2 'want ide, floppy or none' "${short[@]}" -drive file=hd.img,if=scsi
+bad drive_if 2 'want ide, floppy, pflash or none' "${short[@]}" -drive file=hd.img,if=scsi
 bad drive_format 2 'format=vmdk: want raw' "${short[@]}" -drive file=hd.img,format=vmdk
 bad drive_media 2 'want disk or cdrom' "${short[@]}" -drive file=hd.img,media=tape
 bad drive_index 2 'index=4: want 0 to 3' "${short[@]}" -drive file=hd.img,index=4
