@@ -47,6 +47,7 @@ struct writer {
     size_t largest;
 };
 
+/* size: 1, 2, 4 or 8. */
 static void num(struct writer *w, unsigned size, uint64_t v)
 {
     if (w->cap - w->len < size) {
@@ -55,6 +56,13 @@ static void num(struct writer *w, unsigned size, uint64_t v)
     }
     le_put(w->buf + w->len, size, v);
     w->len += size;
+}
+
+static void zeros(struct writer *w, unsigned n)
+{
+    while (n--) {
+        num(w, 1, 0);
+    }
 }
 
 static void begin(struct writer *w, unsigned type, unsigned length, unsigned handle)
@@ -272,7 +280,7 @@ static void dimm(struct writer *w, const struct smbios_desc *d, unsigned i, uint
     num(w, 1, 0); /* rank: unknown */
     num(w, 4, mib < 0x7fff ? 0 : mib);
     num(w, 2, d->dimm_speed);
-    num(w, 6, 0); /* voltages: unknown */
+    zeros(w, 6); /* voltages: unknown */
     end(w);
 }
 
@@ -293,7 +301,7 @@ static void mapped(struct writer *w, unsigned i, uint64_t base, uint64_t bytes)
 static void boot_status(struct writer *w)
 {
     begin(w, 32, 0x0b, H_BOOT);
-    num(w, 6, 0);
+    zeros(w, 6);
     num(w, 1, 0); /* no errors */
     end(w);
 }
