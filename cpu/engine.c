@@ -289,7 +289,7 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
     for (unsigned k = 0; k < n; k++) {
         left_out += u[k].op == U_INTERP;
     }
-    if (left_out * 2 > n) { /* the way there and back costs more than the rest gains */
+    if (left_out * 5 > n) { /* the way there and back costs more than the rest gains */
         b->left = INT32_MAX;
         return false;
     }
