@@ -273,7 +273,7 @@ static bool lift_details(const struct block *b, const struct insn *i, struct uop
     }
     case U_LEA:
         u->attr = 0; /* no access */
-        return u->sk == UK_MEM && i->segm != SEGM_BASE ? true : u->sk == UK_MEM;
+        return u->sk == UK_MEM;
     case U_SHL:
     case U_SHR:
     case U_SAR:

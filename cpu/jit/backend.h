@@ -11,15 +11,15 @@ struct jit_backend {
     const struct jit_layout *l;
     struct os_code mem;
     uint32_t at;    /* next free byte */
-    uint32_t start; /* behind the common stubs */
-    /* Common stubs, offsets. */
+    uint32_t start; /* behind the common code */
+    /* Common code, offsets. */
     uint32_t enter, leave, refill, interp, cond;
     struct jit_site *site;
     uint32_t nsites, max_sites;
 };
 
-/* Emit the common stubs at the buffer's start and set be->at, be->start. */
-void jit_host_stubs(struct jit_backend *be);
+/* Emit the common code at the buffer's start and set be->at, be->start. */
+void jit_host_common(struct jit_backend *be);
 /* Emit a block at be->at; code->entry and bytes are set, be->at moves. False: no room. */
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code);
 /* The displacement at `place` leads to `target` from now on. */

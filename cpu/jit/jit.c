@@ -33,7 +33,7 @@ struct jit *jit_new(const struct jit_layout *l, size_t bytes)
     }
     j->layout = *l;
     j->be.l = &j->layout;
-    jit_host_stubs(&j->be);
+    jit_host_common(&j->be);
     return j;
 }
 
@@ -131,7 +131,7 @@ void jit_unlink(struct jit *j, struct jit_code *to)
         struct jit_site *s = &j->be.site[to->incoming - 1];
         to->incoming = s->next_in;
         s->to = NULL;
-        jit_host_patch(&j->be, s->patch, s->stub);
+        jit_host_patch(&j->be, s->patch, s->unlinked);
         j->stats.unlinks++;
     }
 }
@@ -144,8 +144,8 @@ uint64_t jit_host(const struct jit *j, const struct jit_code *code)
 uint32_t jit_run(struct jit *j, struct jit_env *env, const struct jit_code *code)
 {
     uint32_t (*enter)(struct jit_env *, const unsigned char *);
-    const unsigned char *stub = j->be.mem.exec + j->be.enter;
-    memcpy(&enter, &stub, sizeof enter); /* ISO C has no cast between the two */
+    const unsigned char *at = j->be.mem.exec + j->be.enter;
+    memcpy(&enter, &at, sizeof enter); /* ISO C has no cast between the two */
     return enter(env, j->be.mem.exec + code->entry);
 }
 

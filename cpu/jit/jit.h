@@ -78,7 +78,6 @@ struct jit_env {
     uint32_t cc_op, cc_cf;
     uint64_t target, scratch; /* of an indirect transfer; of SETcc */
     uint64_t host;
-    uint64_t sp; /* host stack at entry */
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
@@ -107,7 +106,7 @@ struct jit_site {
     struct jit_recipe rc; /* flags there */
     int32_t target;       /* LINK: bytes from the page's first to the target */
     uint32_t patch;       /* LINK: where the jump's displacement lies in the buffer; 0: none */
-    uint32_t stub;        /* LINK: where it goes unlinked */
+    uint32_t unlinked;    /* LINK: where it goes unlinked */
     struct jit_code *to;  /* linked to */
     uint32_t next_in;     /* next site linked to the same code, as index + 1 */
 };

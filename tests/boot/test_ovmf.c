@@ -2,8 +2,8 @@
  * OVMF on board `pc`: to its shell, on the screen (a graphics mode) and on the serial port; then a
  * command typed at it, and power-off through the PM registers where OVMF has put them.
  *
- * A key ends the shell's countdown, which is seconds of waiting in a loop. What runs twice is all
- * of it; the second time saved half way and loaded into another machine.
+ * A key ends the shell's countdown, which is seconds of waiting in a loop. The first machine is
+ * saved on the way; a second one goes on from there and must end with the same digest and screen.
  */
 #include <inttypes.h>
 #include <stdio.h>

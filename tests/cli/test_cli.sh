@@ -14,48 +14,7 @@ cd "$tmp" || exit 1
 pass=0 fail=0 skip=0
 run=(${TEST_WRAPPER:-} "$doppel")
 
-# check NAME STATUS TEXT [ARGS...]: doppel ARGS ends with STATUS and prints a line with TEXT.
-check()
-{
-    local name=$1 want=$2 text=$3 got
-    shift 3
-    timeout 60 "${run[@]}" "$@" >out 2>&1 </dev/null
-    got=$?
-    verdict "$name" "$want" "$got" "$text"
-}
-
-verdict()
-{
-    if [ "$3" -ne "$2" ]; then
-        echo "status $3, not $2; it printed:"
-        head -n 5 out
-    elif [ -n "$4" ] && ! grep -qF -- "$4" out; then
-        echo "no line with \"$4\" in:"
-        head -n 5 out
-    else
-        echo "PASS $1"
-        pass=$((pass + 1))
-        return
-    fi
-    echo "FAIL $1"
-    fail=$((fail + 1))
-}
-
-# One line on standard error, and nothing else, for bad input.
-one_line()
-{
-    if [ "$(wc -l <out)" -ne 1 ]; then
-        echo "FAIL $1: not one line but:"
-        cat out
-        fail=$((fail + 1))
-        pass=$((pass - 1))
-    fi
-}
-bad()
-{
-    check "$@"
-    one_line "$1"
-}
+. "$src/tests/cli/lib.sh"
 
 # --- the demo and information
 check demo 0 'This build works' run

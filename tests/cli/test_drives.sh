@@ -6,46 +6,14 @@ set -u
 export LC_ALL=C
 BUILD=${BUILD:-.}
 doppel=$(cd "$BUILD" && pwd)/doppel
+src=$(cd "$(dirname "$0")/../.." && pwd)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
 pass=0 fail=0 skip=0
 run=(${TEST_WRAPPER:-} "$doppel")
 
-# verdict NAME WANT GOT TEXT: the status, and a line with TEXT in the file out.
-verdict()
-{
-    if [ "$3" -ne "$2" ]; then
-        echo "status $3, not $2; it printed:"
-        head -n 5 out
-    elif [ -n "$4" ] && ! grep -qF -- "$4" out; then
-        echo "no line with \"$4\" in:"
-        head -n 5 out
-    else
-        echo "PASS $1"
-        pass=$((pass + 1))
-        return
-    fi
-    echo "FAIL $1"
-    fail=$((fail + 1))
-}
-
-# check NAME STATUS TEXT ARGS...; bad: the same, and TEXT is in the only line.
-check()
-{
-    local name=$1 want=$2 text=$3
-    shift 3
-    timeout 60 "${run[@]}" "$@" >out 2>&1 </dev/null
-    verdict "$name" "$want" $? "$text"
-}
-bad()
-{
-    check "$@"
-    [ "$(wc -l <out)" -eq 1 ] && return
-    echo "FAIL $1: not one line but:"
-    cat out
-    fail=$((fail + 1)) pass=$((pass - 1))
-}
+. "$src/tests/cli/lib.sh"
 short=(run -serial null -vga none -icount-limit 1000 -m 16)
 
 image() # FILE KIB: 55AA in the first sector

@@ -8,6 +8,8 @@ set -u
 export LC_ALL=C
 BUILD=${BUILD:-.}
 doppel=$(cd "$BUILD" && pwd)/doppel
+name=sdl
+src=$(cd "$(dirname "$0")/../.." && pwd)
 tmp=$(mktemp -d)
 cd "$tmp" || exit 1
 pass=0 fail=0 x='' d='' wm=''
@@ -20,31 +22,7 @@ finish()
 }
 trap finish EXIT
 
-skip()
-{
-    echo "SKIP sdl: $1"
-    echo '0 passed, 0 failed, 1 skipped'
-    exit 0
-}
-ok() # NAME STATUS [FILE shown on failure]
-{
-    if [ "$2" -eq 0 ]; then
-        echo "PASS $1"
-        pass=$((pass + 1))
-    else
-        [ ! -e "${3:-}" ] || cat "$3"
-        echo "FAIL $1"
-        fail=$((fail + 1))
-    fi
-}
-until_true() # COMMAND...: within ten seconds
-{
-    for _ in $(seq 100); do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.1
-    done
-    return 1
-}
+. "$src/tests/gui/lib.sh"
 
 command -v Xvfb >/dev/null && command -v xdotool >/dev/null || skip 'no Xvfb or xdotool'
 "$doppel" run -display sdl -m nonsense 2>&1 | grep -q 'without SDL2' && skip 'built without SDL2'

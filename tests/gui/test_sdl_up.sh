@@ -8,6 +8,8 @@ set -u
 export LC_ALL=C
 BUILD=$(cd "${BUILD:-.}" && pwd)
 doppel=$BUILD/doppel fate=$BUILD/tests/cli/fate.bin
+name=sdl_up
+src=$(cd "$(dirname "$0")/../.." && pwd)
 tmp=$(mktemp -d)
 cd "$tmp" || exit 1
 pass=0 fail=0 x='' d='' wm=''
@@ -20,31 +22,7 @@ finish()
 }
 trap finish EXIT
 
-skip()
-{
-    echo "SKIP sdl_up: $1"
-    echo '0 passed, 0 failed, 1 skipped'
-    exit 0
-}
-ok() # NAME STATUS [FILE shown on failure]
-{
-    if [ "$2" -eq 0 ]; then
-        echo "PASS $1"
-        pass=$((pass + 1))
-    else
-        [ ! -e "${3:-}" ] || cat "$3"
-        echo "FAIL $1"
-        fail=$((fail + 1))
-    fi
-}
-until_true() # COMMAND...: within twenty seconds
-{
-    for _ in $(seq 200); do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.1
-    done
-    return 1
-}
+. "$src/tests/gui/lib.sh"
 window() # NAME: its window's number
 {
     xdotool search --name "^$1 - " | head -n 1

@@ -123,9 +123,9 @@ bool x64_uop(struct em *e)
 
 /* ---- the back end's interface ---- */
 
-void jit_host_stubs(struct jit_backend *be)
+void jit_host_common(struct jit_backend *be)
 {
-    x64_stubs(be);
+    x64_common(be);
 }
 
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code)

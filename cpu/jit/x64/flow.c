@@ -1,14 +1,14 @@
 /*
- * Entering and leaving: common stubs, block entry, transfers, cold code.
+ * Entering and leaving: common code, block entry, transfers, cold code.
  *
- * Code runs with the host stack aligned to 16 bytes; a stub is called with one return address on
- * it. Calling convention of C: System V AMD64 ABI 3.2.
+ * Code runs with the host stack aligned to 16 bytes; common code is called with one
+ * return address on it. Calling convention of C: System V AMD64 ABI 3.2.
  */
 #include <stddef.h>
 
 #include "cpu/jit/x64/x64.h"
 
-/* ---- common stubs ---- */
+/* ---- common code ---- */
 
 static const uint8_t callee_saved[] = {RBX, RBP, R12, R13, R14, R15};
 static const uint8_t caller_saved[] = {RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11};
@@ -28,7 +28,7 @@ static void store_pinned(struct asmbuf *a, const struct jit_layout *l)
 }
 
 /* Call C with (env, T1, T0) and return its result in T0; guest registers stay where they are. */
-static uint32_t stub_helper(struct asmbuf *a, int32_t helper, bool la)
+static uint32_t common_helper(struct asmbuf *a, int32_t helper, bool la)
 {
     uint32_t at = a->at;
     for (unsigned k = 0; k < sizeof caller_saved; k++) {
@@ -50,7 +50,7 @@ static uint32_t stub_helper(struct asmbuf *a, int32_t helper, bool la)
     return at;
 }
 
-void x64_stubs(struct jit_backend *be)
+void x64_common(struct jit_backend *be)
 {
     struct asmbuf a = {be->mem.write, 0, (uint32_t)be->mem.bytes, false};
     be->enter = a.at;
@@ -73,8 +73,8 @@ void x64_stubs(struct jit_backend *be)
     }
     asm_byte(&a, 0xc3);
 
-    be->refill = stub_helper(&a, ENV_OFF(refill), true);
-    be->cond = stub_helper(&a, ENV_OFF(cond), false);
+    be->refill = common_helper(&a, ENV_OFF(refill), true);
+    be->cond = common_helper(&a, ENV_OFF(cond), false);
 
     be->interp = a.at; /* T0: site */
     store_pinned(&a, be->l);
@@ -96,7 +96,7 @@ void x64_stubs(struct jit_backend *be)
 
 /* ---- leaving ---- */
 
-static struct cold *new_cold(struct em *e)
+struct cold *x64_cold_new(struct em *e)
 {
     if (e->ncold == COLD_MAX) {
         e->failed = true;
@@ -110,7 +110,7 @@ void x64_block_entry(struct em *e)
     struct asmbuf *a = &e->a;
     e->code->entry = a->at;
     asm_alu_imm(a, 8, 5, xm(ENV, e->be->l->budget), (int32_t)e->src->charge);
-    struct cold *c = new_cold(e);
+    struct cold *c = x64_cold_new(e);
     *c = (struct cold){.kind = COLD_BUDGET, .site = x64_site(e, SITE_BUDGET)};
     c->from = asm_jcc(a, XL);
 }
@@ -187,7 +187,7 @@ static void go(struct em *e, int64_t target64, int cc)
         cross_page(e, target);
         return;
     }
-    struct cold *c = new_cold(e);
+    struct cold *c = x64_cold_new(e);
     *c = (struct cold){.kind = same_page ? COLD_LINK : COLD_CROSS, .target = target};
     if (same_page) {
         c->site = x64_site(e, SITE_LINK);
@@ -210,7 +210,7 @@ static void next_rip(struct em *e, unsigned dst)
 
 static void bail_from(struct em *e, uint32_t place)
 {
-    struct cold *c = new_cold(e);
+    struct cold *c = x64_cold_new(e);
     *c = (struct cold){
         .kind = COLD_JUMP, .site = x64_site(e, SITE_BAIL), .from = place, .to = e->be->leave};
 }
@@ -354,7 +354,7 @@ void x64_cold(struct em *e)
             break;
         case COLD_LINK:
             s->patch = c->from;
-            s->stub = a->at;
+            s->unlinked = a->at;
             asm_const(a, T0, c->site);
             asm_jmp_to(a, e->be->leave);
             break;

@@ -87,18 +87,9 @@ uint32_t x64_site(struct em *e, unsigned kind)
     return s;
 }
 
-static struct cold *new_cold(struct em *e)
-{
-    if (e->ncold == COLD_MAX) {
-        e->failed = true;
-        return &e->cold[0];
-    }
-    return &e->cold[e->ncold++];
-}
-
 void x64_bail_if(struct em *e, unsigned cc, uint32_t site)
 {
-    struct cold *c = new_cold(e);
+    struct cold *c = x64_cold_new(e);
     *c = (struct cold){.kind = COLD_JUMP, .site = site, .to = e->be->leave};
     c->from = asm_jcc(&e->a, cc);
 }
@@ -153,7 +144,7 @@ struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool wri
     }
     asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
     asm_alu_imm(a, 8, 7, xr(T1), (int32_t)(4096 - size));
-    struct cold *c = new_cold(e);
+    struct cold *c = x64_cold_new(e);
     *c =
         (struct cold){.kind = COLD_REFILL,
                       .undo = !simple,

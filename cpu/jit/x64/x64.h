@@ -29,7 +29,7 @@ struct cold {
     uint32_t site;
     int32_t tag;    /* REFILL: offset of the tag array */
     struct xo addr; /* REFILL without undo: the address as an LEA operand */
-    uint32_t to;    /* JUMP: a common stub */
+    uint32_t to;    /* JUMP: common code */
     int32_t target; /* CROSS: from the page's first byte */
 };
 
@@ -112,8 +112,10 @@ void x64_block_entry(struct em *e);
 bool x64_flow(struct em *e);   /* the current micro-operation is a transfer: emit it */
 void x64_interp(struct em *e); /* U_INTERP */
 void x64_leave(struct em *e, unsigned kind);
+/* A piece of cold code to be emitted behind the block. */
+struct cold *x64_cold_new(struct em *e);
 void x64_cold(struct em *e); /* emit all cold code */
-void x64_stubs(struct jit_backend *be);
+void x64_common(struct jit_backend *be);
 
 /* ---- operations (emit_move.c, emit_alu.c, emit_bits.c): false: not this one ---- */
 bool x64_emit_mov(struct em *e);
