@@ -181,8 +181,10 @@ static int do_interp(struct jit_env *env, uint32_t site)
 {
     struct cpu *cpu = env_cpu(env);
     const struct jit_site *s = jit_site(cpu->engine->jit, site);
-    struct block *b = s->code->owner;
+    struct block *b = s->owner;
     unsigned k = s->k;
+    int64_t refund = s->refund;
+    const struct jit_code *code = s->code;
     uint64_t gen = cpu->tlb.gen;
     uint32_t mode = cpu->mode;
     settle(cpu, &s->rc);
@@ -191,17 +193,19 @@ static int do_interp(struct jit_env *env, uint32_t site)
     solo[0] = b->insn[k];
     solo[1] = b->insn[k + 1];
     solo[1].fn = solo_end;
+    cpu->budget += refund;
     begin_at(cpu, b, solo);
     solo->fn(cpu, solo);
     if (!cpu->cur) {
         return 1; /* it left the block */
     }
     if (UNLIKELY(cpu->exit_req || cpu->attn || cpu->stop || cpu->tlb.gen != gen ||
-                 cpu->mode != mode || !b->valid)) {
+                 cpu->mode != mode || !code->valid || cpu->budget < refund)) {
         run_rest(cpu, b, &b->insn[k + 1]);
         return 1;
     }
     end_run(cpu);
+    cpu->budget -= refund;
     return 0;
 }
 
@@ -293,10 +297,10 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
         b->left = INT32_MAX;
         return false;
     }
-    struct jit_source src = {.owner = b,
+    struct jit_source src = {.part = {{b, b->n}},
+                             .nparts = 1,
                              .u = u,
                              .n = n,
-                             .charge = b->n,
                              .page_off = (uint16_t)(b->pa & ~PAGE_MASK),
                              .bits = b->mode & MODE_C64 ? 64 : 32,
                              .view = (uint8_t)cpu->view};
@@ -314,7 +318,7 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
 static void link(struct engine *e, uint32_t site, struct block *b)
 {
     const struct jit_site *s = jit_site(e->jit, site);
-    const struct block *from = s->code->owner;
+    const struct block *from = s->owner;
     if (!e->o.no_links && from->valid && from->ram == b->ram && from->pfn == b->pfn &&
         from->mode == b->mode) {
         jit_link(e->jit, site, b->code);
@@ -327,11 +331,12 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
         return;
     }
     const struct jit_site *s = jit_site(e->jit, site);
-    struct block *b = s->code->owner;
+    struct block *b = s->owner;
     settle(cpu, &s->rc);
     switch (s->kind) {
     case SITE_BAIL:
         e->bails[b->insn[s->k].row & (MAX_ROWS - 1)]++;
+        cpu->budget += s->refund;
         run_rest(cpu, b, &b->insn[s->k]);
         break;
     case SITE_LINK:

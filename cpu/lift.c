@@ -90,6 +90,11 @@ bool lift_mode(uint32_t mode)
            ((mode & MODE_C32) && (mode & MODE_SS32) && (mode & MODE_FLAT) && (mode & MODE_PROT));
 }
 
+static uint16_t page_off(const struct block *b, const struct insn *i)
+{
+    return (uint16_t)((b->pa & ~PAGE_MASK) + i->off);
+}
+
 /* Register number and part from a byte offset in struct cpu. */
 static void reg_operand(uint16_t off, uint8_t *kind, uint8_t *reg)
 {
@@ -212,7 +217,7 @@ static bool lift_branch(const struct block *b, const struct insn *i, struct uop 
         u->attr |= UF_BAIL;
         return true;
     }
-    u->imm = (int64_t)(b->pa & ~PAGE_MASK) + i->off + i->len + i->imm;
+    u->imm = (int64_t)page_off(b, i) + i->len + i->imm;
     if (u->op == U_CALL) {
         stack_operand(b, u, REG_RSP, -(int64_t)u->w);
         u->attr |= UF_BAIL;
@@ -323,7 +328,7 @@ static uint8_t find(const struct sem *s, uint8_t *cc)
 
 static void lift_one(const struct block *b, const struct insn *i, struct uop *u, bool yields)
 {
-    *u = (struct uop){.op = U_INTERP, .k = i->k, .off = i->off, .len = i->len};
+    *u = (struct uop){.op = U_INTERP, .k = i->k, .off = page_off(b, i), .len = i->len};
     bool ends = true;
     if (i->row != 0xffff) {
         const struct insn_row *r = &insn_rows[i->row];
@@ -337,7 +342,7 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
         uint16_t rf = u->rflags, wf = u->wflags;
         *u = (struct uop){.op = ends ? U_INTERP_END : U_INTERP,
                           .k = i->k,
-                          .off = i->off,
+                          .off = page_off(b, i),
                           .len = i->len,
                           .rflags = rf,
                           .wflags = wf,
@@ -354,8 +359,10 @@ unsigned lift_block(const struct block *b, struct uop *u, bool yields)
     unsigned op = u[b->n - 1].op;
     bool ended = op == U_INTERP_END || (op >= U_JCC && op <= U_CALLI);
     if (!ended) {
-        u[b->n] = (struct uop){
-            .op = U_END, .k = b->n, .off = (uint16_t)(last->off + last->len), .attr = UF_NEED};
+        u[b->n] = (struct uop){.op = U_END,
+                               .k = b->n,
+                               .off = (uint16_t)(page_off(b, last) + last->len),
+                               .attr = UF_NEED};
     }
     return b->n + !ended;
 }

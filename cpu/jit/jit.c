@@ -83,8 +83,12 @@ struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
     if (!c) {
         return NULL;
     }
-    c->owner = src->owner;
+    c->owner = src->part[0].owner;
     c->page_off = src->page_off;
+    c->valid = true;
+    for (unsigned p = 0; p < src->nparts; p++) {
+        c->charge = (uint16_t)(c->charge + src->part[p].charge);
+    }
     jit_pass_flags(src->u, src->n);
     uint32_t sites = j->be.nsites, at = j->be.at;
     if (!jit_host_emit(&j->be, src, c)) {

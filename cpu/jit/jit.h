@@ -101,8 +101,10 @@ enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP };
 struct jit_code;
 struct jit_site {
     struct jit_code *code; /* where it is */
+    void *owner;           /* the guest CPU's block */
     uint8_t kind;
-    uint16_t k;           /* BAIL, INTERP: the instruction */
+    uint16_t k;           /* BAIL, INTERP: the instruction of that block */
+    uint16_t refund;      /* charged at the entry for blocks behind this one: BAIL, INTERP */
     struct jit_recipe rc; /* flags there */
     int32_t target;       /* LINK: bytes from the page's first to the target */
     uint32_t patch;       /* LINK: where the jump's displacement lies in the buffer; 0: none */
@@ -111,9 +113,11 @@ struct jit_site {
     uint32_t next_in;     /* next site linked to the same code, as index + 1 */
 };
 
-/* Code for one block. */
+/* Code for a block, or for a superblock. */
 struct jit_code {
-    void *owner;       /* the guest CPU's block */
+    void *owner;       /* the guest CPU's block where it begins */
+    uint16_t charge;   /* what entering costs of the budget */
+    bool valid;        /* false: a block of it was overwritten; for the guest CPU */
     uint32_t entry;    /* offset in the buffer */
     uint32_t bytes;    /* emitted */
     uint16_t page_off; /* of the block's first byte in its page */
@@ -121,15 +125,27 @@ struct jit_code {
     struct jit_code *next;
 };
 
-/* What to compile. */
-struct jit_source {
+/* A guest block in what is compiled. */
+struct jit_part {
     void *owner;
+    uint16_t charge; /* guest instructions */
+};
+#define JIT_PARTS_MAX 32u
+
+/* What to compile: a block, or a superblock of several that lie in one page and run in this order
+ * as a rule. In a superblock each block but the last ends with nothing (its jump is the way on), or
+ * with a micro-operation marked UF_SIDE: JCC leaves if its condition holds (imm: where to), RET
+ * leaves if the return address is not `imm`. With `loop` the last block ends with JMP or JCC to the
+ * first. Entering charges for all blocks; where code leaves it gives back what it has not begun. */
+struct jit_source {
+    struct jit_part part[JIT_PARTS_MAX];
+    unsigned nparts;
     struct uop *u;
     unsigned n;
-    unsigned charge; /* guest instructions: what entering costs of the budget */
-    uint16_t page_off;
-    uint8_t bits; /* 32 or 64: of code */
-    uint8_t view; /* soft TLB array of its data accesses */
+    bool loop;
+    uint16_t page_off; /* of the first byte, in its page */
+    uint8_t bits;      /* 32 or 64: of code */
+    uint8_t view;      /* soft TLB array of its data accesses */
 };
 
 struct jit_stats {

@@ -76,6 +76,7 @@ enum {
     UF_BAIL = 1u << 1,  /* may leave for the interpreter in front of itself */
     UF_COND = 1u << 2,  /* may leave the flags as they were (shift by CL) */
     UF_THREE = 1u << 3, /* IMUL with an immediate */
+    UF_SIDE = 1u << 4,  /* JCC, RET: leaves or goes on with the next micro-operation; see jit.h */
 };
 
 struct uop {
@@ -86,8 +87,9 @@ struct uop {
     uint8_t dk, dr, sk, sr;  /* kinds and registers */
     uint8_t attr;            /* UF_xx */
     uint8_t len;             /* bytes of the instruction */
-    uint16_t k;              /* its number in the block */
-    uint16_t off;            /* bytes from the block's start */
+    uint8_t part;            /* its guest block, in jit_source.part */
+    uint16_t k;              /* its number in that guest block */
+    uint16_t off;            /* bytes from the page's first byte */
     uint16_t rflags, wflags; /* arithmetic flags read and written */
     int64_t imm;
     struct uop_mem m;

@@ -109,7 +109,7 @@ void x64_block_entry(struct em *e)
 {
     struct asmbuf *a = &e->a;
     e->code->entry = a->at;
-    asm_alu_imm(a, 8, 5, xm(ENV, e->be->l->budget), (int32_t)e->src->charge);
+    asm_alu_imm(a, 8, 5, xm(ENV, e->be->l->budget), (int32_t)e->code->charge);
     struct cold *c = x64_cold_new(e);
     *c = (struct cold){.kind = COLD_BUDGET, .site = x64_site(e, SITE_BUDGET)};
     c->from = asm_jcc(a, XL);
@@ -198,7 +198,7 @@ static void go(struct em *e, int64_t target64, int cc)
 
 static int64_t next_off(const struct em *e)
 {
-    return e->src->page_off + e->u->off + e->u->len;
+    return e->u->off + e->u->len;
 }
 
 /* T0 or T1 = RIP of the next instruction. */
@@ -287,7 +287,7 @@ bool x64_flow(struct em *e)
         return true;
     case U_END:
         x64_spill_flags(e);
-        go(e, e->src->page_off + u->off, -1);
+        go(e, u->off, -1);
         return true;
     case U_CALL:
         x64_spill_flags(e);
@@ -348,7 +348,7 @@ void x64_cold(struct em *e)
             cold_refill(e, c);
             break;
         case COLD_BUDGET:
-            asm_alu_imm(a, 8, 0, xm(ENV, e->be->l->budget), (int32_t)e->src->charge);
+            asm_alu_imm(a, 8, 0, xm(ENV, e->be->l->budget), (int32_t)e->code->charge);
             asm_const(a, T0, c->site);
             asm_jmp_to(a, e->be->leave);
             break;

@@ -75,6 +75,15 @@ void x64_ea(struct em *e, const struct uop_mem *m, unsigned dst, int32_t more)
     }
 }
 
+int32_t x64_refund(const struct em *e)
+{
+    int32_t n = 0;
+    for (unsigned p = e->u->part + 1u; p < e->src->nparts; p++) {
+        n += e->src->part[p].charge;
+    }
+    return n;
+}
+
 uint32_t x64_site(struct em *e, unsigned kind)
 {
     uint32_t s = jit_site_new(e->be, e->code, kind);
@@ -82,8 +91,11 @@ uint32_t x64_site(struct em *e, unsigned kind)
         e->failed = true;
         return 0;
     }
-    e->be->site[s].k = e->u->k;
-    e->be->site[s].rc = e->rc;
+    struct jit_site *to = &e->be->site[s];
+    to->owner = e->src->part[e->u->part].owner;
+    to->k = e->u->k;
+    to->rc = e->rc;
+    to->refund = (uint16_t)x64_refund(e);
     return s;
 }
 

@@ -104,6 +104,8 @@ struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool wri
 /* dst = the effective address. dst is T0 or T1, or w of uop LEA a pinned register. */
 void x64_ea(struct em *e, const struct uop_mem *m, unsigned dst, int32_t more);
 uint32_t x64_site(struct em *e, unsigned kind);
+/* What the entry charged for blocks behind the current micro-operation's. */
+int32_t x64_refund(const struct em *e);
 /* Bail if the host's condition holds. */
 void x64_bail_if(struct em *e, unsigned cc, uint32_t site);
 
