@@ -29,6 +29,7 @@ struct engine {
     struct cpu *cpus[MAX_CPUS];
     unsigned ncpus;
     bool full;                                  /* the buffer: flush between blocks */
+    uint64_t entered;                           /* runs of code begun */
     uint64_t interp[MAX_ROWS], bails[MAX_ROWS]; /* by the instruction's row */
 };
 
@@ -376,6 +377,7 @@ bool engine_run(struct cpu *cpu, struct block *b)
     cpu->jit.page = (cpu->s.rip - (b->pa & ~PAGE_MASK)) & cpu->ip_mask;
     cpu->jit.cc_op = CC_CANON;
     cpu->exit_req = 0;
+    e->entered++;
     leave(e, cpu, jit_run(e->jit, &cpu->jit, b->code));
     return true;
 }
@@ -433,6 +435,10 @@ struct engine *engine_new(const struct engine_options *o)
         e->o.threshold = o->threshold ? o->threshold : 32;
         e->jit = o->jit ? jit_new(&l, o->buffer ? o->buffer : BUFFER_BYTES) : NULL;
     }
+    if (e && e->jit && o->count && !jit_count(e->jit)) {
+        engine_free(e);
+        e = NULL;
+    }
     return e;
 }
 
@@ -453,6 +459,7 @@ void engine_add_cpu(struct engine *e, struct cpu *cpu)
     cpu->jit.refill = do_refill;
     cpu->jit.interp = do_interp;
     cpu->jit.cond = do_cond;
+    cpu->jit.runs = e->jit ? jit_runs(e->jit) : NULL;
     jt_init(cpu);
 }
 
@@ -496,4 +503,10 @@ void engine_each_exit(const struct engine *e,
 struct jit_stats engine_stats(const struct engine *e)
 {
     return e->jit ? jit_stats(e->jit) : (struct jit_stats){0};
+}
+
+struct jit_running engine_running(const struct engine *e, uint64_t *entered)
+{
+    *entered = e->entered;
+    return e->jit ? jit_running(e->jit) : (struct jit_running){0};
 }

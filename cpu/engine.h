@@ -16,6 +16,7 @@ struct engine_options {
     uint32_t threshold; /* runs of a block before it is compiled, 1.. */
     bool no_links;      /* compiled blocks never jump to each other directly */
     size_t buffer;      /* bytes of code; 0: the default */
+    bool count;         /* compiled code counts how often it runs (engine_running) */
 };
 
 struct engine;
@@ -41,5 +42,8 @@ void engine_each_exit(const struct engine *e,
                       void (*fn)(void *ctx, const char *what, const char *name, uint64_t n),
                       void *ctx);
 struct jit_stats engine_stats(const struct engine *e);
+/* What ran in code since start (only with the option `count`); *entered: times it was entered from
+ * outside, the other segments having been reached within code. */
+struct jit_running engine_running(const struct engine *e, uint64_t *entered);
 
 #endif

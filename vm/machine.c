@@ -143,7 +143,8 @@ static const char *machine_name(void *ctx, unsigned i)
     return doppel_machine_name(i, NULL);
 }
 
-/* -engine interp | jit[,threshold=N][,links=on|off][,buffer=KIB]: the last three for tests. */
+/* -engine interp | jit[,threshold=N][,links=off][,buffer=KIB][,count=on]: all but the first word
+ * are for tests and measurements. */
 static bool parse_engine(const char *text, struct engine_options *o, struct err *e)
 {
     *o = (struct engine_options){0};
@@ -174,7 +175,13 @@ static bool parse_engine(const char *text, struct engine_options *o, struct err 
             p += 10;
             continue;
         }
-        return err_usage(e, "-engine %s: want threshold=N, links=off or buffer=KIB", text);
+        if (strncmp(p, ",count=on", 9) == 0) {
+            o->count = true;
+            p += 9;
+            continue;
+        }
+        return err_usage(e, "-engine %s: want threshold=N, links=off, buffer=KIB or count=on",
+                         text);
     }
     return true;
 }

@@ -78,6 +78,43 @@ static void jit_exit(void *ctx, const char *what, const char *name, uint64_t n)
     mon_printf(ctx, "%12" PRIu64 " %s %s\n", n, what, name);
 }
 
+/* Host instructions by class for each of `insns` guest instructions. */
+static void jit_classes(struct mon_out *o, const char *what, const uint64_t *emitted,
+                        uint64_t insns)
+{
+    static const char *const names[] = {
+#define X(name, help) #name,
+        EMIT_CLASSES(X)
+#undef X
+    };
+    double n = insns ? (double)insns : 1, sum = 0;
+    mon_printf(o, "host instructions per guest instruction, %s:", what);
+    for (unsigned k = 0; k < EMIT_cold; k++) {
+        mon_printf(o, " %s %.3f", names[k], (double)emitted[k] / n);
+        sum += (double)emitted[k] / n;
+    }
+    mon_printf(o, " sum %.3f (%s %.3f)\n", sum, names[EMIT_cold], (double)emitted[EMIT_cold] / n);
+}
+
+static void jit_counted(struct doppel_vm *vm, struct mon_out *o)
+{
+    uint64_t entered, retired = 0;
+    struct jit_running r = engine_running(vm->engine, &entered);
+    if (!r.segments) {
+        return; /* without count=on */
+    }
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        retired += vm->cpu[i]->s.icount;
+    }
+    jit_classes(o, "as run", r.emitted, r.insns);
+    mon_printf(o,
+               "%" PRIu64 " guest instructions ran in code (%.2f %% of all retired; %" PRIu64
+               " of them by the interpreter)\n"
+               "%" PRIu64 " blocks ran, %.2f %% of them reached within code\n",
+               r.insns, 100.0 * (double)r.insns / (double)(retired ? retired : 1), r.interp,
+               r.segments, 100.0 * (1 - (double)entered / (double)r.segments));
+}
+
 static void info_jit(struct doppel_vm *vm, struct mon_out *o)
 {
     struct jit_stats s = engine_stats(vm->engine);
@@ -91,6 +128,8 @@ static void info_jit(struct doppel_vm *vm, struct mon_out *o)
         " instructions compiled (%" PRIu64 " left to the interpreter), %" PRIu64 " links, %" PRIu64
         " unlinked, %" PRIu64 " flushes\n",
         s.blocks, s.code_bytes, s.sites, s.insns, s.interp_insns, s.links, s.unlinks, s.resets);
+    jit_classes(o, "as compiled", s.emitted, s.insns);
+    jit_counted(vm, o);
     engine_each_exit(vm->engine, jit_exit, o);
 }
 

@@ -4,6 +4,7 @@
 #ifndef DOPPEL_CPU_JIT_BACKEND_H
 #define DOPPEL_CPU_JIT_BACKEND_H
 
+#include "cpu/jit/count.h"
 #include "cpu/jit/jit.h"
 #include "util/os_code.h"
 
@@ -16,6 +17,7 @@ struct jit_backend {
     uint32_t enter, leave, refill, interp, cond;
     struct jit_site *site;
     uint32_t nsites, max_sites;
+    struct jit_counting *counting; /* NULL: code does not count its runs */
 };
 
 /* Emit the common code at the buffer's start and set be->at, be->start. */
@@ -29,5 +31,20 @@ bool jit_host_runs(void);
 
 /* A new site; its index, or UINT32_MAX: no memory. */
 uint32_t jit_site_new(struct jit_backend *be, struct jit_code *code, unsigned kind);
+
+/* ---- counting runs (count.c); only if be->counting ---- */
+struct jit_counting *jit_counting_new(void);
+void jit_counting_free(struct jit_counting *c);
+uint64_t *jit_counting_runs(struct jit_counting *c);
+/* A segment of code begins: code is to increment env->runs[result], a uint64_t. UINT32_MAX: there
+ * are too many; the block cannot be compiled now. */
+uint32_t jit_segment_new(struct jit_counting *c, struct jit_code *code);
+/* It ends: it holds what was emitted between `from` and `to`, for `insns` guest instructions, of
+ * which `interp` are left to the interpreter. */
+void jit_segment_end(struct jit_counting *c, uint32_t seg, const struct emit_counts *from,
+                     const struct emit_counts *to, unsigned insns, unsigned interp);
+/* code is dropped: keep what its segments counted. */
+void jit_segments_drop(struct jit_counting *c, struct jit_code *code);
+struct jit_running jit_counting_sum(const struct jit_counting *c);
 
 #endif

@@ -41,6 +41,9 @@ void jit_reset(struct jit *j)
 {
     while (j->codes) {
         struct jit_code *next = j->codes->next;
+        if (j->be.counting) {
+            jit_segments_drop(j->be.counting, j->codes);
+        }
         free(j->codes);
         j->codes = next;
     }
@@ -56,6 +59,7 @@ void jit_free(struct jit *j)
 {
     if (j) {
         jit_reset(j);
+        jit_counting_free(j->be.counting);
         free(j->be.site);
         os_code_free(&j->be.mem);
         free(j);
@@ -94,6 +98,9 @@ struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
     if (!jit_host_emit(&j->be, src, c)) {
         j->be.nsites = sites;
         j->be.at = at;
+        if (j->be.counting) {
+            jit_segments_drop(j->be.counting, c);
+        }
         free(c);
         return NULL;
     }
@@ -104,6 +111,9 @@ struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
     j->stats.insns += src->n;
     for (unsigned k = 0; k < src->n; k++) {
         j->stats.interp_insns += src->u[k].op == U_INTERP || src->u[k].op == U_INTERP_END;
+    }
+    for (unsigned k = 0; k < EMIT_COUNT; k++) {
+        j->stats.emitted[k] += c->emitted[k];
     }
     j->stats.code_bytes += c->bytes;
     j->stats.sites = j->be.nsites;
@@ -151,6 +161,22 @@ uint32_t jit_run(struct jit *j, struct jit_env *env, const struct jit_code *code
     const unsigned char *at = j->be.mem.exec + j->be.enter;
     memcpy(&enter, &at, sizeof enter); /* ISO C has no cast between the two */
     return enter(env, j->be.mem.exec + code->entry);
+}
+
+bool jit_count(struct jit *j)
+{
+    j->be.counting = jit_counting_new();
+    return j->be.counting != NULL;
+}
+
+uint64_t *jit_runs(struct jit *j)
+{
+    return j->be.counting ? jit_counting_runs(j->be.counting) : NULL;
+}
+
+struct jit_running jit_running(const struct jit *j)
+{
+    return j->be.counting ? jit_counting_sum(j->be.counting) : (struct jit_running){0};
 }
 
 struct jit_stats jit_stats(const struct jit *j)

@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cpu/jit/count.h"
 #include "cpu/jit/uop.h"
 
 /* How flags come from values; kept in env->cc_op as kind * 4 + log2 of the width. */
@@ -78,6 +79,7 @@ struct jit_env {
     uint32_t cc_op, cc_cf;
     uint64_t target, scratch; /* of an indirect transfer; of SETcc */
     uint64_t host;
+    uint64_t *runs; /* jit_runs(); only where runs are counted */
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
@@ -122,6 +124,8 @@ struct jit_code {
     uint32_t bytes;    /* emitted */
     uint16_t page_off; /* of the block's first byte in its page */
     uint32_t incoming; /* sites linked here: index + 1, or 0 */
+    uint32_t segs;     /* its segments (count.c): the first's index + 1, or 0 */
+    uint32_t emitted[EMIT_COUNT];
     struct jit_code *next;
 };
 
@@ -151,10 +155,20 @@ struct jit_source {
 struct jit_stats {
     uint64_t blocks, insns, code_bytes, sites;
     uint64_t links, unlinks, resets;
-    uint64_t interp_insns; /* compiled instructions left to the interpreter */
+    uint64_t interp_insns;        /* compiled instructions left to the interpreter */
+    uint64_t emitted[EMIT_COUNT]; /* since start, like insns */
+};
+
+/* What ran in code. */
+struct jit_running {
+    uint64_t segments;            /* blocks, and parts of superblocks, entered */
+    uint64_t insns, interp;       /* guest instructions; of these, left to the interpreter */
+    uint64_t emitted[EMIT_COUNT]; /* host instructions */
 };
 
 struct jit;
+/* "x64", "a64"; "none". */
+const char *jit_host_name(void);
 /* A JIT with a code buffer of `bytes`. NULL: this host has no back end, or no memory. */
 struct jit *jit_new(const struct jit_layout *l, size_t bytes);
 void jit_free(struct jit *j);
@@ -173,5 +187,10 @@ void jit_unlink(struct jit *j, struct jit_code *to);
 /* For jump tables. */
 uint64_t jit_host(const struct jit *j, const struct jit_code *code);
 struct jit_stats jit_stats(const struct jit *j);
+/* Let code compiled from now on count its runs. False: no memory. */
+bool jit_count(struct jit *j);
+/* For env->runs; NULL where runs are not counted. */
+uint64_t *jit_runs(struct jit *j);
+struct jit_running jit_running(const struct jit *j);
 
 #endif

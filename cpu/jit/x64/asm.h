@@ -1,5 +1,6 @@
 /*
- * An assembler for x86-64: one function per encoding form, into the emitter's buffer.
+ * An assembler for x86-64: one function per encoding form, into the emitter's buffer. Each form
+ * that does not go through another begins with emit_one.
  *
  * Sources: Intel SDM 2A chapter 2 (formats), appendix A (opcodes).
  */
@@ -9,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "cpu/jit/count.h"
 
 /* Host registers. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, RNONE = 0xff };
@@ -21,6 +24,7 @@ struct asmbuf {
     uint8_t *base;
     uint32_t at, end;
     bool full;
+    struct emit_counts count;
 };
 
 static inline void asm_byte(struct asmbuf *a, unsigned v)
@@ -89,6 +93,7 @@ enum { XB_NONE = 0, XB_REG = 1, XB_RM = 2 };
 static inline void asm_op(struct asmbuf *a, unsigned w, unsigned op, unsigned reg, struct xo rm,
                           unsigned bytes)
 {
+    emit_one(&a->count);
     unsigned rex = (w == 8 ? 8u : 0) | (reg >= 8 ? 4u : 0) | (rm.reg >= 8 ? 1u : 0);
     rex |= rm.mem && rm.index != RNONE && rm.index >= 8 ? 2u : 0;
     bool need = ((bytes & XB_REG) && reg >= 4) || ((bytes & XB_RM) && !rm.mem && rm.reg >= 4);
@@ -131,6 +136,7 @@ static inline void asm_mov(struct asmbuf *a, unsigned w, unsigned dst, unsigned 
 static inline void asm_const(struct asmbuf *a, unsigned reg, uint64_t v)
 {
     if (v == (uint32_t)v) {
+        emit_one(&a->count);
         if (reg >= 8) {
             asm_byte(a, 0x41);
         }
@@ -139,6 +145,7 @@ static inline void asm_const(struct asmbuf *a, unsigned reg, uint64_t v)
     } else if (v == (uint64_t)(int64_t)(int32_t)v) {
         asm_store_imm(a, 8, xr(reg), (int32_t)v);
     } else {
+        emit_one(&a->count);
         asm_byte(a, 0x48 | (reg >= 8 ? 1u : 0));
         asm_byte(a, 0xb8 | (reg & 7));
         asm_imm(a, v, 8);
@@ -218,6 +225,7 @@ static inline void asm_setcc(struct asmbuf *a, unsigned cc, struct xo rm)
 /* Each returns the place of its 32-bit displacement. */
 static inline uint32_t asm_jcc(struct asmbuf *a, unsigned cc)
 {
+    emit_one(&a->count);
     asm_byte(a, 0x0f);
     asm_byte(a, 0x80 | cc);
     asm_imm(a, 0, 4);
@@ -225,12 +233,14 @@ static inline uint32_t asm_jcc(struct asmbuf *a, unsigned cc)
 }
 static inline uint32_t asm_jmp(struct asmbuf *a)
 {
+    emit_one(&a->count);
     asm_byte(a, 0xe9);
     asm_imm(a, 0, 4);
     return a->at - 4;
 }
 static inline uint32_t asm_call(struct asmbuf *a)
 {
+    emit_one(&a->count);
     asm_byte(a, 0xe8);
     asm_imm(a, 0, 4);
     return a->at - 4;
@@ -267,6 +277,7 @@ static inline void asm_call_ind(struct asmbuf *a, struct xo rm)
 }
 static inline void asm_push(struct asmbuf *a, unsigned reg)
 {
+    emit_one(&a->count);
     if (reg >= 8) {
         asm_byte(a, 0x41);
     }
@@ -274,6 +285,7 @@ static inline void asm_push(struct asmbuf *a, unsigned reg)
 }
 static inline void asm_pop(struct asmbuf *a, unsigned reg)
 {
+    emit_one(&a->count);
     if (reg >= 8) {
         asm_byte(a, 0x41);
     }

@@ -131,7 +131,7 @@ void jit_host_common(struct jit_backend *be)
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code)
 {
     static const struct jit_recipe in_memory = {.slot = true};
-    struct em e = {.a = {be->mem.write, be->at, (uint32_t)be->mem.bytes, false},
+    struct em e = {.a = {.base = be->mem.write, .at = be->at, .end = (uint32_t)be->mem.bytes},
                    .be = be,
                    .src = src,
                    .code = code,
@@ -144,20 +144,25 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         struct jit_recipe rc = e.rc;
         bool over_clean = e.over_clean;
         e.u = &src->u[k];
+        e.seg_insns += e.u->op != U_END;
         if (e.u->op == U_INTERP_END) {
             x64_leave(&e, SITE_BAIL);
+            e.seg_interp++;
         } else if (e.u->op == U_INTERP || !x64_uop(&e)) {
             e.a = a; /* what was emitted in vain */
             e.ncold = ncold;
             e.rc = rc;
             e.over_clean = over_clean;
             x64_interp(&e);
+            e.seg_interp++;
         }
     }
+    x64_segment_end(&e);
     x64_cold(&e);
     if (e.a.full || e.failed) {
         return false;
     }
+    memcpy(code->emitted, e.a.count.n, sizeof code->emitted);
     code->bytes = e.a.at - code->entry;
     be->at = (e.a.at + 15) & ~15u;
     return be->at < be->mem.bytes;
@@ -167,6 +172,11 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
 {
     int32_t d = (int32_t)(target - (place + 4));
     memcpy(be->mem.write + place, &d, 4);
+}
+
+const char *jit_host_name(void)
+{
+    return jit_host_runs() ? "x64" : "none";
 }
 
 bool jit_host_runs(void)

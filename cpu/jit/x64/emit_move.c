@@ -218,6 +218,7 @@ void x64_emit_bswap(struct em *e)
     if (d == RNONE) {
         asm_load(&e->a, 8, T1, x64_gpr(e, u->dr));
     }
+    emit_one(&e->a.count);
     asm_byte(&e->a, 0x40 | (u->w == 8 ? 8u : 0) | (reg >= 8 ? 1u : 0));
     asm_byte(&e->a, 0x0f);
     asm_byte(&e->a, 0xc8 | (reg & 7));
@@ -231,6 +232,7 @@ void x64_emit_sign(struct em *e)
 {
     const struct uop *u = e->u;
     x64_kill_reg(e, u->op == U_CWD ? 2 : 0);
+    emit_one(&e->a.count);
     if (u->w == 2) {
         asm_byte(&e->a, 0x66);
     } else if (u->w == 8) {

@@ -38,19 +38,23 @@ void x64_spill_flags(struct em *e)
     if (r->slot) {
         return;
     }
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
     store_loc(e, ENV_OFF(cc_res), r->res_at, r->res_reg, 0);
     if (uses_b(r->cc)) {
         store_loc(e, ENV_OFF(cc_b), r->b_at, r->b_reg, r->b_imm);
     }
     asm_store_imm(&e->a, 4, xm(ENV, ENV_OFF(cc_op)), r->cc << 2 | r->lw);
+    emit_class(&e->a.count, was);
     r->slot = true;
     e->over_clean = true;
 }
 
 void x64_over(struct em *e, unsigned over, unsigned reg)
 {
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
     asm_store(&e->a, 8, xm(ENV, ENV_OFF(cc_over)), reg);
     asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 1), (int32_t)(over << 2 | log2_of(e->u->w)));
+    emit_class(&e->a.count, was);
     e->over_clean = false;
 }
 
@@ -79,7 +83,9 @@ void x64_res_reg(struct em *e, unsigned r)
 
 void x64_res_host(struct em *e, unsigned host)
 {
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
     asm_store(&e->a, 8, xm(ENV, ENV_OFF(cc_res)), host);
+    emit_class(&e->a.count, was);
     e->rc.res_at = LOC_SLOT;
 }
 
@@ -97,7 +103,9 @@ void x64_b_imm(struct em *e, int64_t v)
 
 void x64_b_host(struct em *e, unsigned host)
 {
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
     asm_store(&e->a, 8, xm(ENV, ENV_OFF(cc_b)), host);
+    emit_class(&e->a.count, was);
     e->rc.b_at = LOC_SLOT;
 }
 
@@ -119,7 +127,7 @@ static bool cf_in_slot(const struct jit_recipe *r)
                         r->cc == CC_SAR || r->cc == CC_MUL);
 }
 
-void x64_save_cf(struct em *e, bool aside)
+static void save_cf(struct em *e, bool aside)
 {
     struct xo slot = xm(ENV, aside ? ENV_OFF(scratch) : ENV_OFF(cc_cf));
     e->aside = false;
@@ -148,11 +156,20 @@ void x64_save_cf(struct em *e, bool aside)
     asm_setcc(&e->a, cc, slot);
 }
 
+void x64_save_cf(struct em *e, bool aside)
+{
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
+    save_cf(e, aside);
+    emit_class(&e->a.count, was);
+}
+
 void x64_take_cf(struct em *e)
 {
     if (e->aside) {
+        unsigned was = emit_class(&e->a.count, EMIT_flags);
         asm_zx(&e->a, 1, T1, xm(ENV, ENV_OFF(scratch)));
         asm_store(&e->a, 1, xm(ENV, ENV_OFF(cc_cf)), T1);
+        emit_class(&e->a.count, was);
     }
 }
 
@@ -183,7 +200,7 @@ static void copy_to_t0(struct em *e, unsigned from)
     }
 }
 
-unsigned x64_cond(struct em *e, unsigned cc)
+static unsigned cond(struct em *e, unsigned cc)
 {
     static const uint8_t zsp = 1u << 2 | 1u << 4 | 1u << 5; /* by cc >> 1 */
     struct jit_recipe *r = &e->rc;
@@ -231,4 +248,12 @@ unsigned x64_cond(struct em *e, unsigned cc)
     call_cond(e, cc);
     asm_test(&e->a, 4, xr(T0), T0);
     return XNE;
+}
+
+unsigned x64_cond(struct em *e, unsigned cc)
+{
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
+    cc = cond(e, cc);
+    emit_class(&e->a.count, was);
+    return cc;
 }

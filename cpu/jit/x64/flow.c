@@ -52,7 +52,7 @@ static uint32_t common_helper(struct asmbuf *a, int32_t helper, bool la)
 
 void x64_common(struct jit_backend *be)
 {
-    struct asmbuf a = {be->mem.write, 0, (uint32_t)be->mem.bytes, false};
+    struct asmbuf a = {.base = be->mem.write, .end = (uint32_t)be->mem.bytes};
     be->enter = a.at;
     for (unsigned k = 0; k < sizeof callee_saved; k++) {
         asm_push(&a, callee_saved[k]);
@@ -105,27 +105,66 @@ struct cold *x64_cold_new(struct em *e)
     return &e->cold[e->ncold++];
 }
 
+void x64_segment_end(struct em *e)
+{
+    struct jit_counting *c = e->be->counting;
+    if (c && e->code->segs) {
+        jit_segment_end(c, e->seg, &e->seg_from, &e->a.count, e->seg_insns, e->seg_interp);
+    }
+}
+
+void x64_segment(struct em *e)
+{
+    struct jit_counting *c = e->be->counting;
+    struct asmbuf *a = &e->a;
+    if (!c) {
+        return;
+    }
+    x64_segment_end(e);
+    e->seg = jit_segment_new(c, e->code);
+    if (e->seg == UINT32_MAX) {
+        e->failed = true;
+        return;
+    }
+    struct emit_counts before = a->count; /* counting does not count */
+    struct xo at = xm(T1, (int32_t)(8 * e->seg));
+    asm_load(a, 8, T1, xm(ENV, ENV_OFF(runs)));
+    asm_load(a, 8, T0, at);
+    asm_lea(a, 8, T0, xm(T0, 1));
+    asm_store(a, 8, at, T0);
+    a->count = before;
+    e->seg_from = before;
+    e->seg_insns = e->seg_interp = 0;
+}
+
 void x64_block_entry(struct em *e)
 {
     struct asmbuf *a = &e->a;
     e->code->entry = a->at;
+    x64_segment(e);
+    unsigned was = emit_class(&a->count, EMIT_budget);
     asm_alu_imm(a, 8, 5, xm(ENV, e->be->l->budget), (int32_t)e->code->charge);
     struct cold *c = x64_cold_new(e);
     *c = (struct cold){.kind = COLD_BUDGET, .site = x64_site(e, SITE_BUDGET)};
     c->from = asm_jcc(a, XL);
+    emit_class(&a->count, was);
 }
 
 void x64_leave(struct em *e, unsigned kind)
 {
+    unsigned was = emit_class(&e->a.count, EMIT_glue);
     uint32_t s = x64_site(e, kind);
     asm_const(&e->a, T0, s);
     asm_jmp_to(&e->a, e->be->leave);
+    emit_class(&e->a.count, was);
 }
 
 void x64_interp(struct em *e)
 {
+    unsigned was = emit_class(&e->a.count, EMIT_glue);
     asm_const(&e->a, T0, x64_site(e, SITE_INTERP));
     asm_call_to(&e->a, e->be->interp);
+    emit_class(&e->a.count, was);
     e->rc = (struct jit_recipe){.slot = true};
     e->over_clean = true; /* C settled everything */
     e->host_flags = HF_NONE;
@@ -143,20 +182,25 @@ static uint32_t table_find(struct em *e)
 {
     struct asmbuf *a = &e->a;
     int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
+    unsigned was = emit_class(&a->count, EMIT_glue);
     asm_mov(a, 4, T1, T0);
     asm_alu_imm(a, 4, 4, xr(T1), JIT_JT_SIZE - 1);
     asm_shift(a, 4, 4, xr(T1), 4);
     asm_alu(a, 8, 7, T0, xmi(ENV, T1, 0, jt));
-    return asm_jcc(a, XNE);
+    uint32_t miss = asm_jcc(a, XNE);
+    emit_class(&a->count, was);
+    return miss;
 }
 
 static void table_go(struct em *e)
 {
     struct asmbuf *a = &e->a;
     int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
+    unsigned was = emit_class(&a->count, EMIT_glue);
     asm_alu_imm(a, 8, 4, xr(T0), -4096);
     asm_store(a, 8, xm(ENV, ENV_OFF(page)), T0);
     asm_jmp_ind(a, xmi(ENV, T1, 0, jt + 8));
+    emit_class(&a->count, was);
 }
 
 /* To another page: by the table. */
@@ -165,13 +209,16 @@ static void cross_page(struct em *e, int32_t target)
     struct asmbuf *a = &e->a;
     uint32_t s = x64_site(e, SITE_LINK);
     e->be->site[s].target = target;
+    unsigned was = emit_class(&a->count, EMIT_glue);
     asm_load(a, 8, T0, xm(ENV, ENV_OFF(page)));
     asm_lea(a, rip_width(e), T0, xm(T0, target));
     uint32_t miss = table_find(e);
     table_go(e);
     asm_here(a, miss);
+    emit_cold(&a->count); /* misses are rare */
     asm_const(a, T0, s);
     asm_jmp_to(a, e->be->leave);
+    a->count.cls = (uint8_t)was;
 }
 
 /* Go to a place given from the page's first byte; cc < 0: always. */
@@ -193,7 +240,9 @@ static void go(struct em *e, int64_t target64, int cc)
         c->site = x64_site(e, SITE_LINK);
         e->be->site[c->site].target = target;
     }
+    unsigned was = emit_class(&e->a.count, cc < 0 ? EMIT_glue : EMIT_work);
     c->from = cc < 0 ? asm_jmp(&e->a) : asm_jcc(&e->a, (unsigned)cc);
+    emit_class(&e->a.count, was);
 }
 
 static int64_t next_off(const struct em *e)
@@ -339,6 +388,7 @@ static void cold_refill(struct em *e, const struct cold *c)
 void x64_cold(struct em *e)
 {
     struct asmbuf *a = &e->a;
+    emit_cold(&a->count);
     for (unsigned k = 0; k < e->ncold; k++) {
         struct cold *c = &e->cold[k];
         struct jit_site *s = &e->be->site[c->site];

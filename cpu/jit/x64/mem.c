@@ -126,7 +126,8 @@ static void linear(struct em *e, const struct uop_mem *m, unsigned size, bool wr
     asm_alu(&e->a, 4, 0, T1, xm(ENV, seg));
 }
 
-struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write, bool free_t1)
+static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, bool write,
+                       bool free_t1)
 {
     const struct jit_layout *l = e->be->l;
     struct asmbuf *a = &e->a;
@@ -182,4 +183,12 @@ struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool wri
         return xm(T0, 0);
     }
     return xmi(T0, T1, 0, 0);
+}
+
+struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write, bool free_t1)
+{
+    unsigned was = emit_class(&e->a.count, EMIT_address);
+    struct xo at = probe(e, m, size, write, free_t1);
+    emit_class(&e->a.count, was);
+    return at;
 }

@@ -50,6 +50,10 @@ struct em {
     struct cold cold[COLD_MAX];
     unsigned ncold;
     bool failed; /* more than the tables hold */
+    /* The segment (count.c) being emitted: where it began; guest instructions so far. */
+    uint32_t seg;
+    struct emit_counts seg_from;
+    unsigned seg_insns, seg_interp;
 };
 
 /* ---- registers (emit.c) ---- */
@@ -111,6 +115,9 @@ void x64_bail_if(struct em *e, unsigned cc, uint32_t site);
 
 /* ---- flow (flow.c) ---- */
 void x64_block_entry(struct em *e);
+/* A segment begins here, another one may end. Keeps the host's flags; ends T0 and T1. */
+void x64_segment(struct em *e);
+void x64_segment_end(struct em *e);
 bool x64_flow(struct em *e);   /* the current micro-operation is a transfer: emit it */
 void x64_interp(struct em *e); /* U_INTERP */
 void x64_leave(struct em *e, unsigned kind);
