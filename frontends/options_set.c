@@ -456,6 +456,13 @@ bool options_set_digest(struct options *o, const char *v, struct err *e)
     return o->digest = true;
 }
 
+bool options_set_info(struct options *o, const char *v, struct err *e)
+{
+    (void)e;
+    o->info = v;
+    return true;
+}
+
 bool options_set_save_state(struct options *o, const char *v, struct err *e)
 {
     const char *at = strrchr(v, '@');

@@ -82,6 +82,7 @@ const struct option options_table[] = {
     {"icount-limit", "N", "stop at exactly N instructions retired", options_set_icount_limit, NULL},
     {"digest", NULL, "print instructions, virtual time and digest of all state at the end",
      options_set_digest, NULL},
+    {"info", "WHAT", "print the monitor's \"info WHAT\" at the end", options_set_info, NULL},
     {"save-state", "FILE[@N]", "save the machine after N instructions, or at the end",
      options_set_save_state, NULL},
     {"load-state", "FILE", "go on from a saved machine, given the same other options",

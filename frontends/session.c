@@ -83,8 +83,25 @@ void session_play(struct session *s)
     s->played = true;
 }
 
+static void to_stdout(void *ctx, const char *text, size_t len)
+{
+    (void)ctx;
+    fwrite(text, 1, len, stdout);
+}
+
+static void print_info(struct session *s)
+{
+    char line[80];
+    snprintf(line, sizeof line, "info %s", s->o.info);
+    doppel_command(s->vm, line, to_stdout, NULL);
+    fflush(stdout);
+}
+
 void session_end(struct session *s)
 {
+    if (s->o.info && s->played) {
+        print_info(s);
+    }
     uint64_t icount = doppel_icount(s->vm), vtime = doppel_vtime(s->vm);
     uint64_t digest = s->o.digest && s->played ? doppel_digest(s->vm) : 0;
     pthread_mutex_lock(&s->lock);

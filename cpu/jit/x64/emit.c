@@ -139,6 +139,9 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
                    .rc = in_memory};
     x64_block_entry(&e);
     for (unsigned k = 0; k < src->n; k++) {
+        if (k && src->u[k].part != src->u[k - 1].part) {
+            x64_segment(&e);
+        }
         struct asmbuf a = e.a;
         unsigned ncold = e.ncold;
         struct jit_recipe rc = e.rc;
