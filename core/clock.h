@@ -2,9 +2,10 @@
  * The one clock of a machine: time is retired instructions.
  *
  * Virtual time (ns) = instructions retired by all vCPUs * 1 ns + what was skipped while every vCPU
- * was halted. Nothing else moves it; no host clock is read here or below. A REP iteration counts
- * one, and so does each delivery of an exception or interrupt (so that time passes even in a
- * storm of faults). TSC, PIT, RTC, APIC timer and HPET are functions of clock_now().
+ * was halted or waited in a PAUSE. Nothing else moves it; no host clock is read here or below. A
+ * REP iteration counts one, and so does each delivery of an exception or interrupt (so that time
+ * passes even in a storm of faults). TSC, PIT, RTC, APIC timer and HPET are functions of
+ * clock_now().
  *
  * A run of a vCPU is a slice: the run loop gives it a budget that ends at the next deadline or
  * earlier, and it never overshoots. Inside a slice clock_now() asks the running vCPU for what is
@@ -101,7 +102,7 @@ static inline vtime clock_tick_time(uint64_t ticks, uint64_t hz)
 vtime clock_next(const struct clock *c);
 
 /* Slices (vm's run loop only). begin: the clock starts to ask `elapsed`; end: `n` instructions
- * were retired. skip: time passes with all vCPUs halted; `to` >= now. */
+ * were retired. skip: time passes with all vCPUs waiting; `to` >= now. */
 void clock_slice_begin(struct clock *c, vtime slice_end);
 void clock_slice_end(struct clock *c, uint64_t n);
 void clock_skip(struct clock *c, vtime to);

@@ -198,7 +198,7 @@ struct cpu {
     bool delivering;             /* an event is being delivered: a further fault combines with it */
     uint8_t delivering_vec;      /* 0xff: an interrupt (benign for #DF) */
     bool stop;                   /* cpu_run returns at the next boundary (clock kick, requests) */
-    bool yields;                 /* other vCPUs wait for their turn: PAUSE gives this one's away */
+    bool yields;                 /* the run loop wants to know of PAUSE: it ends cpu_run */
     bool yielded;                /* it did in the last cpu_run */
     bool log_exec;               /* -d exec is on; read once a slice */
     bool step_done;              /* the instruction has settled its single-step trap itself */

@@ -238,7 +238,7 @@ static bool lift_shift(const struct insn *i, struct uop *u)
 static bool lift_exchange(const struct insn *i, struct uop *u, bool yields)
 {
     if (i->opcode == 0x90 && i->ra == i->rb && insn_rows[i->row].sem == &sem_xchg_acc) {
-        u->op = U_NOP; /* with F3, PAUSE: ends the turn of one vCPU among several */
+        u->op = U_NOP; /* with F3, PAUSE: ends the vCPU's turn */
         return !((i->pfx & PFX_REP) && yields);
     }
     return u->sk == UK_REG && u->dk != UK_REGH && !(u->dk == UK_MEM && u->sr >= 12);

@@ -7,8 +7,8 @@
 #include "cpu/block.h"
 #include "cpu/jit/uop.h"
 
-/* Lift a block that lies in one page; u has room for BLOCK_INSNS + 1. yields: PAUSE gives the turn
- * to another vCPU. Returns how many. */
+/* Lift a block that lies in one page; u has room for BLOCK_INSNS + 1. yields: PAUSE ends the
+ * slice. Returns how many. */
 unsigned lift_block(const struct block *b, struct uop *u, bool yields);
 /* Is there any point in compiling code of this mode (MODE_xx)? */
 bool lift_mode(uint32_t mode);

@@ -160,7 +160,7 @@ static bool set_props(struct doppel_vm *vm, struct dev *d, const char *props,
 static bool attach_cpu(struct doppel_vm *vm, struct cpu *cpu, struct err *e)
 {
     vm->cpu[vm->ncpus++] = cpu;
-    cpu->yields = vm->opt.cpus > 1;
+    cpu->yields = true;
     engine_add_cpu(vm->engine, cpu);
     return block_cache_add_cpu(vm->blocks, cpu) || err_set(e, "no host memory for a vCPU");
 }

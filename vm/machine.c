@@ -28,7 +28,7 @@
 #define RAM_DEFAULT (128 * MIB)
 #define RAM_MAX     (UINT64_C(1) << 39) /* half of what 40 address bits reach */
 
-ST_DESCRIBE(vm_state, VM_STATE, 3);
+ST_DESCRIBE(vm_state, VM_STATE, 4);
 
 /* --- Names --- */
 
@@ -474,6 +474,7 @@ bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e)
     vm->s.asleep = false;
     vm->s.turn = 0;
     vm->s.quantum = VM_QUANTUM;
+    vm->s.pauses = 0;
     return boot_load(vm, e);
 }
 

@@ -149,7 +149,7 @@ static bool load(struct doppel_vm *vm, struct st_src *src, struct err *e)
         !st_load(src, "clock", &clock_state_desc, &vm->clock.s, e)) {
         return false;
     }
-    if (vm->s.turn >= vm->ncpus || vm->s.quantum > VM_QUANTUM) {
+    if (vm->s.turn >= vm->ncpus || vm->s.quantum > VM_QUANTUM || vm->s.pauses >= vm->ncpus) {
         return err_set(e, "\"machine\": no such turn");
     }
     vm_flush_all(vm);

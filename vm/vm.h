@@ -36,7 +36,8 @@
     V(S, uint32_t, quantum, 1) /* units left of its turn */                                        \
     V(S, bool, off, 1)         /* powered off, or reset with no_reboot: nothing runs */            \
     N(S, typist, typist, 1, 2)                                                                     \
-    V(S, bool, asleep, 3) /* suspended to RAM: nothing runs, time passes */
+    V(S, bool, asleep, 3)     /* suspended to RAM: nothing runs, time passes */                    \
+    V(S, uint32_t, pauses, 4) /* vCPUs that gave their turn away by PAUSE, one after the other */
 
 ST_DECLARE(vm_state, VM_STATE);
 

@@ -325,6 +325,37 @@ TEST(slices_change_nothing)
     }
 }
 
+/* A loop that waits with PAUSE is much shorter than what it waits for, in any slices, and beside a
+ * vCPU that does nothing. */
+TEST(pause_lets_time_pass)
+{
+    /* rdtsc; mov ebx, eax; L: pause; rdtsc; sub eax, ebx; cmp eax, 1000000; jb L; cli; hlt; jmp */
+    static const uint8_t code[] = {0x0f, 0x31, 0x89, 0xc3, 0xf3, 0x90, 0x0f, 0x31, 0x29, 0xd8, 0x3d,
+                                   0x40, 0x42, 0x0f, 0x00, 0x72, 0xf3, 0xfa, 0xf4, 0xeb, 0xfd};
+    char *path = make_kernel(code, sizeof code);
+    struct doppel_options o = options();
+    o.kernel = path;
+    for (o.cpus = 1; o.cpus <= 2; o.cpus++) {
+        struct doppel_vm *a = create(&o), *b = create(&o);
+        struct t_rng rng = {o.cpus};
+        if (a && b) {
+            struct result want = finish(a);
+            EXPECT(want.vtime >= 1000000 && want.vtime < 1100000);
+            EXPECT(want.icount < 1000000 * 5 / 145 + 1000);
+            uint64_t at = 0;
+            while (doppel_run(b, at) == DOPPEL_LIMIT) {
+                EXPECT_EQ(doppel_icount(b), at);
+                at += t_rand_below(&rng, 9) + 1;
+            }
+            expect_same(finish(b), want);
+            doppel_destroy(a);
+            doppel_destroy(b);
+        }
+    }
+    unlink(path);
+    free(path);
+}
+
 TEST(two_machines_in_turn)
 {
     struct result want = demo(1);
