@@ -61,7 +61,9 @@ static void on_due(void *ctx)
     }
 }
 
-void replay_start(struct replay *p, struct doppel_vm *vm, const struct recording *from)
+/* From event `next` on. */
+static void go_on(struct replay *p, struct doppel_vm *vm, const struct recording *from,
+                  unsigned next)
 {
     char name[16];
     struct net *n;
@@ -69,9 +71,19 @@ void replay_start(struct replay *p, struct doppel_vm *vm, const struct recording
         n->gate = NULL; /* nothing can come */
         n->send = NULL;
     }
-    *p = (struct replay){.vm = vm, .from = from};
+    *p = (struct replay){.vm = vm, .from = from, .next = next};
     timer_init(&p->timer, &vm->clock, &p->due, on_due, p);
-    if (from->n) {
-        timer_set(&p->timer, from->event[0].when);
+    if (next < from->n) {
+        timer_set(&p->timer, from->event[next].when);
     }
+}
+
+void replay_start(struct replay *p, struct doppel_vm *vm, const struct recording *from)
+{
+    go_on(p, vm, from, 0);
+}
+
+void replay_go_on(struct replay *p, struct doppel_vm *vm, const struct replay *first)
+{
+    go_on(p, vm, first->from, first->next);
 }

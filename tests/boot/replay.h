@@ -40,5 +40,7 @@ void record_free(struct recording *r);
 /* Unplugs the cards of a machine that is where the recording began (new, or loaded) and has the
  * same devices. It must be run to its end, or destroyed, before `p` and the recording go. */
 void replay_start(struct replay *p, struct doppel_vm *vm, const struct recording *from);
+/* The same on a machine loaded from one that was saved while it replayed, `first`. */
+void replay_go_on(struct replay *p, struct doppel_vm *vm, const struct replay *first);
 
 #endif

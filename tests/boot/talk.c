@@ -239,17 +239,6 @@ static void report(struct talk *t)
            doppel_icount(t->vm) / 1000000, doppel_digest(t->vm));
 }
 
-bool talk_once(const struct talk_setup *setup, bool (*script)(struct talk *t))
-{
-    struct talk t;
-    bool ok = play(&t, setup, 0, script);
-    if (ok) {
-        report(&t);
-    }
-    talk_close(&t);
-    return ok;
-}
-
 bool talk_twice(const struct talk_setup *setup, bool (*script)(struct talk *t))
 {
     struct talk a, b;

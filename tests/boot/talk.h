@@ -54,9 +54,8 @@ bool talk_run(struct talk *t, unsigned millions);
 bool talk_type(struct talk *t, const char *text);
 bool talk_press(struct talk *t, const char *key);
 
-/* A script once; or twice, the second time saved and loaded in the middle: same instruction count,
- * same text, same digest. False: reported, or the script said so. */
-bool talk_once(const struct talk_setup *setup, bool (*script)(struct talk *t));
+/* A script twice, the second time saved and loaded in the middle: same instruction count, same
+ * text, same digest. False: reported, or the script said so. */
 bool talk_twice(const struct talk_setup *setup, bool (*script)(struct talk *t));
 
 #endif

@@ -2,7 +2,7 @@
  * iPXE over the user network: Debian's CD image finds the card by its own driver and gets an
  * address by DHCP; and the card's expansion ROM, started by SeaBIOS for -boot n, fetches a script
  * by TFTP and runs it. Seen on the screen. The run is recorded and repeated without a network
- * (replay.h).
+ * (replay.h), saved midway and finished by a third machine.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -79,14 +79,24 @@ static void boots(const struct setup *s, const char *text)
     record_stop(&packets);
     printf("  %" PRIu64 " million instructions, %u packets, digest %016" PRIx64 "\n",
            count / 1000000, packets.n, doppel_digest(a));
-    struct doppel_vm *b = count && t_amount(0, 0, 1) ? start(s) : NULL;
-    if (b) {
-        static struct replay again;
-        replay_start(&again, b, &packets);
-        EXPECT_EQ(doppel_run(b, count), DOPPEL_LIMIT);
-        EXPECT_EQ(doppel_digest(b), doppel_digest(a));
-        doppel_destroy(b);
+    struct doppel_vm *b = count ? start(s) : NULL, *c = b ? start(s) : NULL;
+    if (c) {
+        static struct replay first, rest;
+        struct doppel_error e = {"", false};
+        uint8_t *data;
+        size_t len;
+        replay_start(&first, b, &packets);
+        EXPECT_EQ(doppel_run(b, count / 2), DOPPEL_LIMIT);
+        doppel_save(b, &data, &len);
+        EXPECT(doppel_load(c, data, len, &e));
+        EXPECT_STR(e.msg, "");
+        free(data);
+        replay_go_on(&rest, c, &first);
+        EXPECT_EQ(doppel_run(c, count), DOPPEL_LIMIT);
+        EXPECT_EQ(doppel_digest(c), doppel_digest(a));
+        doppel_destroy(c);
     }
+    doppel_destroy(b);
     doppel_destroy(a);
     record_free(&packets);
 }

@@ -5,10 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -232,6 +234,82 @@ TEST(qcow2_errors)
         expect_sector(&p, HD, 4000, 0x44);
     }
     place_end(&p);
+}
+
+/* A file system of 512 KiB at `dir`, in this process's own name space. */
+static bool mount_small(const char *dir)
+{
+    return unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("none", dir, "tmpfs", 0, "size=512k") == 0;
+}
+
+/* One sector in each 4 KiB until the host's file system is full; which was the first to fail. */
+static uint32_t write_till_full(struct place *p)
+{
+    for (uint32_t lba = 0; lba < 4096; lba += 8) {
+        struct robot_ata x = robot_write(&p->r, HD, lba, 0x55);
+        if (x.status != 0x50) {
+            EXPECT_ATA(x, 0x71, 0x04);
+            return lba;
+        }
+    }
+    FAIL("2 MiB fit into 512 KiB");
+    return 0;
+}
+
+/* The file system is full indeed, and later has room again. */
+static void fill_the_host(enum blk_format format, const char *how)
+{
+    struct place p;
+    struct doppel_error e = {"", false};
+    struct err why = {""};
+    struct blk_check found;
+    char small[72], ballast[80];
+    place_make(&p, 1, how);
+    unlink(p.image);
+    snprintf(small, sizeof small, "%s/d", p.dir);
+    snprintf(p.image, sizeof p.image, "%s/d/a.img", p.dir);
+    snprintf(ballast, sizeof ballast, "%s/d/ballast", p.dir);
+    snprintf(p.drive[0], sizeof p.drive[0], "file=%s,%s", p.image, how);
+    EXPECT(mkdir(small, 0700) == 0);
+    const struct blk_create new_image = {
+        .format = format, .bytes = 2u << 20, .cluster_bits = format == BLK_QCOW2 ? 12 : 0};
+    if (!mount_small(small)) {
+        SKIP("no right to mount a file system");
+    } else if (EXPECT(blk_create(p.image, &new_image, &why)) &&
+               EXPECT(robot_start(&p.r, &p.o, &e))) {
+        make_image(ballast, 192, 0x33);
+        uint32_t lba = write_till_full(&p);
+        EXPECT_EQ(told(&p, "write of /tmp/doppel-drive-"), 1);
+        EXPECT_EQ(told(&p, "No space left on device (1 failed so far)"), 1);
+        expect_sector(&p, HD, 0, 0x55);
+        expect_sector(&p, HD, lba - 8, 0x55);
+        expect_sector(&p, HD, lba, 0);
+        EXPECT(unlink(ballast) == 0);
+        EXPECT_ATA(robot_write(&p.r, HD, lba, 0x66), 0x50, 0);
+        EXPECT_ATA(robot_ata(&p.r, HD, FLUSH, 0, 0), 0x50, 0);
+        robot_stop(&p.r);
+        EXPECT(format != BLK_QCOW2 || blk_check(p.image, false, &found, NULL, NULL, &why));
+        EXPECT(format != BLK_QCOW2 || found.errors == 0);
+        EXPECT(robot_start(&p.r, &p.o, &e));
+        expect_sector(&p, HD, lba - 8, 0x55);
+        expect_sector(&p, HD, lba, 0x66);
+        robot_stop(&p.r);
+        EXPECT(umount(small) == 0);
+    }
+    EXPECT(rmdir(small) == 0);
+    place_end(&p);
+}
+
+TEST(a_file_system_that_is_full)
+{
+    fill_the_host(BLK_RAW, "format=raw");
+}
+
+TEST(a_file_system_that_is_full_below_qcow2)
+{
+    fill_the_host(BLK_QCOW2, "format=qcow2");
 }
 
 TEST(notices_are_few)
