@@ -539,6 +539,12 @@ static bool create(struct doppel_vm *vm, struct err *e)
         !vm_build(vm, e) || !drives_check(vm, e) || !firmware_tell(vm, e)) {
         return false;
     }
+    if (vm->opt.kernel && vm->opt.vga && strcmp(vm->opt.vga, "none") != 0 && !vm->firmware) {
+        fprintf(vm->log.out,
+                "%s: -vga %s: a kernel started without firmware finds no video BIOS; -bios "
+                "bios-256k.bin starts it with one\n",
+                vm->opt.name, vm->opt.vga);
+    }
     pass_attachments(vm);
     input_bind(vm);
     block_cache_watch(vm->blocks, &vm->ram);

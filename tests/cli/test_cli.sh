@@ -129,6 +129,8 @@ mb=$BUILD/tests/boot/compute.bin
 if [ -e "$mb" ]; then
     head -c 40 "$mb" >cut
     check multiboot_cut 1 'kernel cut' run -kernel cut
+    check vga_without_firmware 0 'finds no video BIOS; -bios' run -kernel "$mb" -vga std \
+        -serial null -icount-limit 1000
 fi
 
 # --- counting, saving, loading
