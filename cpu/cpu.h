@@ -183,6 +183,7 @@ struct cpu {
     struct aspace *mem, *io;
     struct block_cache *blocks;
     struct engine *engine; /* shared like the block cache */
+    unsigned jit_number;   /* this vCPU's, in the engine */
     uint32_t jit_from;     /* the site by which compiled code left, if its target may be linked */
     uint64_t jt_gen[JIT_VIEWS], jt_filled[JIT_VIEWS][JIT_JT_SIZE / 64];
     uint32_t jt_mode[JIT_VIEWS]; /* what jit.jt holds: generation and mode, filled entries */
@@ -229,6 +230,9 @@ void cpu_sync(struct cpu *cpu);
 /* Run at most n units (n >= 1); returns units consumed, which is less than n only if the vCPU is
  * not running (halt, shutdown) or was told to stop. */
 uint64_t cpu_run(struct cpu *cpu, uint64_t n);
+/* Run the first n instructions of block b, which lies at RIP, in the interpreter, out of turn: the
+ * budget means nothing. For cpu/lockstep.c. */
+void cpu_run_head(struct cpu *cpu, const struct block *b, unsigned n);
 /* Units consumed since cpu_run began, exact inside any instruction. */
 uint64_t cpu_elapsed(void *cpu);
 /* Is there anything to do: running, or an event that wakes it? */

@@ -17,6 +17,7 @@
 
 #include "cpu/flags.h"
 #include "cpu/lift.h"
+#include "cpu/lockstep.h"
 #include "cpu/sem.h"
 
 #define BUFFER_BYTES (32u << 20)
@@ -27,6 +28,7 @@ struct engine {
     struct jit *jit; /* NULL: interpreter only */
     struct engine_options o;
     struct cpu *cpus[MAX_CPUS];
+    struct lockstep *lockstep[MAX_CPUS]; /* by number in cpus[]; NULL: not compared */
     unsigned ncpus;
     bool full;                                  /* the buffer: flush between blocks */
     uint64_t entered;                           /* runs of code begun */
@@ -178,6 +180,48 @@ static void solo_end(struct cpu *cpu, const struct insn *i)
     (void)cpu, (void)i;
 }
 
+/* ---- lockstep ---- */
+
+static struct lockstep *lockstep_of(const struct cpu *cpu)
+{
+    return cpu->engine->lockstep[cpu->jit_number];
+}
+
+/* Code has come to `rip`, with `left` instructions charged for and not begun. False: it did not do
+ * what the interpreter does; the vCPU stops. */
+static bool stretch_end(struct cpu *cpu, uint64_t rip, int64_t left)
+{
+    struct lockstep *ls = lockstep_of(cpu);
+    if (LIKELY(!ls)) {
+        return true;
+    }
+    cpu->s.rip = rip & cpu->ip_mask;
+    if (lockstep_end(ls, left)) {
+        return true;
+    }
+    cpu->budget += left;
+    cpu->stop = true;
+    return false;
+}
+
+/* Code goes on in block b, in front of its instruction k. */
+static void stretch_begin(struct cpu *cpu, const struct block *b, unsigned k, int64_t left)
+{
+    struct lockstep *ls = lockstep_of(cpu);
+    if (UNLIKELY(ls)) {
+        cpu->s.rip = (cpu->jit.page + (b->pa & ~PAGE_MASK) + b->insn[k].off) & cpu->ip_mask;
+        lockstep_begin(ls, b, left);
+    }
+}
+
+/* Where instruction k of b lies. */
+static uint64_t rip_of(const struct cpu *cpu, const struct block *b, unsigned k)
+{
+    return cpu->jit.page + (b->pa & ~PAGE_MASK) + b->insn[k].off;
+}
+
+/* ---- the interpreter, from compiled code ---- */
+
 static int do_interp(struct jit_env *env, uint32_t site)
 {
     struct cpu *cpu = env_cpu(env);
@@ -189,6 +233,16 @@ static int do_interp(struct jit_env *env, uint32_t site)
     uint64_t gen = cpu->tlb.gen;
     uint32_t mode = cpu->mode;
     settle(cpu, &s->rc);
+    if (s->kind == SITE_CHECK) {
+        if (!stretch_end(cpu, rip_of(cpu, b, 0), 0)) {
+            return 1;
+        }
+        stretch_begin(cpu, b, 0, 0);
+        return 0;
+    }
+    if (!stretch_end(cpu, rip_of(cpu, b, k), b->n - k + refund)) {
+        return 1;
+    }
     cpu->engine->interp[b->insn[k].row & (MAX_ROWS - 1)]++;
     struct insn *solo = cpu->scratch;
     solo[0] = b->insn[k];
@@ -207,6 +261,7 @@ static int do_interp(struct jit_env *env, uint32_t site)
     }
     end_run(cpu);
     cpu->budget -= refund;
+    stretch_begin(cpu, b, k + 1, b->n - (k + 1) + refund);
     return 0;
 }
 
@@ -331,21 +386,29 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
     if (site == JIT_DONE) {
         return;
     }
+    uint64_t rip;
     const struct jit_site *s = jit_site(e->jit, site);
     struct block *b = s->owner;
     settle(cpu, &s->rc);
     switch (s->kind) {
     case SITE_BAIL:
+        if (!stretch_end(cpu, rip_of(cpu, b, s->k), b->n - s->k + (int64_t)s->refund)) {
+            return;
+        }
         e->bails[b->insn[s->k].row & (MAX_ROWS - 1)]++;
         cpu->budget += s->refund;
         run_rest(cpu, b, &b->insn[s->k]);
         break;
     case SITE_LINK:
-        cpu->s.rip = (cpu->jit.page + (uint64_t)(int64_t)s->target) & cpu->ip_mask;
+        rip = cpu->jit.page + (uint64_t)(int64_t)s->target;
+        cpu->s.rip = rip & cpu->ip_mask;
         cpu->jit_from = site;
+        stretch_end(cpu, rip, 0);
         break;
     default:
-        cpu->s.rip = (cpu->jit.page + s->code->page_off) & cpu->ip_mask;
+        rip = cpu->jit.page + s->code->page_off;
+        cpu->s.rip = rip & cpu->ip_mask;
+        stretch_end(cpu, rip, 0);
         break;
     }
 }
@@ -378,6 +441,9 @@ bool engine_run(struct cpu *cpu, struct block *b)
     cpu->jit.cc_op = CC_CANON;
     cpu->exit_req = 0;
     e->entered++;
+    if (UNLIKELY(lockstep_of(cpu))) {
+        lockstep_forget(lockstep_of(cpu));
+    }
     leave(e, cpu, jit_run(e->jit, &cpu->jit, b->code));
     return true;
 }
@@ -433,7 +499,11 @@ struct engine *engine_new(const struct engine_options *o)
     if (e) {
         e->o = *o;
         e->o.threshold = o->threshold ? o->threshold : 32;
-        e->jit = o->jit ? jit_new(&l, o->buffer ? o->buffer : BUFFER_BYTES) : NULL;
+        e->o.jit = o->jit || o->lockstep;
+        e->jit = e->o.jit ? jit_new(&l, o->buffer ? o->buffer : BUFFER_BYTES) : NULL;
+    }
+    if (e && e->jit && o->lockstep) {
+        jit_check(e->jit);
     }
     if (e && e->jit && o->count && !jit_count(e->jit)) {
         engine_free(e);
@@ -445,6 +515,9 @@ struct engine *engine_new(const struct engine_options *o)
 void engine_free(struct engine *e)
 {
     if (e) {
+        for (unsigned k = 0; k < e->ncpus; k++) {
+            lockstep_free(e->lockstep[k]);
+        }
         jit_free(e->jit);
         free(e);
     }
@@ -453,6 +526,11 @@ void engine_free(struct engine *e)
 void engine_add_cpu(struct engine *e, struct cpu *cpu)
 {
     assert(e->ncpus < MAX_CPUS);
+    cpu->jit_number = e->ncpus;
+    if (e->jit && e->o.lockstep) {
+        e->lockstep[e->ncpus] = lockstep_new(cpu);
+        assert(e->lockstep[e->ncpus]);
+    }
     e->cpus[e->ncpus++] = cpu;
     cpu->engine = e;
     cpu->jit_from = JIT_DONE;
@@ -509,4 +587,27 @@ struct jit_running engine_running(const struct engine *e, uint64_t *entered)
 {
     *entered = e->entered;
     return e->jit ? jit_running(e->jit) : (struct jit_running){0};
+}
+
+const char *engine_failure(const struct engine *e)
+{
+    for (unsigned k = 0; k < e->ncpus; k++) {
+        if (e->lockstep[k] && lockstep_report(e->lockstep[k])) {
+            return lockstep_report(e->lockstep[k]);
+        }
+    }
+    return NULL;
+}
+
+void engine_compared(const struct engine *e, uint64_t *stretches, uint64_t *insns)
+{
+    *stretches = *insns = 0;
+    for (unsigned k = 0; k < e->ncpus; k++) {
+        uint64_t s = 0, n = 0;
+        if (e->lockstep[k]) {
+            lockstep_counts(e->lockstep[k], &s, &n);
+        }
+        *stretches += s;
+        *insns += n;
+    }
 }

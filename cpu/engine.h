@@ -10,14 +10,19 @@
 
 #include "cpu/block.h"
 #include "cpu/jit/jit.h"
+#include "util/err.h"
 
 struct engine_options {
     bool jit;
     uint32_t threshold; /* runs of a block before it is compiled, 1.. */
     bool no_links;      /* compiled blocks never jump to each other directly */
     size_t buffer;      /* bytes of code; 0: the default */
+    bool lockstep;      /* what compiled code does is compared with the interpreter */
     bool count;         /* compiled code counts how often it runs (engine_running) */
 };
+
+/* From "interp", "jit" or "lockstep", and ",NAME=VALUE" each (cpu/engine_options.c). */
+bool engine_options_parse(const char *text, struct engine_options *o, struct err *e);
 
 struct engine;
 /* NULL: no memory. Without a back end for this host, or with o->jit false, it only interprets. */
@@ -42,6 +47,10 @@ void engine_each_exit(const struct engine *e,
                       void (*fn)(void *ctx, const char *what, const char *name, uint64_t n),
                       void *ctx);
 struct jit_stats engine_stats(const struct engine *e);
+/* Under lockstep: the report of a difference, in lines; the machine must not go on. NULL: none. */
+const char *engine_failure(const struct engine *e);
+/* Under lockstep: stretches of compiled code compared, and instructions in them. */
+void engine_compared(const struct engine *e, uint64_t *stretches, uint64_t *insns);
 /* What ran in code since start (only with the option `count`); *entered: times it was entered from
  * outside, the other segments having been reached within code. */
 struct jit_running engine_running(const struct engine *e, uint64_t *entered);

@@ -74,6 +74,12 @@ static void enter_head(struct cpu *cpu, const struct block *b, unsigned n)
     enter(cpu, cpu->scratch, n, b);
 }
 
+void cpu_run_head(struct cpu *cpu, const struct block *b, unsigned n)
+{
+    cpu->budget = n; /* no more: a branch at its end must not chain */
+    enter_head(cpu, b, n);
+}
+
 /* Did the instruction just run go elsewhere than behind itself? (One of a REP that comes back to
  * itself did not branch.) */
 static bool branched(const struct cpu *cpu, uint64_t rip)

@@ -346,7 +346,9 @@ static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem
     if (!hit.readonly && (flags & E_DIRTY) && !hit.ram->code[hit.pfn] &&
         view_allows(m, flags, ACC_WRITE, view)) {
         /* A read must not unshare a page; if it is unshared already, writes get their tag now. */
-        w = acc == ACC_WRITE ? ram_write_ptr(hit.ram, hit.pfn) : ram_own_ptr(hit.ram, hit.pfn);
+        w = acc == ACC_WRITE ? ram_write_ptr(hit.ram, hit.pfn)
+            : t->opened      ? NULL
+                             : ram_own_ptr(hit.ram, hit.pfn);
     }
     /* After ram_write_ptr, which may move the page. */
     bool r = view_allows(m, flags, ACC_READ, view);
@@ -362,6 +364,9 @@ static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem
         bit_put(l2->filter, h, true);
         l2->pfn[view][i] = hit.pfn;
         t->fills++;
+        if (UNLIKELY(w && t->opened)) {
+            t->opened(t->opened_ctx, view, i, hit.ram, hit.pfn);
+        }
     } else {
         bit_put(t->l2->filled[view], i, false);
     }
@@ -580,6 +585,26 @@ void tlb_set_watch(struct tlb *t, const gva *pages, unsigned n)
         t->watch[i] = pages[i] & PAGE_MASK;
     }
     tlb_drop_l1(t);
+}
+
+void tlb_watch_opens(struct tlb *t,
+                     void (*fn)(void *ctx, enum tlb_view view, unsigned entry, struct ram *ram,
+                                uint64_t pfn),
+                     void *ctx)
+{
+    t->opened = fn;
+    t->opened_ctx = ctx;
+    drop_filled(t, true);
+}
+
+void tlb_close_write(struct tlb *t, enum tlb_view view, unsigned entry)
+{
+    struct tlb_entry *e = &t->l1[view][entry];
+    if (e->tag_r == miss_tag(entry)) {
+        l1_drop(t, view, entry);
+    } else {
+        e->tag_w = miss_tag(entry);
+    }
 }
 
 static void each_in(const struct tlb_l2 *l2, const struct l2_entry *e, unsigned n,

@@ -57,6 +57,9 @@ struct tlb {
     uint64_t fills, walks, flushes; /* counters for `info tlb`, not state */
     gva watch[4];                   /* pages kept out of L1, by tlb_set_watch */
     unsigned nwatch;
+    /* Told when an L1 entry lets writes through; see tlb_watch_opens. */
+    void (*opened)(void *ctx, enum tlb_view view, unsigned entry, struct ram *ram, uint64_t pfn);
+    void *opened_ctx;
 };
 
 bool tlb_init(struct tlb *t);
@@ -76,6 +79,15 @@ void tlb_drop_ram(struct tlb *t, const struct ram *ram, uint64_t pfn);
 void tlb_drop_l1(struct tlb *t);
 /* Data breakpoints: accesses to these pages (n <= 4) always take the slow path. Drops L1. */
 void tlb_set_watch(struct tlb *t, const gva *pages, unsigned n);
+
+/* Call fn before the first write through each L1 entry that lets writes through from now on; reads
+ * then never open an entry for writes. For cpu/lockstep.c; set-up time. */
+void tlb_watch_opens(struct tlb *t,
+                     void (*fn)(void *ctx, enum tlb_view view, unsigned entry, struct ram *ram,
+                                uint64_t pfn),
+                     void *ctx);
+/* Writes through that entry take the slow path again. Never changes what a guest sees. */
+void tlb_close_write(struct tlb *t, enum tlb_view view, unsigned entry);
 
 /* A translation, from L2 or a walk. On success fills L1 if the target is plain RAM, and for a fetch
  * the fetch array whatever the target is. Rights that fail in L2 are looked up again by a walk, as

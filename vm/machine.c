@@ -143,49 +143,6 @@ static const char *machine_name(void *ctx, unsigned i)
     return doppel_machine_name(i, NULL);
 }
 
-/* -engine interp | jit[,threshold=N][,links=off][,buffer=KIB][,count=on]: all but the first word
- * are for tests and measurements. */
-static bool parse_engine(const char *text, struct engine_options *o, struct err *e)
-{
-    *o = (struct engine_options){0};
-    text = text ? text : "jit";
-    size_t n = strcspn(text, ",");
-    o->jit = n == 3 && memcmp(text, "jit", n) == 0;
-    if (!o->jit && !(n == 6 && memcmp(text, "interp", n) == 0)) {
-        return err_usage(e, "-engine %s: no such engine; there are interp and jit", text);
-    }
-    for (const char *p = text + n; *p == ',';) {
-        char name[16];
-        unsigned long v = 0;
-        int used = 0;
-        if (sscanf(p, ",%15[a-z]=%lu%n", name, &v, &used) == 2 && used > 0 && v <= 1u << 20) {
-            if (strcmp(name, "threshold") == 0 && v) {
-                o->threshold = (uint32_t)v;
-                p += used;
-                continue;
-            }
-            if (strcmp(name, "buffer") == 0 && v >= 64) {
-                o->buffer = (size_t)v << 10;
-                p += used;
-                continue;
-            }
-        }
-        if (strncmp(p, ",links=off", 10) == 0) {
-            o->no_links = true;
-            p += 10;
-            continue;
-        }
-        if (strncmp(p, ",count=on", 9) == 0) {
-            o->count = true;
-            p += 9;
-            continue;
-        }
-        return err_usage(e, "-engine %s: want threshold=N, links=off, buffer=KIB or count=on",
-                         text);
-    }
-    return true;
-}
-
 static bool check_options(struct doppel_vm *vm, struct err *e)
 {
     const struct doppel_options *o = &vm->opt;
@@ -208,7 +165,7 @@ static bool check_options(struct doppel_vm *vm, struct err *e)
                          o->ram_bytes, RAM_MAX >> 30);
     }
     struct engine_options eo;
-    if (!parse_engine(o->engine, &eo, e)) {
+    if (!engine_options_parse(o->engine ? o->engine : "jit", &eo, e)) {
         return false;
     }
     if (o->initrd && !o->kernel) {
@@ -526,7 +483,7 @@ static bool create(struct doppel_vm *vm, struct err *e)
     vm->epoch = gate_value(&vm->gate, "rtc.epoch", (uint64_t)epoch);
     vm->seed = gate_value(&vm->gate, "seed", seed);
     struct engine_options eo;
-    if (!parse_engine(vm->opt.engine, &eo, e)) {
+    if (!engine_options_parse(vm->opt.engine ? vm->opt.engine : "jit", &eo, e)) {
         return false;
     }
     vm->blocks = block_cache_new();

@@ -130,6 +130,14 @@ static void info_jit(struct doppel_vm *vm, struct mon_out *o)
         s.blocks, s.code_bytes, s.sites, s.insns, s.interp_insns, s.links, s.unlinks, s.resets);
     jit_classes(o, "as compiled", s.emitted, s.insns);
     jit_counted(vm, o);
+    uint64_t stretches, insns;
+    engine_compared(vm->engine, &stretches, &insns);
+    if (stretches) {
+        mon_printf(o,
+                   "compared with the interpreter: %" PRIu64 " stretches of code, %" PRIu64
+                   " instructions\n",
+                   stretches, insns);
+    }
     engine_each_exit(vm->engine, jit_exit, o);
 }
 

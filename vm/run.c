@@ -18,6 +18,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "cpu/engine.h"
 #include "hw/intc/apic.h"
 #include "util/err.h"
 #include "vm/firmware.h"
@@ -293,6 +294,10 @@ static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
         if (cpu) {
             vm->idle_skips = 0;
             run_slice(vm, cpu, icount);
+            if (UNLIKELY(engine_failure(vm->engine))) {
+                vm->s.off = true;
+                return DOPPEL_FAILED;
+            }
         } else if (!idle(vm)) {
             if (!vm->opt.no_shutdown) {
                 return DOPPEL_DEAD;
@@ -322,7 +327,8 @@ uint32_t doppel_exit_code(const struct doppel_vm *vm)
 
 const char *doppel_failure(const struct doppel_vm *vm)
 {
-    return vm->failure.msg;
+    const char *report = engine_failure(vm->engine);
+    return report ? report : vm->failure.msg;
 }
 
 uint64_t doppel_icount(const struct doppel_vm *vm)

@@ -18,6 +18,7 @@ struct jit_backend {
     struct jit_site *site;
     uint32_t nsites, max_sites;
     struct jit_counting *counting; /* NULL: code does not count its runs */
+    bool check;                    /* blocks begin with a SITE_CHECK */
 };
 
 /* Emit the common code at the buffer's start and set be->at, be->start. */

@@ -163,6 +163,11 @@ uint32_t jit_run(struct jit *j, struct jit_env *env, const struct jit_code *code
     return enter(env, j->be.mem.exec + code->entry);
 }
 
+void jit_check(struct jit *j)
+{
+    j->be.check = true;
+}
+
 bool jit_count(struct jit *j)
 {
     j->be.counting = jit_counting_new();

@@ -15,6 +15,7 @@
  *   SITE_BUDGET  a block whose length does not fit the budget; not entered
  *   SITE_BAIL    instruction k of the block must run in the interpreter, and the rest of the block
  *   SITE_INTERP  instruction k runs in the interpreter; code goes on behind it
+ *   SITE_CHECK   a block is entered, not charged yet; env->interp is called (jit_check)
  *
  * What always holds: code is freed only by jit_reset, between blocks. Invalid code is unreachable:
  * jit_unlink takes away every jump to it and the caller every table entry.
@@ -98,7 +99,7 @@ struct jit_layout {
     int32_t segv, segv_size; /* by segment number: base, lo, end_r, end_w, 8 bytes each */
 };
 
-enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP };
+enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP, SITE_CHECK };
 
 struct jit_code;
 struct jit_site {
@@ -187,6 +188,8 @@ void jit_unlink(struct jit *j, struct jit_code *to);
 /* For jump tables. */
 uint64_t jit_host(const struct jit *j, const struct jit_code *code);
 struct jit_stats jit_stats(const struct jit *j);
+/* Let code compiled from now on call env->interp at the entry of each block. */
+void jit_check(struct jit *j);
 /* Let code compiled from now on count its runs. False: no memory. */
 bool jit_count(struct jit *j);
 /* For env->runs; NULL where runs are not counted. */

@@ -57,8 +57,17 @@ struct bare *bare_new(const char *model, uint64_t bytes)
         die("no memory for the block cache");
     }
     const char *engine = getenv("T_ENGINE");
-    if (engine && strcmp(engine, "jit") == 0) {
-        bare_engine(b, &(struct engine_options){.jit = true, .threshold = 1, .buffer = 1u << 20});
+    if (engine) {
+        char text[128];
+        struct engine_options o;
+        snprintf(text, sizeof text, "%s", engine);
+        if (!strchr(text, ',')) {
+            snprintf(text, sizeof text, "%s,threshold=1,buffer=1024", engine);
+        }
+        if (!engine_options_parse(text, &o, &e)) {
+            die(e.msg);
+        }
+        bare_engine(b, &o);
     }
     block_cache_watch(b->blocks, &b->ram);
     b->mem.changed = mem_changed;
@@ -144,6 +153,11 @@ uint64_t bare_run(struct bare *b, uint64_t n, uint64_t slice)
         clock_slice_end(&b->clock, used);
         clock_run_due(&b->clock);
         done += used;
+        if (b->engine && engine_failure(b->engine)) {
+            fputs(engine_failure(b->engine), stdout);
+            printf("FAIL lockstep\n");
+            abort();
+        }
         if (!used) {
             break;
         }

@@ -31,8 +31,9 @@ struct bare {
 struct bare *bare_new(const char *model, uint64_t bytes);
 void bare_free(struct bare *b);
 
-/* Compile blocks from now on. bare_new does so by itself, at the first run of each block, if the
- * environment has T_ENGINE=jit: so every test on a bare machine is one of the JIT too. */
+/* Compile blocks from now on. bare_new does so by itself if the environment has T_ENGINE: the text
+ * of -engine; without options, each block is compiled at its first run. So every test on a bare
+ * machine is one of the JIT too. A difference that lockstep finds ends the program. */
 void bare_engine(struct bare *b, const struct engine_options *o);
 
 /* Put the vCPU into a mode with flat segments: 16 (real mode, CS = DS = ES = SS = 0), 32

@@ -142,6 +142,10 @@ void x64_block_entry(struct em *e)
     struct asmbuf *a = &e->a;
     e->code->entry = a->at;
     x64_segment(e);
+    if (e->be->check) {
+        asm_const(a, T0, x64_site(e, SITE_CHECK));
+        asm_call_to(a, e->be->interp);
+    }
     unsigned was = emit_class(&a->count, EMIT_budget);
     asm_alu_imm(a, 8, 5, xm(ENV, e->be->l->budget), (int32_t)e->code->charge);
     struct cold *c = x64_cold_new(e);
