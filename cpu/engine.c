@@ -19,6 +19,7 @@
 #include "cpu/lift.h"
 #include "cpu/lockstep.h"
 #include "cpu/sem.h"
+#include "cpu/vec.h"
 
 #define BUFFER_BYTES (32u << 20)
 #define MAX_CPUS     64u
@@ -102,6 +103,9 @@ static void settle_values(struct cpu *cpu, unsigned cc, unsigned w, uint64_t res
     case CC_LOGIC:
         flags_set_logic(cpu, w, res);
         break;
+    case CC_BITS:
+        flags_set_arith(cpu, res >> 8 & 0xff);
+        break;
     default:
         break;
     }
@@ -147,6 +151,21 @@ static void settle(struct cpu *cpu, const struct jit_recipe *r)
 }
 
 static const struct jit_recipe in_memory = {.slot = true};
+
+/* ---- vectors ---- */
+
+/* What env->vec_no and vec_hi0 are when code is entered, or entered again behind C that may have
+ * changed the registers that it depends on (vec_check of cpu/vec.h, MXCSR). */
+static void vec_ready(struct cpu *cpu)
+{
+    const uint64_t avx = XCR0_SSE | XCR0_AVX, cr0 = cpu->s.cr0, cr4 = cpu->s.cr4;
+    unsigned no = JIT_VEC_UNLOADED;
+    no |= (cr0 & (CR0_EM | CR0_TS)) || !(cr4 & CR4_OSFXSR) ? JIT_VEC_NO_SSE : 0;
+    no |= (cr0 & CR0_TS) || !(cr4 & CR4_OSXSAVE) || (cpu->s.xcr0 & avx) != avx ? JIT_VEC_NO_AVX : 0;
+    no |= (cpu->s.mxcsr & ~(uint32_t)0xe07f) != MXCSR_RESET ? JIT_VEC_TRAPS : 0;
+    cpu->jit.vec_no = (uint8_t)no;
+    cpu->jit.vec_hi0 = 0;
+}
 
 /* ---- the interpreter, from compiled code ---- */
 
@@ -262,6 +281,7 @@ static int do_interp(struct jit_env *env, uint32_t site)
     end_run(cpu);
     cpu->budget -= refund;
     stretch_begin(cpu, b, k + 1, b->n - (k + 1) + refund);
+    vec_ready(cpu);
     return 0;
 }
 
@@ -270,7 +290,8 @@ static int do_refill(struct jit_env *env, uint64_t la, uint32_t what)
     struct cpu *cpu = env_cpu(env);
     unsigned size = what & 0xff, view = what >> 9 & 3;
     bool write = what & JIT_REFILL_WRITE;
-    if ((la & ~PAGE_MASK) + size > PAGE_SIZE) {
+    if ((la & ~PAGE_MASK) + size > PAGE_SIZE ||
+        ((what & JIT_REFILL_ALIGN) && (la & (size - 1)))) {
         return 0;
     }
     if (cpu_code64(cpu) ? bits_sext(la, 48) != la : la >> 32 != 0) {
@@ -444,6 +465,7 @@ bool engine_run(struct cpu *cpu, struct block *b)
     if (UNLIKELY(lockstep_of(cpu))) {
         lockstep_forget(lockstep_of(cpu));
     }
+    vec_ready(cpu);
     leave(e, cpu, jit_run(e->jit, &cpu->jit, b->code));
     return true;
 }
@@ -489,6 +511,8 @@ struct engine *engine_new(const struct engine_options *o)
         .gpr = (int32_t)offsetof(struct cpu, s.gpr) - env,
         .budget = (int32_t)offsetof(struct cpu, budget) - env,
         .l1_entries = TLB_L1_SIZE,
+        .ymm = (int32_t)offsetof(struct cpu, s.ymm) - env,
+        .mxcsr = (int32_t)offsetof(struct cpu, s.mxcsr) - env,
         .segv = (int32_t)offsetof(struct cpu, segv) - env,
         .segv_size = (int32_t)sizeof(struct seg_view),
     };

@@ -111,7 +111,7 @@ static uint8_t mem_reg(uint16_t off)
     return (uint8_t)((off - offsetof(struct cpu, s.gpr)) / 8);
 }
 
-static void mem_operand(const struct block *b, const struct insn *i, struct uop_mem *m)
+void lift_mem(const struct block *b, const struct insn *i, struct uop_mem *m)
 {
     *m = (struct uop_mem){.base = UR_NONE,
                           .index = mem_reg(i->index),
@@ -160,7 +160,7 @@ static void operands(const struct block *b, const struct insn *i, struct uop *u)
         reg_operand(i->rb, &u->sk, &u->sr);
     }
     if (u->dk == UK_MEM || u->sk == UK_MEM) {
-        mem_operand(b, i, &u->m);
+        lift_mem(b, i, &u->m);
         u->attr |= UF_BAIL;
     }
     u->imm = i->imm;
@@ -212,7 +212,7 @@ static bool lift_branch(const struct block *b, const struct insn *i, struct uop 
             reg_operand(i->ra, &u->sk, &u->sr);
         } else {
             u->sk = UK_MEM;
-            mem_operand(b, i, &u->m);
+            lift_mem(b, i, &u->m);
         }
         u->attr |= UF_BAIL;
         return true;
@@ -338,7 +338,8 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
         u->rflags = r->reads;
         u->wflags = r->writes;
     }
-    if (u->op == U_INTERP || !lift_details(b, i, u, yields)) {
+    if (u->op == U_INTERP ? i->row == 0xffff || !lift_vec(b, i, u)
+                          : !lift_details(b, i, u, yields)) {
         uint16_t rf = u->rflags, wf = u->wflags;
         *u = (struct uop){.op = ends ? U_INTERP_END : U_INTERP,
                           .k = i->k,

@@ -10,6 +10,10 @@
 /* Lift a block that lies in one page; u has room for BLOCK_INSNS + 1. yields: PAUSE ends the
  * slice. Returns how many. */
 unsigned lift_block(const struct block *b, struct uop *u, bool yields);
+/* A vector instruction: u->op becomes U_VEC. False: not one that can be expressed. (lift_vec.c) */
+bool lift_vec(const struct block *b, const struct insn *i, struct uop *u);
+/* The memory operand of an instruction. */
+void lift_mem(const struct block *b, const struct insn *i, struct uop_mem *m);
 /* Is there any point in compiling code of this mode (MODE_xx)? */
 bool lift_mode(uint32_t mode);
 

@@ -46,6 +46,7 @@ enum jit_cc {
     CC_SHR, /* res; CF in cf; b = count: OF as SHR by b sets it */
     CC_SAR, /* res; CF in cf; OF 0 */
     CC_MUL, /* res; CF = OF = cf */
+    CC_BITS, /* res: the low byte of EFLAGS in bits 15:8 (LAHF), OF 0 */
 };
 
 /* What sets CF, or CF and OF, alone. */
@@ -81,6 +82,10 @@ struct jit_env {
     uint64_t target, scratch; /* of an indirect transfer; of SETcc */
     uint64_t host;
     uint64_t *runs; /* jit_runs(); only where runs are counted */
+    /* Vectors. The guest CPU sets vec_no before it lets code run and MXCSR is not loaded then; code
+     * unloads it in front of all C. vec_hi0: the guest's bits 255:128 are known to be zero. */
+    uint8_t vec_no, vec_hi0; /* JIT_VEC_xx */
+    uint32_t host_mxcsr;
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
@@ -89,6 +94,13 @@ struct jit_env {
 };
 #define JIT_REFILL_WRITE   0x100u
 #define JIT_REFILL_VIEW(v) ((uint32_t)(v) << 9)
+#define JIT_REFILL_ALIGN   0x800u /* fails unless the address is a multiple of the size */
+
+/* Why vector instructions may not run in code just now. */
+#define JIT_VEC_NO_SSE 1u /* they fault */
+#define JIT_VEC_NO_AVX 2u /* VEX-encoded ones do */
+#define JIT_VEC_TRAPS  4u /* an exception is unmasked in MXCSR, or MXCSR is not valid */
+#define JIT_VEC_UNLOADED 8u /* the host's MXCSR is not the guest's */
 
 /* Byte offsets from struct jit_env to fields of the guest CPU. */
 struct jit_layout {
@@ -96,6 +108,8 @@ struct jit_layout {
     int32_t budget;          /* int64_t */
     int32_t l1[JIT_VIEWS];   /* soft TLB, 32-byte entries: tag_r bias_r tag_w bias_w */
     uint32_t l1_entries;     /* a power of two */
+    int32_t ymm;             /* 16 registers of 32 bytes, as in memory (little-endian hosts) */
+    int32_t mxcsr;           /* uint32_t */
     int32_t segv, segv_size; /* by segment number: base, lo, end_r, end_w, 8 bytes each */
 };
 

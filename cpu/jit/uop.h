@@ -44,6 +44,7 @@
     X(JCC) X(JMP) X(CALL) /* imm: target, bytes from the block's page */                 \
     X(RET)        /* imm: bytes to drop behind the return address */                     \
     X(JMPI) X(CALLI) /* s: target */                                                     \
+    X(VEC)        /* SSE, AVX: struct uop_vec says which */                              \
     X(END)        /* the block ends in front of the next instruction */
 // clang-format on
 
@@ -54,7 +55,7 @@ enum uop_code {
         UOP_COUNT
 };
 
-enum uop_kind { UK_NONE, UK_REG, UK_REGH, UK_IMM, UK_MEM }; /* REGH: bits 15:8 of registers 0..3 */
+enum uop_kind { UK_NONE, UK_REG, UK_REGH, UK_IMM, UK_MEM, UK_XMM }; /* REGH: bits 15:8 of 0..3 */
 
 /* How the segment enters; as enum seg_mode of cpu/insn.h. */
 enum uop_seg { US_FLAT, US_BASE, US_CHECK };
@@ -79,6 +80,41 @@ enum {
     UF_SIDE = 1u << 4,  /* JCC, RET: leaves or goes on with the next micro-operation; see jit.h */
 };
 
+/* What distinguishes the vector instructions, all of them U_VEC. The identity of one is its VEX
+ * encoding (map, pp, opc, digit, W; SDM 2A 2.3.5, SDM 2C, 2D), also for the legacy form of it;
+ * legacy ones without a VEX form (SHA) have the numbers that a VEX form would have.
+ *
+ * Operands: d = f(a, s, fourth, imm). d is UK_XMM, UK_REG or UK_MEM with w bytes, or UK_NONE. a is
+ * an XMM register or UR_NONE; legacy forms that read their destination have a == dr. s is UK_XMM,
+ * UK_REG, UK_MEM with sw bytes, or UK_NONE. A write to an XMM register keeps (legacy) or clears
+ * (UV_VEX) what lies above its vl bytes. The immediate is uop.imm.
+ *
+ * Normalized: moves of whole registers are MOVUPS or MOVDQU (F3 6F, F3 7F) whatever they were (with
+ * `align`); BLENDVPS, BLENDVPD and PBLENDVB are the VEX forms with register 0 as `fourth`. */
+struct uop_vec {
+    uint8_t map;    /* 1: 0F, 2: 0F 38, 3: 0F 3A */
+    uint8_t pp;     /* 0: none, 1: 66, 2: F3, 3: F2 */
+    uint8_t opc;    /* opcode byte */
+    uint8_t digit;  /* modrm.reg where that extends the opcode (UV_GROUP), else 0 */
+    uint8_t a;      /* first source */
+    uint8_t fourth; /* VEX.is4, or XMM0 read implicitly; UR_NONE */
+    uint8_t vl;     /* 16 or 32 */
+    uint8_t align;  /* #GP(0) unless the memory operand's address is a multiple of it; 1: any */
+    uint8_t need;   /* enum uop_vec_set: a host that has it can have the same instruction */
+    uint8_t flags;  /* UV_xx */
+};
+enum uop_vec_set { UVS_SSE2, UVS_SSE3, UVS_SSSE3, UVS_SSE41, UVS_SSE42, UVS_AVX, UVS_AVX2, UVS_FMA,
+                   UVS_F16C, UVS_AES, UVS_PCLMUL, UVS_SHA };
+enum {
+    UV_VEX = 1u << 0,   /* may only run with AVX enabled; clears upper bits */
+    UV_W = 1u << 1,     /* VEX.W, where it means something */
+    UV_IMM = 1u << 2,   /* has an imm8 */
+    UV_STORE = 1u << 3, /* d is modrm.rm and s modrm.reg; otherwise the other way round */
+    UV_GROUP = 1u << 4, /* d is VEX.vvvv, s is modrm.rm (shifts by an immediate) */
+    UV_FP = 1u << 5,    /* depends on MXCSR and sets its flags */
+    UV_RMW = 1u << 6,   /* reads d besides a and s (FMA) */
+};
+
 struct uop {
     uint8_t op;              /* enum uop_code */
     uint8_t w;               /* bytes of d */
@@ -93,6 +129,7 @@ struct uop {
     uint16_t rflags, wflags; /* arithmetic flags read and written */
     int64_t imm;
     struct uop_mem m;
+    struct uop_vec v; /* U_VEC */
 };
 
 #endif

@@ -116,7 +116,12 @@ bool x64_uop(struct em *e)
     case U_LEAVE:
         x64_emit_leave(e);
         return true;
+    case U_VEC:
+        return x64_emit_vec(e);
     default:
+        if (!(u->op == U_JCC && (u->attr & UF_SIDE))) { /* its way out stores them itself */
+            x64_vec_flush(e);
+        }
         return x64_flow(e);
     }
 }
@@ -136,7 +141,8 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
                    .src = src,
                    .code = code,
                    .u = src->u,
-                   .rc = in_memory};
+                   .rc = in_memory,
+                   .align = 1};
     x64_block_entry(&e);
     for (unsigned k = 0; k < src->n; k++) {
         if (k && src->u[k].part != src->u[k - 1].part) {
@@ -146,9 +152,11 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         unsigned ncold = e.ncold;
         struct jit_recipe rc = e.rc;
         bool over_clean = e.over_clean;
+        struct vec_place vec = e.vec;
         e.u = &src->u[k];
         e.seg_insns += e.u->op != U_END;
         if (e.u->op == U_INTERP_END) {
+            x64_vec_flush(&e);
             x64_leave(&e, SITE_BAIL);
             e.seg_interp++;
         } else if (e.u->op == U_INTERP || !x64_uop(&e)) {
@@ -156,6 +164,8 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
             e.ncold = ncold;
             e.rc = rc;
             e.over_clean = over_clean;
+            e.vec = vec;
+            x64_vec_forget(&e);
             x64_interp(&e);
             e.seg_interp++;
         }

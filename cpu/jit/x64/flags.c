@@ -114,6 +114,7 @@ void x64_b_host(struct em *e, unsigned host)
 /* T0 = condition cc of the recipe in memory, 0 or 1. */
 static void call_cond(struct em *e, unsigned cc)
 {
+    x64_vec_drop(e);
     asm_const(&e->a, T0, cc);
     asm_call_to(&e->a, e->be->cond);
     e->host_flags = HF_NONE;
@@ -140,6 +141,7 @@ static void save_cf(struct em *e, bool aside)
         unsigned kind = e->u->op == U_INC ? CC_INC : e->u->op == U_DEC ? CC_DEC : 0;
         uint32_t over = 0;
         kind = aside ? 0 : kind;
+        x64_vec_drop(e); /* on both ways */
         if (kind) {
             asm_alu_imm(&e->a, 4, 7, xm(ENV, ENV_OFF(cc_op)),
                         (int32_t)(kind << 2 | log2_of(e->u->w)));
@@ -233,6 +235,11 @@ static unsigned cond(struct em *e, unsigned cc)
         asm_un(&e->a, w, 3, xr(T0));
         e->host_flags = HF_ALL;
         return cc;
+    }
+    if (!r->slot && kind == CC_BITS && cc >= XB && cc <= XA) {
+        static const uint8_t bits[] = {0, 0x01, 0x40, 0x41}; /* CF, ZF */
+        asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_res) + 1), bits[cc >> 1]);
+        return cc & 1 ? XE : XNE;
     }
     if (cf_in_slot(r) && cc >> 1 == XB >> 1) {
         asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_cf)), 1);

@@ -28,9 +28,19 @@ static void store_pinned(struct asmbuf *a, const struct jit_layout *l)
 }
 
 /* Call C with (env, T1, T0) and return its result in T0; guest registers stay where they are. */
-static uint32_t common_helper(struct asmbuf *a, int32_t helper, bool la)
+static uint32_t common_helper(const struct jit_backend *be, struct asmbuf *a, int32_t helper,
+                              bool la)
 {
     uint32_t at = a->at;
+    asm_test_imm(a, 1, xm(ENV, ENV_OFF(vec_no)), JIT_VEC_UNLOADED);
+    uint32_t plain = asm_jcc(a, XNE);
+    asm_alu_imm(a, 8, 5, xr(RSP), 8);
+    uint32_t with_fp = asm_call(a);
+    asm_alu_imm(a, 8, 0, xr(RSP), 8);
+    asm_jmp_to(a, be->fp_on);
+    asm_here(a, plain);
+    asm_here(a, with_fp);
+    x64_fp_off(be, a);
     for (unsigned k = 0; k < sizeof caller_saved; k++) {
         asm_push(a, caller_saved[k]);
     }
@@ -53,6 +63,7 @@ static uint32_t common_helper(struct asmbuf *a, int32_t helper, bool la)
 void x64_common(struct jit_backend *be)
 {
     struct asmbuf a = {.base = be->mem.write, .end = (uint32_t)be->mem.bytes};
+    be->features = x64_host_features();
     be->enter = a.at;
     for (unsigned k = 0; k < sizeof callee_saved; k++) {
         asm_push(&a, callee_saved[k]);
@@ -64,6 +75,7 @@ void x64_common(struct jit_backend *be)
     asm_jmp_ind(&a, xr(T1));
 
     be->leave = a.at; /* T0: site */
+    x64_fp_off(be, &a);
     store_pinned(&a, be->l);
     uint32_t out = a.at;
     asm_mov(&a, 4, RAX, T0);
@@ -73,10 +85,12 @@ void x64_common(struct jit_backend *be)
     }
     asm_byte(&a, 0xc3);
 
-    be->refill = common_helper(&a, ENV_OFF(refill), true);
-    be->cond = common_helper(&a, ENV_OFF(cond), false);
+    x64_vec_common(be, &a);
+    be->refill = common_helper(be, &a, ENV_OFF(refill), true);
+    be->cond = common_helper(be, &a, ENV_OFF(cond), false);
 
     be->interp = a.at; /* T0: site */
+    x64_fp_off(be, &a);
     store_pinned(&a, be->l);
     asm_alu_imm(&a, 8, 5, xr(RSP), 8);
     asm_mov(&a, 8, RDI, ENV);
@@ -102,6 +116,7 @@ struct cold *x64_cold_new(struct em *e)
         e->failed = true;
         return &e->cold[0];
     }
+    e->cold_vec[e->ncold] = e->vec.s;
     return &e->cold[e->ncold++];
 }
 
@@ -375,6 +390,8 @@ bool x64_flow(struct em *e)
 static void cold_refill(struct em *e, const struct cold *c)
 {
     struct asmbuf *a = &e->a;
+    const struct vec_state *vec = &e->cold_vec[c - e->cold];
+    x64_vec_spill(e, vec);
     if (c->undo) {
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
     } else {
@@ -383,8 +400,15 @@ static void cold_refill(struct em *e, const struct cold *c)
     asm_const(a, T0, c->what);
     asm_call_to(a, e->be->refill);
     asm_test(a, 4, xr(T0), T0);
-    uint32_t again = asm_jcc(a, XNE);
-    asm_patch(a, again, c->retry);
+    if (vec->live) {
+        uint32_t no = asm_jcc(a, XE);
+        x64_vec_reload(e, vec);
+        asm_jmp_to(a, c->retry);
+        asm_here(a, no);
+    } else {
+        uint32_t again = asm_jcc(a, XNE);
+        asm_patch(a, again, c->retry);
+    }
     asm_const(a, T0, c->site);
     asm_jmp_to(a, e->be->leave);
 }
@@ -415,7 +439,11 @@ void x64_cold(struct em *e)
         case COLD_CROSS:
             cross_page(e, c->target);
             break;
+        case COLD_VEC:
+            x64_vec_cold(e, c);
+            break;
         default:
+            x64_vec_spill(e, &e->cold_vec[k]);
             asm_const(a, T0, c->site);
             asm_jmp_to(a, c->to);
             break;

@@ -14,16 +14,17 @@
 
 #include "cpu/jit/backend.h"
 #include "cpu/jit/x64/asm.h"
+#include "cpu/jit/x64/vec.h"
 
 enum { T0 = R14, T1 = R15, ENV = RBP };
 #define GUEST_PINNED 12u
 
 /* Cold code, emitted behind the block. */
-enum cold_kind { COLD_REFILL, COLD_JUMP, COLD_BUDGET, COLD_LINK, COLD_CROSS };
+enum cold_kind { COLD_REFILL, COLD_JUMP, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_VEC };
 struct cold {
     uint8_t kind;
     bool undo;      /* REFILL: T1 is the address XORed with the tag */
-    uint32_t what;  /* REFILL: size, JIT_REFILL_xx */
+    uint32_t what;  /* REFILL: size, JIT_REFILL_xx; VEC: JIT_VEC_xx that were tested */
     uint32_t from;  /* displacement to patch to here */
     uint32_t retry; /* REFILL: where to go on */
     uint32_t site;
@@ -47,7 +48,10 @@ struct em {
     bool aside;           /* x64_save_cf put CF into env->scratch */
     bool over_clean;      /* in memory: no enum jit_over is there */
     uint8_t host_flags;   /* the host's flags are the guest's */
+    struct vec_place vec; /* vector registers */
+    uint8_t align;        /* of the next memory operand: x64_mem bails unless it is aligned so */
     struct cold cold[COLD_MAX];
+    struct vec_state cold_vec[COLD_MAX]; /* where each piece is jumped to */
     unsigned ncold;
     bool failed; /* more than the tables hold */
     /* The segment (count.c) being emitted: where it began; guest instructions so far. */
