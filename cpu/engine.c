@@ -290,8 +290,7 @@ static int do_refill(struct jit_env *env, uint64_t la, uint32_t what)
     struct cpu *cpu = env_cpu(env);
     unsigned size = what & 0xff, view = what >> 9 & 3;
     bool write = what & JIT_REFILL_WRITE;
-    if ((la & ~PAGE_MASK) + size > PAGE_SIZE ||
-        ((what & JIT_REFILL_ALIGN) && (la & (size - 1)))) {
+    if ((la & ~PAGE_MASK) + size > PAGE_SIZE || ((what & JIT_REFILL_ALIGN) && (la & (size - 1)))) {
         return 0;
     }
     if (cpu_code64(cpu) ? bits_sext(la, 48) != la : la >> 32 != 0) {

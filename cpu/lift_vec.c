@@ -18,7 +18,8 @@ struct opnd {
     uint8_t kind; /* enum uop_kind */
     uint8_t reg;
     uint8_t bytes;
-    char slot; /* V: modrm.reg, W: modrm.rm or memory, H: VEX.vvvv, L: is4, I: immediate, 0: other */
+    char
+        slot; /* V: modrm.reg, W: modrm.rm or memory, H: VEX.vvvv, L: is4, I: immediate, 0: other */
 };
 
 static struct opnd in_rm(const struct insn *i, unsigned kind, unsigned reg_bytes, unsigned bytes)
@@ -168,13 +169,13 @@ static bool reads_dest(const struct uop_vec *v, bool mem)
 static bool left_out(const struct uop_vec *v)
 {
     unsigned k = key(v);
-    return k == 0x152 || k == 0x153 ||                  /* RSQRTPS, RCPPS */
-           k == 0x340 || k == 0x341 ||                  /* DPPS, DPPD */
-           k == 0x1f7 || (k >= 0x22c && k <= 0x22f) ||  /* masked moves */
-           k == 0x28c || k == 0x28e ||                  /* VPMASKMOVD */
-           (k >= 0x290 && k <= 0x293) ||                /* gathers */
-           (k >= 0x360 && k <= 0x363) ||                /* PCMPESTRM and the like */
-           k == 0x1ae || (k == 0x177 && v->vl == 32);   /* LDMXCSR, VZEROALL */
+    return k == 0x152 || k == 0x153 ||                 /* RSQRTPS, RCPPS */
+           k == 0x340 || k == 0x341 ||                 /* DPPS, DPPD */
+           k == 0x1f7 || (k >= 0x22c && k <= 0x22f) || /* masked moves */
+           k == 0x28c || k == 0x28e ||                 /* VPMASKMOVD */
+           (k >= 0x290 && k <= 0x293) ||               /* gathers */
+           (k >= 0x360 && k <= 0x363) ||               /* PCMPESTRM and the like */
+           k == 0x1ae || (k == 0x177 && v->vl == 32);  /* LDMXCSR, VZEROALL */
 }
 
 static bool find_set(unsigned feature, uint8_t *set)
@@ -182,10 +183,10 @@ static bool find_set(unsigned feature, uint8_t *set)
     static const struct {
         uint16_t feature;
         uint8_t set;
-    } sets[] = {{FEAT_sse, UVS_SSE2},        {FEAT_sse2, UVS_SSE2},   {FEAT_sse3, UVS_SSE3},
-                {FEAT_ssse3, UVS_SSSE3},     {FEAT_sse4_1, UVS_SSE41}, {FEAT_sse4_2, UVS_SSE42},
-                {FEAT_avx, UVS_AVX},         {FEAT_avx2, UVS_AVX2},   {FEAT_fma, UVS_FMA},
-                {FEAT_f16c, UVS_F16C},       {FEAT_aes, UVS_AES},     {FEAT_pclmulqdq, UVS_PCLMUL},
+    } sets[] = {{FEAT_sse, UVS_SSE2},    {FEAT_sse2, UVS_SSE2},    {FEAT_sse3, UVS_SSE3},
+                {FEAT_ssse3, UVS_SSSE3}, {FEAT_sse4_1, UVS_SSE41}, {FEAT_sse4_2, UVS_SSE42},
+                {FEAT_avx, UVS_AVX},     {FEAT_avx2, UVS_AVX2},    {FEAT_fma, UVS_FMA},
+                {FEAT_f16c, UVS_F16C},   {FEAT_aes, UVS_AES},      {FEAT_pclmulqdq, UVS_PCLMUL},
                 {FEAT_sha, UVS_SHA}};
     for (unsigned k = 0; k < ARRAY_LEN(sets); k++) {
         if (sets[k].feature == feature) {
@@ -319,7 +320,8 @@ bool lift_vec(const struct block *b, const struct insn *i, struct uop *u)
     v->flags = vex ? UV_VEX : 0;
     for (unsigned k = 0; k < 4; k++) {
         unsigned opd = r->opd[k];
-        o[k] = operand(i, opd, (i->pfx & PFX_W) && code64 ? 8 : 4, vex && (i->pfx & PFX_L) ? 32 : 16);
+        o[k] =
+            operand(i, opd, (i->pfx & PFX_W) && code64 ? 8 : 4, vex && (i->pfx & PFX_L) ? 32 : 16);
         y_seen |= opd == OPD_Ey || opd == OPD_Gy;
         if (opd == OPD_Vx || opd == OPD_Wx || opd == OPD_Hx || opd == OPD_Ux || opd == OPD_Mx) {
             v->vl = vex && (i->pfx & PFX_L) ? 32 : 16;
@@ -342,14 +344,14 @@ bool lift_vec(const struct block *b, const struct insn *i, struct uop *u)
     }
     v->flags |= uses_mxcsr(v) ? UV_FP : 0;
     v->flags |= v->map == 2 && v->opc >= 0x96 && v->opc <= 0xbf ? UV_RMW : 0;
-    v->flags |= (i->pfx & PFX_W) && (code64 || !y_seen) ? UV_W : 0;
+    v->flags |= (r->attr & A_W1) || (y_seen && code64 && (i->pfx & PFX_W)) ? UV_W : 0;
     if (!vex && u->dk == UK_XMM && !(v->flags & UV_GROUP) && reads_dest(v, mem)) {
         v->a = u->dr;
     }
     v->align = (r->attr & A_ALIGN) && mem ? 16 : 1;
     memory_size(u);
     normalize(v, mem);
-    u->imm = i->imm;
+    u->imm = key(v) == 0x1c2 && !vex ? i->imm & 7 : i->imm; /* VEX.CMPPS has more predicates */
     if (u->dk == UK_MEM || u->sk == UK_MEM) {
         lift_mem(b, i, &u->m);
     }

@@ -42,10 +42,10 @@ enum jit_cc {
     CC_NEG, /* res */
     CC_ADC, /* res, b; carry in in cf */
     CC_SBB,
-    CC_SHL, /* res; CF in cf; OF = sign ^ CF */
-    CC_SHR, /* res; CF in cf; b = count: OF as SHR by b sets it */
-    CC_SAR, /* res; CF in cf; OF 0 */
-    CC_MUL, /* res; CF = OF = cf */
+    CC_SHL,  /* res; CF in cf; OF = sign ^ CF */
+    CC_SHR,  /* res; CF in cf; b = count: OF as SHR by b sets it */
+    CC_SAR,  /* res; CF in cf; OF 0 */
+    CC_MUL,  /* res; CF = OF = cf */
     CC_BITS, /* res: the low byte of EFLAGS in bits 15:8 (LAHF), OF 0 */
 };
 
@@ -97,9 +97,9 @@ struct jit_env {
 #define JIT_REFILL_ALIGN   0x800u /* fails unless the address is a multiple of the size */
 
 /* Why vector instructions may not run in code just now. */
-#define JIT_VEC_NO_SSE 1u /* they fault */
-#define JIT_VEC_NO_AVX 2u /* VEX-encoded ones do */
-#define JIT_VEC_TRAPS  4u /* an exception is unmasked in MXCSR, or MXCSR is not valid */
+#define JIT_VEC_NO_SSE   1u /* they fault */
+#define JIT_VEC_NO_AVX   2u /* VEX-encoded ones do */
+#define JIT_VEC_TRAPS    4u /* an exception is unmasked in MXCSR, or MXCSR is not valid */
 #define JIT_VEC_UNLOADED 8u /* the host's MXCSR is not the guest's */
 
 /* Byte offsets from struct jit_env to fields of the guest CPU. */

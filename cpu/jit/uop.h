@@ -103,8 +103,20 @@ struct uop_vec {
     uint8_t need;   /* enum uop_vec_set: a host that has it can have the same instruction */
     uint8_t flags;  /* UV_xx */
 };
-enum uop_vec_set { UVS_SSE2, UVS_SSE3, UVS_SSSE3, UVS_SSE41, UVS_SSE42, UVS_AVX, UVS_AVX2, UVS_FMA,
-                   UVS_F16C, UVS_AES, UVS_PCLMUL, UVS_SHA };
+enum uop_vec_set {
+    UVS_SSE2,
+    UVS_SSE3,
+    UVS_SSSE3,
+    UVS_SSE41,
+    UVS_SSE42,
+    UVS_AVX,
+    UVS_AVX2,
+    UVS_FMA,
+    UVS_F16C,
+    UVS_AES,
+    UVS_PCLMUL,
+    UVS_SHA
+};
 enum {
     UV_VEX = 1u << 0,   /* may only run with AVX enabled; clears upper bits */
     UV_W = 1u << 1,     /* VEX.W, where it means something */

@@ -2,8 +2,8 @@
  * Vector instructions: the host's own.
  *
  * A guest instruction is emitted with the same map, prefix and opcode on the same-named registers,
- * VEX-encoded where the host has AVX (three operands, no alignment fault, no penalty for mixing), in
- * its legacy form otherwise and where there is no VEX form (SHA). So results, NaNs and exception
+ * VEX-encoded where the host has AVX (three operands, no alignment fault, no penalty for mixing),
+ * in its legacy form otherwise and where there is no VEX form (SHA). So results, NaNs and exception
  * flags are the host's, which are what cpu/fp computes; the lifter leaves out what is not.
  *
  * The order within one: may it run at all (x64_check, once per block), sources into registers, the

@@ -216,7 +216,12 @@ static unsigned cond(struct em *e, unsigned cc)
         e->host_flags = HF_ALL;
         return cc;
     }
-    if (!r->slot && (simple || kind == CC_LOGIC)) {
+    if (!r->slot && kind == CC_BITS && cc >= XB && cc <= XNP) {
+        static const uint8_t bits[] = {0, 0x01, 0x40, 0x41, 0x80, 0x04}; /* CF, ZF, SF, PF */
+        asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_res) + 1), bits[cc >> 1]);
+        return cc & 1 ? XE : XNE;
+    }
+    if (!r->slot && kind != CC_BITS && (simple || kind == CC_LOGIC)) {
         unsigned v = res_value(e);
         asm_test(&e->a, w, xr(v), v);
         e->host_flags = kind == CC_LOGIC ? HF_ALL : HF_NONE;
@@ -235,11 +240,6 @@ static unsigned cond(struct em *e, unsigned cc)
         asm_un(&e->a, w, 3, xr(T0));
         e->host_flags = HF_ALL;
         return cc;
-    }
-    if (!r->slot && kind == CC_BITS && cc >= XB && cc <= XA) {
-        static const uint8_t bits[] = {0, 0x01, 0x40, 0x41}; /* CF, ZF */
-        asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_res) + 1), bits[cc >> 1]);
-        return cc & 1 ? XE : XNE;
     }
     if (cf_in_slot(r) && cc >> 1 == XB >> 1) {
         asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_cf)), 1);

@@ -163,15 +163,14 @@ static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, boo
         asm_alu_imm(a, 8, 7, xr(T1), (int32_t)(4096 - size));
     }
     struct cold *c = x64_cold_new(e);
-    *c =
-        (struct cold){.kind = COLD_REFILL,
-                      .undo = !simple,
-                      .what = size | (write ? JIT_REFILL_WRITE : 0) |
-                              (aligned ? JIT_REFILL_ALIGN : 0) | JIT_REFILL_VIEW(e->src->view),
-                      .retry = retry,
-                      .site = site,
-                      .tag = tag,
-                      .addr = addr};
+    *c = (struct cold){.kind = COLD_REFILL,
+                       .undo = !simple,
+                       .what = size | (write ? JIT_REFILL_WRITE : 0) |
+                               (aligned ? JIT_REFILL_ALIGN : 0) | JIT_REFILL_VIEW(e->src->view),
+                       .retry = retry,
+                       .site = site,
+                       .tag = tag,
+                       .addr = addr};
     c->from = asm_jcc(a, aligned ? XNE : XA);
     if (!simple) {
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));

@@ -31,9 +31,9 @@ uint32_t x64_host_features(void)
     static const struct {
         uint8_t reg, bit, set; /* reg: 0 ECX of leaf 1, 1 EBX of leaf 7 */
         bool avx;              /* only with AVX */
-    } bits[] = {{0, 0, UVS_SSE3, 0},   {0, 9, UVS_SSSE3, 0},   {0, 19, UVS_SSE41, 0},
-                {0, 20, UVS_SSE42, 0}, {0, 28, UVS_AVX, 1},    {1, 5, UVS_AVX2, 1},
-                {0, 12, UVS_FMA, 1},   {0, 29, UVS_F16C, 1},   {0, 25, UVS_AES, 0},
+    } bits[] = {{0, 0, UVS_SSE3, 0},   {0, 9, UVS_SSSE3, 0}, {0, 19, UVS_SSE41, 0},
+                {0, 20, UVS_SSE42, 0}, {0, 28, UVS_AVX, 1},  {1, 5, UVS_AVX2, 1},
+                {0, 12, UVS_FMA, 1},   {0, 29, UVS_F16C, 1}, {0, 25, UVS_AES, 0},
                 {0, 1, UVS_PCLMUL, 0}, {1, 29, UVS_SHA, 0}};
     unsigned a, b, c, d, c1, b7 = 0;
     if (!__get_cpuid(1, &a, &b, &c1, &d)) {
