@@ -9,7 +9,6 @@ BUILD=${BUILD:-.}
 level=${T_LEVEL:-full}
 export T_LEVEL=quick
 pass=0 fail=0 skip=0
-<<<<<<< HEAD
 all="oracle align_native loadall silicon sse_checks sse_digest sse_native string x87 x87_state"
 some="oracle loadall sse_checks string x87_state"
 
@@ -44,25 +43,5 @@ if [ "$level" != quick ]; then
     way jit,threshold=1,links=off $some
     way lockstep $some
 fi
-=======
-tests="oracle align_native loadall silicon sse_checks sse_digest sse_jit sse_native string x87"
-tests="$tests x87_state"
-for t in $tests; do
-    out=$(timeout 300 ${TEST_WRAPPER:-} "$BUILD/tests/insn/test_$t" 2>&1)
-    status=$?
-    last=$(tail -n 1 <<<"$out")
-    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
-        pass=$((pass + BASH_REMATCH[1]))
-        fail=$((fail + BASH_REMATCH[2]))
-        skip=$((skip + BASH_REMATCH[3]))
-    else
-        fail=$((fail + 1))
-    fi
-    if [ $status -ne 0 ]; then
-        echo "$out"
-        echo "FAIL test_$t; repeat: T_ENGINE=jit $BUILD/tests/insn/test_$t"
-    fi
-done
->>>>>>> 9362c9a (JIT: host features without <cpuid.h>; lint)
 echo "$pass passed, $fail failed, $skip skipped"
 [ "$fail" -eq 0 ]
