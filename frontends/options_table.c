@@ -35,7 +35,8 @@ const struct option options_table[] = {
      options_set_smbios, NULL},
     {"uuid", "UUID", "the machine's UUID [zeros]", options_set_uuid, NULL},
     {"drive", "file=FILE[,NAME=VALUE...]", "a drive: if=ide|floppy|pflash|none, index=N, "
-     "media=disk|cdrom, format=raw|qcow2, snapshot=on, readonly=on, id=NAME", options_drive, NULL},
+     "media=disk|cdrom, format=raw|qcow2, snapshot=on, readonly=on, id=NAME, "
+     "bootindex=N", options_drive, NULL},
     {"snapshot", NULL, "snapshot=on for every drive that does not say otherwise: images stay "
      "as they are", options_set_snapshot, NULL},
     {"hda", "FILE", "hard disk; also -hdb, -hdc, -hdd", options_hda, NULL},

@@ -110,6 +110,9 @@ static bool set_one(struct doppel_vm *vm, struct dev *d, const char *prop, const
         struct drive *drive;
         return drives_take(vm, value, &drive, e) && dev_set_backend(d, prop, kind, drive, e);
     }
+    if (!trusted && strcmp(prop, "bootindex") == 0) {
+        return firmware_boot_index(vm, value, d, e);
+    }
     char text[64];
     if (trusted && *value == '$') {
         bool known = option_value(vm, value + 1, *trusted, text, sizeof text);

@@ -18,6 +18,7 @@
 #include "util/keyval.h"
 #include "util/suggest.h"
 #include "vm/drives_priv.h"
+#include "vm/firmware.h"
 
 #define DEFAULT_CD 2 /* the slot of -cdrom */
 
@@ -25,7 +26,7 @@
 
 struct drive_opt {
     const char *text;
-    char file[KEYVAL_VALUE], id[32];
+    char file[KEYVAL_VALUE], id[32], boot_index[12];
     bool has_file, cdrom, disk, snapshot, snapshot_given, readonly;
     enum drive_if iface;
     enum blk_format format;
@@ -103,6 +104,16 @@ static bool opt_id(struct drive_opt *o, const struct keyval *kv, struct err *e)
     return true;
 }
 
+static bool opt_boot_index(struct drive_opt *o, const struct keyval *kv, struct err *e)
+{
+    size_t n = strlen(kv->value);
+    if (n == 0 || n >= sizeof o->boot_index) {
+        return err_usage(e, "bootindex=%.40s: want a number from 0 on", kv->value);
+    }
+    memcpy(o->boot_index, kv->value, n + 1);
+    return true;
+}
+
 static const struct {
     const char *key;
     bool (*set)(struct drive_opt *o, const struct keyval *kv, struct err *e);
@@ -118,6 +129,7 @@ static const struct {
     {"readonly", opt_readonly},
     {"read-only", opt_readonly},
     {"id", opt_id},
+    {"bootindex", opt_boot_index},
 };
 
 static const char *key_name(void *ctx, unsigned i)
@@ -316,6 +328,9 @@ static bool add_from_opt(struct doppel_vm *vm, struct drive_opt *o, const bool *
         return err_usage(e, "id=%s: two drives of this name", o->id);
     }
     struct vm_drive *v = add(vm, o);
+    if (*o->boot_index && !firmware_boot_index(vm, o->boot_index, &v->d, e)) {
+        return false;
+    }
     if (o->has_file && !drive_insert(v, o->file, o->format, e)) {
         return false;
     }

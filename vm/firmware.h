@@ -33,7 +33,10 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e); /* vm/fwcfg.c: its part
  * without firmware: the address of the RSDP, 0 if the board has no ACPI. */
 bool firmware_tell_acpi(struct doppel_vm *vm, struct dev *fw_cfg, struct err *e);
 uint64_t acpi_direct(struct doppel_vm *vm);
-/* vm/bootorder.c: the file for an order that was asked for, letters as of -boot order=. */
+/* vm/bootorder.c: bootindex=NUMBER of a struct drive or a card's struct dev. */
+bool firmware_boot_index(struct doppel_vm *vm, const char *number, const void *what, struct err *e);
+/* The file for that and for an order that was asked for, letters as of -boot order=, or "".
+ * fw_cfg NULL: looked at only. */
 bool firmware_tell_order(struct doppel_vm *vm, struct dev *fw_cfg, const char *order,
                          struct err *e);
 /* vm/smbios.c: the same for SMBIOS, and the machine's UUID as it is written. */

@@ -265,6 +265,7 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e)
     /* S0 to S5: bit 7: there is one; its sleep type. */
     static const uint8_t states[6] = {
         0x80, 0, 0, 0x80 | ACPI_SLP_S3, 0x80 | ACPI_SLP_S4, 0x80 | ACPI_SLP_S5};
+    bool by_rom = vm->firmware && vm->opt.kernel; /* the kernel comes before all drives */
     if (!firmware_tell_smbios(vm, f, e)) {
         return false;
     }
@@ -273,10 +274,10 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e)
         !fw_cfg_add_file(f, "etc/system-states", states, 6, e) ||
         !add_num_file(f, "etc/boot-menu-wait", 2, b.splash_ms, e) ||
         !add_num_file(f, "etc/boot-fail-wait", 4, b.retry_ms, e) || !add_vga_rom(vm, f, e) ||
-        (b.ordered && !b.once[0] && !firmware_tell_order(vm, f, b.order, e))) {
+        !firmware_tell_order(vm, by_rom ? NULL : f, b.ordered && !b.once[0] ? b.order : "", e)) {
         return false;
     }
-    if (vm->firmware && vm->opt.kernel && !boot_tell_firmware(vm, f, e)) {
+    if (by_rom && !boot_tell_firmware(vm, f, e)) {
         return false;
     }
     for (unsigned i = 0; i < vm->opt.nfw_cfg; i++) {

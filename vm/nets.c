@@ -29,7 +29,7 @@ struct nets {
 };
 
 struct spec {
-    char type[16], id[32], model[24], mac[32];
+    char type[16], id[32], model[24], mac[32], boot_index[12];
     char rest[2048]; /* the back end's own options */
 };
 
@@ -63,6 +63,8 @@ static bool parse(const char *text, bool nic, struct spec *s, struct err *e)
             ok = set_field(s->model, sizeof s->model, "model", item + 6, e);
         } else if (nic && strncmp(item, "mac=", 4) == 0) {
             ok = set_field(s->mac, sizeof s->mac, "mac", item + 4, e);
+        } else if (nic && strncmp(item, "bootindex=", 10) == 0) {
+            ok = set_field(s->boot_index, sizeof s->boot_index, "bootindex", item + 10, e);
         } else {
             snprintf(s->rest + used, sizeof s->rest - used, "%s%s", used ? "," : "", item);
         }
@@ -161,8 +163,8 @@ static bool open_nic(struct doppel_vm *vm, const char *text, struct err *e)
     if (!check_model(s.model, e) || !open_one(vm, &s, e)) {
         return err_prefix(e, "-nic");
     }
-    snprintf(ns->card[ns->ncards++], sizeof ns->card[0], "%s,netdev=%s%s%s", s.model, s.id,
-             *s.mac ? ",mac=" : "", s.mac);
+    snprintf(ns->card[ns->ncards++], sizeof ns->card[0], "%s,netdev=%s%s%s%s%s", s.model, s.id,
+             *s.mac ? ",mac=" : "", s.mac, *s.boot_index ? ",bootindex=" : "", s.boot_index);
     return true;
 }
 

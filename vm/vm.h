@@ -51,6 +51,12 @@ enum {
     VM_REQ_WAKE = 1u << 5,
 };
 
+/* bootindex=: vm/bootorder.c. */
+struct vm_bootindex {
+    uint32_t index;
+    const void *what; /* struct drive or struct dev */
+};
+
 struct vm_listener {
     struct chr chr; /* first; what the device writes to */
     struct chr *next;
@@ -80,6 +86,8 @@ struct doppel_vm {
     const struct board *board;
     struct firmware *firmware; /* NULL: direct boot, or the demo */
     struct vm_state s;
+    struct vm_bootindex bootindex[DOPPEL_MAX_DRIVES + DOPPEL_MAX_NICS]; /* in order */
+    unsigned nbootindex;
 
     struct drives *drives;
     struct chr_set *chrs;

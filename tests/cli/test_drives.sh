@@ -56,6 +56,11 @@ fi
 bad drive_no_file 2 'a hard disk needs file=' "${short[@]}" -drive if=ide
 bad drive_word 2 'want name=value' "${short[@]}" -drive hd.img
 bad drive_key 2 'nearest is file=' "${short[@]}" -drive fil=hd.img
+bad drive_bootindex 2 'bootindex=x: want a number' "${short[@]}" -drive file=hd.img,bootindex=x
+bad bootindex_twice 2 'bootindex=1: two devices' "${short[@]}" -drive file=hd.img,bootindex=1 \
+    -device e1000,bootindex=1
+bad bootindex_of_what 2 'bootindex=3: firmware cannot boot' "${short[@]}" \
+    -device isa-debug-exit,iobase=0xf4,iosize=4,bootindex=3
 bad drive_if 2 'want ide, floppy, pflash or none' "${short[@]}" -drive file=hd.img,if=scsi
 bad drive_format 2 'format=vmdk: want raw' "${short[@]}" -drive file=hd.img,format=vmdk
 bad drive_media 2 'want disk or cdrom' "${short[@]}" -drive file=hd.img,media=tape

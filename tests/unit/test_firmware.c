@@ -306,29 +306,38 @@ TEST(smbios_files)
 TEST(bootorder_file)
 {
     static const struct {
-        const char *boot, *want;
+        const char *boot, *want, *disk, *card; /* the last two: their bootindex= */
     } row[] = {
         {"order=dc", "/pci@i0cf8/ide@1,1/drive@1/disk@0\n/pci@i0cf8/ide@1,1/drive@0/disk@1"},
         {"ca", "/pci@i0cf8/ide@1,1/drive@0/disk@1\n/pci@i0cf8/isa@1/fdc@03f0/floppy@0"},
         {"order=n", "/pci@i0cf8/ethernet@3"},
         {"menu=off", NULL},
         {"order=d,once=c", NULL},
+        {"menu=off", "/pci@i0cf8/ethernet@3\n/pci@i0cf8/ide@1,1/drive@0/disk@1", "7", "3"},
+        {"order=ac,once=d", "/pci@i0cf8/ide@1,1/drive@0/disk@1", "0", NULL},
+        {"order=anc",
+         "/pci@i0cf8/ide@1,1/drive@0/disk@1\n/pci@i0cf8/isa@1/fdc@03f0/floppy@0\n"
+         "/pci@i0cf8/ethernet@3",
+         "1", NULL},
     };
-    char disk[] = "/tmp/doppel-disk-XXXXXX", d1[80], d2[80];
+    char disk[] = "/tmp/doppel-disk-XXXXXX", d1[120], d2[80], card[32];
     int fd = mkstemp(disk);
     EXPECT(fd >= 0 && ftruncate(fd, 1440 * 1024) == 0);
     close(fd);
-    snprintf(d1, sizeof d1, "file=%s,format=raw,index=1,readonly=on,media=disk", disk);
     snprintf(d2, sizeof d2, "file=%s,format=raw,if=floppy,readonly=on", disk);
     for (unsigned i = 0; i < ARRAY_LEN(row); i++) {
         struct doppel_options o;
         struct doppel_error e;
         uint8_t list[256];
         options(&o, "", 0, 1);
+        snprintf(d1, sizeof d1, "file=%s,format=raw,index=1,readonly=on,media=disk%s%s", disk,
+                 row[i].disk ? ",bootindex=" : "", row[i].disk ? row[i].disk : "");
+        snprintf(card, sizeof card, "ne2k_pci%s%s", row[i].card ? ",bootindex=" : "",
+                 row[i].card ? row[i].card : "");
         o.boot = row[i].boot;
         o.drive[o.ndrives++] = d2;
         o.drive[o.ndrives++] = d1;
-        o.device[o.ndevices++] = "ne2k_pci";
+        o.device[o.ndevices++] = card;
         struct doppel_vm *vm = doppel_create(&o, &e);
         unlink(bios_path);
         t_context("-boot %s: %s", row[i].boot, vm ? "" : e.msg);
