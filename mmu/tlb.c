@@ -525,16 +525,17 @@ void tlb_flush_nonglobal(struct tlb *t)
     tlb_flush_pcid(t, t->pcid);
 }
 
+/* One page: gen changes only if code might run from it (l2_remove). */
 void tlb_flush_page(struct tlb *t, gva la)
 {
-    stamp_flush(t);
+    t->flushes++;
     remove_all_of(t, la, t->pcid, true);
 }
 
 void tlb_flush_page_pcid(struct tlb *t, gva la, uint16_t pcid)
 {
     assert(pcid < 4096);
-    stamp_flush(t);
+    t->flushes++;
     remove_all_of(t, la, pcid, false);
 }
 

@@ -53,7 +53,8 @@ struct tlb {
     struct tlb_fetch x[TLB_VIEWS][TLB_X_SIZE];
     struct tlb_l2 *l2;
     uint16_t pcid; /* current address space; 0 without PCID */
-    uint64_t gen;  /* bumped by every flush of any kind: block links by linear address check it */
+    uint64_t gen;  /* bumped when a page that code may run from is dropped, alone or by a flush of
+                    * any kind: block links by linear address check it */
     uint64_t fills, walks, flushes; /* counters for `info tlb`, not state */
     gva watch[4];                   /* pages kept out of L1, by tlb_set_watch */
     unsigned nwatch;
