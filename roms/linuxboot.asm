@@ -7,8 +7,7 @@
 ;
 ; vm/boot_firmware.c fills in the checksum at the end. 386 code, as every bzImage needs one.
 ;
-; Sources: Plug and Play BIOS Specification 1.0A, 3.2 (expansion header); BIOS Boot Specification
-; 1.01, 3.3 (BEV); Linux Documentation/arch/x86/boot.rst, "Running the Kernel"; QEMU,
+; Sources: those of pnp.inc; Linux Documentation/arch/x86/boot.rst, "Running the Kernel"; QEMU,
 ; docs/specs/fw_cfg (keys).
 
         bits 16
@@ -19,22 +18,7 @@ SIZE    equ 512                 ; of this ROM
 SETUP   equ 0x1000              ; segment of the set-up code: SETUP_ADDR of vm/boot_firmware.c
 STACK   equ 0xfff0              ; below the command line at 2000:0
 
-        dw 0xaa55
-        db SIZE / 512
-        retf                    ; nothing to initialize
-        times 0x1a - ($ - $$) db 0
-        dw pnp
-
-        align 16, db 0
-pnp:    db "$PnP", 1, 2         ; revision; length in 16 bytes
-        dw 0                    ; no other header
-        db 0
-        db -(0x24 + 0x50 + 0x6e + 0x50 + 1 + 2 + 0x06 + 0x64 + (name - $$) + (boot - $$)) & 0xff
-        dd 0                    ; device
-        dw 0, name              ; manufacturer, product
-        db 0, 0, 0x06           ; type: other bridge or system device
-        db 0x64                 ; can be a boot device; may be moved; read cacheable
-        dw 0, 0, boot, 0, 0     ; no boot connection, no disconnect, the boot entry
+%include "pnp.inc"
 
 name:   db "Linux kernel", 0
 

@@ -24,22 +24,7 @@ MMAP_END equ 0xf00 - 24
 MAGIC   equ 0x2badb002
 SMAP    equ 0x534d4150
 
-        dw 0xaa55
-        db SIZE / 512
-        retf                    ; nothing to initialize
-        times 0x1a - ($ - $$) db 0
-        dw pnp
-
-        align 16, db 0
-pnp:    db "$PnP", 1, 2         ; revision; length in 16 bytes
-        dw 0                    ; no other header
-        db 0
-        db -(0x24 + 0x50 + 0x6e + 0x50 + 1 + 2 + 0x06 + 0x64 + (name - $$) + (boot - $$)) & 0xff
-        dd 0                    ; device
-        dw 0, name              ; manufacturer, product
-        db 0, 0, 0x06           ; type: other bridge or system device
-        db 0x64                 ; can be a boot device; may be moved; read cacheable
-        dw 0, 0, boot, 0, 0     ; no boot connection, no disconnect, the boot entry
+%include "pnp.inc"
 
 name:   db "Kernel", 0
 

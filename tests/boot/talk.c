@@ -247,7 +247,8 @@ bool talk_twice(const struct talk_setup *setup, bool (*script)(struct talk *t))
         return false;
     }
     report(&a);
-    bool ok = play(&b, setup, a.chunks / 2, script) &&
+    unsigned save_at = a.chunks * (setup->save_percent ? setup->save_percent : 50) / 100;
+    bool ok = play(&b, setup, save_at, script) &&
               EXPECT_EQ(doppel_icount(b.vm), doppel_icount(a.vm)) && EXPECT_STR(b.text, a.text) &&
               EXPECT_EQ(doppel_digest(b.vm), doppel_digest(a.vm));
     talk_close(&b);
