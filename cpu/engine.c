@@ -20,6 +20,7 @@
 #include "cpu/lockstep.h"
 #include "cpu/sem.h"
 #include "cpu/vec.h"
+#include "cpu/x87_host.h"
 
 #define BUFFER_BYTES (32u << 20)
 #define MAX_CPUS     64u
@@ -252,6 +253,7 @@ static int do_interp(struct jit_env *env, uint32_t site)
     uint64_t gen = cpu->tlb.gen;
     uint32_t mode = cpu->mode;
     settle(cpu, &s->rc);
+    x87_host_settle(cpu, s);
     if (s->kind == SITE_CHECK) {
         if (!stretch_end(cpu, rip_of(cpu, b, 0), 0)) {
             return 1;
@@ -379,7 +381,8 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
                              .n = n,
                              .page_off = (uint16_t)(b->pa & ~PAGE_MASK),
                              .bits = b->mode & MODE_C64 ? 64 : 32,
-                             .view = (uint8_t)cpu->view};
+                             .view = (uint8_t)cpu->view,
+                             .x87_pointers = !cpu_has(cpu, FEAT_fdp_excptn_only)};
     b->code = jit_compile(e->jit, &src);
     if (!b->code) {
         e->full = true;
@@ -410,6 +413,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
     const struct jit_site *s = jit_site(e->jit, site);
     struct block *b = s->owner;
     settle(cpu, &s->rc);
+    x87_host_settle(cpu, s);
     switch (s->kind) {
     case SITE_BAIL:
         if (!stretch_end(cpu, rip_of(cpu, b, s->k), b->n - s->k + (int64_t)s->refund)) {
@@ -561,6 +565,7 @@ void engine_add_cpu(struct engine *e, struct cpu *cpu)
     cpu->jit.interp = do_interp;
     cpu->jit.cond = do_cond;
     cpu->jit.runs = e->jit ? jit_runs(e->jit) : NULL;
+    cpu->jit.x87_load = x87_host_load;
     jt_init(cpu);
 }
 

@@ -326,6 +326,12 @@ static uint8_t find(const struct sem *s, uint8_t *cc)
     return U_INTERP;
 }
 
+static bool lift_known(const struct block *b, const struct insn *i, struct uop *u, bool yields)
+{
+    return u->op == U_INTERP ? lift_vec(b, i, u) || lift_x87(b, i, u)
+                             : lift_details(b, i, u, yields);
+}
+
 static void lift_one(const struct block *b, const struct insn *i, struct uop *u, bool yields)
 {
     *u = (struct uop){.op = U_INTERP, .k = i->k, .off = page_off(b, i), .len = i->len};
@@ -338,8 +344,7 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
         u->rflags = r->reads;
         u->wflags = r->writes;
     }
-    if (u->op == U_INTERP ? i->row == 0xffff || !lift_vec(b, i, u)
-                          : !lift_details(b, i, u, yields)) {
+    if (i->row == 0xffff || !lift_known(b, i, u, yields)) {
         uint16_t rf = u->rflags, wf = u->wflags;
         *u = (struct uop){.op = ends ? U_INTERP_END : U_INTERP,
                           .k = i->k,

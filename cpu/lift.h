@@ -12,7 +12,9 @@
 unsigned lift_block(const struct block *b, struct uop *u, bool yields);
 /* A vector instruction: u->op becomes U_VEC. False: not one that can be expressed. (lift_vec.c) */
 bool lift_vec(const struct block *b, const struct insn *i, struct uop *u);
-/* The memory operand of an instruction. */
+/* An x87 instruction as U_X87 (lift_x87.c). False: the interpreter's. */
+bool lift_x87(const struct block *b, const struct insn *i, struct uop *u);
+/* i's memory operand. */
 void lift_mem(const struct block *b, const struct insn *i, struct uop_mem *m);
 /* Is there any point in compiling code of this mode (MODE_xx)? */
 bool lift_mode(uint32_t mode);

@@ -14,7 +14,7 @@ struct jit_backend {
     uint32_t at;    /* next free byte */
     uint32_t start; /* behind the common code */
     /* Common code, offsets. */
-    uint32_t enter, leave, refill, interp, cond, fp_on, vec_zero;
+    uint32_t enter, leave, refill, interp, cond, fp_on, vec_zero, x87_load;
     uint32_t features; /* of the host, as the back end numbers them */
     struct jit_site *site;
     uint32_t nsites, max_sites;

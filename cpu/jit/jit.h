@@ -90,8 +90,19 @@ struct jit_env {
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
     int (*cond)(struct jit_env *env, uint32_t cc);                  /* of the recipe in memory */
+    /* The guest's x87 state while x87_live is set: in the host's FPU, or, in C, in x87_image (as
+     * FNSAVE m108 writes it). See cpu/x87_host.c. x87_ip and so on: where the last instruction and
+     * its operand were, if they are not what they were when the state went live. */
+    int (*x87_load)(struct jit_env *env); /* make it live: an image and x87_live; 0: not now */
+    uint64_t x87_ip;                      /* JIT_X87_NONE: as it was */
+    uint64_t x87_ea, x87_dp;
+    uint16_t x87_op, x87_cw;
+    uint8_t x87_seg; /* of x87_dp; 0xff: as it was */
+    uint8_t x87_live;
+    uint8_t x87_image[108];
     struct jit_jt jt[JIT_VIEWS][JIT_JT_SIZE];
 };
+#define JIT_X87_NONE       (UINT64_C(1) << 63) /* no canonical address */
 #define JIT_REFILL_WRITE   0x100u
 #define JIT_REFILL_VIEW(v) ((uint32_t)(v) << 9)
 #define JIT_REFILL_ALIGN   0x800u /* fails unless the address is a multiple of the size */
@@ -123,6 +134,8 @@ struct jit_site {
     uint16_t k;           /* BAIL, INTERP: the instruction of that block */
     uint16_t refund;      /* charged at the entry for blocks behind this one: BAIL, INTERP */
     struct jit_recipe rc; /* flags there */
+    uint16_t x87_off;     /* 1 + bytes from the page's first to what x87_ip must become; 0: it is */
+    uint16_t x87_op;      /* and x87_op */
     int32_t target;       /* LINK: bytes from the page's first to the target */
     uint32_t patch;       /* LINK: where the jump's displacement lies in the buffer; 0: none */
     uint32_t unlinked;    /* LINK: where it goes unlinked */
@@ -165,6 +178,7 @@ struct jit_source {
     uint16_t page_off; /* of the first byte, in its page */
     uint8_t bits;      /* 32 or 64: of code */
     uint8_t view;      /* soft TLB array of its data accesses */
+    bool x87_pointers; /* each x87 instruction notes its opcode and its operand's address */
 };
 
 struct jit_stats {

@@ -41,6 +41,7 @@
     X(CMOV) X(SETCC) /* cc */                                                            \
     X(BT)         /* sw: 0 test, 1 set, 2 reset, 3 complement bit s of d; sets CF alone */ \
     X(PUSH) X(POP) X(LEAVE) /* slots of w bytes */                                       \
+    X(X87)        /* an x87 instruction; see below */                                    \
     X(JCC) X(JMP) X(CALL) /* imm: target, bytes from the block's page */                 \
     X(RET)        /* imm: bytes to drop behind the return address */                     \
     X(JMPI) X(CALLI) /* s: target */                                                     \
@@ -126,6 +127,12 @@ enum {
     UV_FP = 1u << 5,    /* depends on MXCSR and sets its flags */
     UV_RMW = 1u << 6,   /* reads d besides a and s (FMA) */
 };
+
+/* U_X87: imm is opcode << 8 | ModRM as the guest has them (D8..DF; with memory only ModRM's reg
+ * counts), 0x9b00 is WAIT, UX_NOTED added if it becomes what the instruction pointer shows. w:
+ * bytes of the memory operand, or 0; sk, dk: UK_MEM if it reads, writes it; dk UK_REG: it writes
+ * rAX. */
+#define UX_NOTED 0x10000
 
 struct uop {
     uint8_t op;              /* enum uop_code */

@@ -118,6 +118,8 @@ bool x64_uop(struct em *e)
         return true;
     case U_VEC:
         return x64_emit_vec(e);
+    case U_X87:
+        return x64_emit_x87(e);
     default:
         if (!(u->op == U_JCC && (u->attr & UF_SIDE))) { /* its way out stores them itself */
             x64_vec_flush(e);

@@ -142,8 +142,7 @@ static void emit(struct em *e, unsigned reg, unsigned vvvv, struct xo rm)
     }
 }
 
-/* LAHF into T1 and the recipe; the host's flags stay, OF is clear. */
-static void keep_flags(struct em *e)
+void x64_keep_flags(struct em *e)
 {
     struct asmbuf *a = &e->a;
     if (x64_need(e)) {
@@ -249,7 +248,7 @@ bool x64_emit_vec(struct em *e)
         break;
     default:
         emit(e, v->a, 0, rm_operand(e, u->sk, u->sr, mem));
-        keep_flags(e);
+        x64_keep_flags(e);
         break;
     }
     return true;

@@ -51,7 +51,9 @@ static uint32_t common_helper(const struct jit_backend *be, struct asmbuf *a, in
     } else {
         asm_mov(a, 4, RSI, T0);
     }
+    x64_x87_out(a);
     asm_call_ind(a, xm(ENV, helper));
+    x64_x87_back(a);
     asm_mov(a, 4, T0, RAX);
     for (unsigned k = sizeof caller_saved; k-- > 0;) {
         asm_pop(a, caller_saved[k]);
@@ -76,6 +78,7 @@ void x64_common(struct jit_backend *be)
 
     be->leave = a.at; /* T0: site */
     x64_fp_off(be, &a);
+    x64_x87_out(&a);
     store_pinned(&a, be->l);
     uint32_t out = a.at;
     asm_mov(&a, 4, RAX, T0);
@@ -88,9 +91,11 @@ void x64_common(struct jit_backend *be)
     x64_vec_common(be, &a);
     be->refill = common_helper(be, &a, ENV_OFF(refill), true);
     be->cond = common_helper(be, &a, ENV_OFF(cond), false);
+    be->x87_load = common_helper(be, &a, ENV_OFF(x87_load), false);
 
     be->interp = a.at; /* T0: site */
     x64_fp_off(be, &a);
+    x64_x87_out(&a);
     store_pinned(&a, be->l);
     asm_alu_imm(&a, 8, 5, xr(RSP), 8);
     asm_mov(&a, 8, RDI, ENV);
@@ -186,6 +191,8 @@ void x64_interp(struct em *e)
     emit_class(&e->a.count, was);
     e->rc = (struct jit_recipe){.slot = true};
     e->over_clean = true; /* C settled everything */
+    e->x87_on = false;
+    e->x87_off = 0;
     e->host_flags = HF_NONE;
 }
 
@@ -341,6 +348,9 @@ static void flow_calli(struct em *e)
 bool x64_flow(struct em *e)
 {
     const struct uop *u = e->u;
+    if (u->op >= U_JCC) {
+        x64_x87_spill(e);
+    }
     switch (u->op) {
     case U_JCC: {
         unsigned cc = x64_cond(e, u->cc);
@@ -441,6 +451,9 @@ void x64_cold(struct em *e)
             break;
         case COLD_VEC:
             x64_vec_cold(e, c);
+            break;
+        case COLD_X87:
+            x64_x87_cold(e, c);
             break;
         default:
             x64_vec_spill(e, &e->cold_vec[k]);

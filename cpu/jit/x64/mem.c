@@ -96,6 +96,8 @@ uint32_t x64_site(struct em *e, unsigned kind)
     to->k = e->u->k;
     to->rc = e->rc;
     to->refund = (uint16_t)x64_refund(e);
+    to->x87_off = e->x87_off;
+    to->x87_op = e->x87_op;
     return s;
 }
 

@@ -20,13 +20,13 @@ enum { T0 = R14, T1 = R15, ENV = RBP };
 #define GUEST_PINNED 12u
 
 /* Cold code, emitted behind the block. */
-enum cold_kind { COLD_REFILL, COLD_JUMP, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_VEC };
+enum cold_kind { COLD_REFILL, COLD_JUMP, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_VEC, COLD_X87 };
 struct cold {
     uint8_t kind;
     bool undo;      /* REFILL: T1 is the address XORed with the tag */
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx; VEC: JIT_VEC_xx that were tested */
     uint32_t from;  /* displacement to patch to here */
-    uint32_t retry; /* REFILL: where to go on */
+    uint32_t retry; /* REFILL, X87: where to go on */
     uint32_t site;
     int32_t tag;    /* REFILL: offset of the tag array */
     struct xo addr; /* REFILL without undo: the address as an LEA operand */
@@ -58,6 +58,9 @@ struct em {
     uint32_t seg;
     struct emit_counts seg_from;
     unsigned seg_insns, seg_interp;
+    bool x87_on; /* the guest's x87 state is known to be in the host's FPU */
+    /* What env->x87_ip and x87_op must become, as in struct jit_site. */
+    uint16_t x87_off, x87_op;
 };
 
 /* ---- registers (emit.c) ---- */
@@ -102,6 +105,9 @@ void x64_b_host(struct em *e, unsigned host);
 void x64_save_cf(struct em *e, bool aside);
 /* Behind the check: env->cc_cf = what was kept aside. Uses T1. */
 void x64_take_cf(struct em *e);
+/* The host's flags, OF and bits that LAHF does not have clear, are the guest's, and the recipe says
+ * so. Only where HOST_LAHF_BIT. Uses T0 and T1. */
+void x64_keep_flags(struct em *e);
 /* Make the host's flags answer for guest condition cc; returns the host's condition. Uses T0. */
 unsigned x64_cond(struct em *e, unsigned cc);
 
@@ -151,6 +157,17 @@ void x64_emit_sign(struct em *e);
 bool x64_emit_push(struct em *e);
 void x64_emit_pop(struct em *e);
 void x64_emit_leave(struct em *e);
+
+/* ---- x87 (emit_x87.c) ---- */
+bool x64_emit_x87(struct em *e);
+/* Where the last instruction was goes to memory. In front of each transfer; keeps flags, uses T0.
+ */
+void x64_x87_spill(struct em *e);
+void x64_x87_cold(struct em *e, const struct cold *c);
+/* Common code: if the guest's state is in the host's FPU, bring it to env->x87_image and leave the
+ * FPU as C wants it; and the other way. End host flags, keep registers. */
+void x64_x87_out(struct asmbuf *a);
+void x64_x87_back(struct asmbuf *a);
 
 /* dst = bits 15:8 of guest register r. */
 void x64_get_high(struct em *e, unsigned r, unsigned dst);
