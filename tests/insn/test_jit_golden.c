@@ -99,6 +99,8 @@ static const struct row rows[] = {
     {64, "paddd xmm0, xmm1",               "660ffec1"},
     {64, "movdqu xmm0, [rbx]",             "f30f6f03"},
     {64, "fld qword [rbx]; fadd st1",      "dd03 d8c1"},
+    {64, "fcomi st1; ja",                  "dbf1 7700"},
+    {64, "fnstsw ax; fxch st2",            "dfe0 d9ca"},
     {64, "fstp qword [rbx]",               "dd1b"},
     {32, "mov eax, [ebx]",                 "8b03"},
     {32, "mov [ebx], eax",                 "8903"},
@@ -152,6 +154,7 @@ static bool measure(const struct row *r, char *text, size_t size)
             b->cpu->s.gpr[k] = DATA;
         }
         b->cpu->s.gpr[REG_RDX] = 0;
+        b->cpu->s.fpu[0].cw = 0x37f; /* as FNINIT leaves it */
         b->cpu->s.rip = CODE;
         cpu_restored(b->cpu);
         bare_run(b, units, 0);
