@@ -43,11 +43,6 @@ SEM(cmpxchg)
     atomic_cmp_flags(cpu, i->w, acc, a);
 }
 
-static void atomic_set_zf(struct cpu *cpu, bool zf)
-{
-    flags_set_arith(cpu, (flags_arith(cpu) & ~FL_ZF) | (zf ? FL_ZF : 0));
-}
-
 /* CMPXCHG8B and CMPXCHG16B: halves of h bytes. */
 static void atomic_pair(struct cpu *cpu, const struct insn *i, unsigned h)
 {
@@ -69,7 +64,7 @@ static void atomic_pair(struct cpu *cpu, const struct insn *i, unsigned h)
         gpr_set(cpu, REG_RAX, h, lo);
         gpr_set(cpu, REG_RDX, h, hi);
     }
-    atomic_set_zf(cpu, equal);
+    flags_set_zf(cpu, equal);
 }
 
 SEM(cmpxchg8b)

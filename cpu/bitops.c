@@ -72,12 +72,6 @@ SEM(btc)
 }
 
 /* ---- scans and counts ---- */
-/* ZF alone is defined; the others keep their values. */
-static void bit_set_zf(struct cpu *cpu, bool zf)
-{
-    flags_set_arith(cpu, (flags_arith(cpu) & ~FL_ZF) | (zf ? FL_ZF : 0));
-}
-
 static inline unsigned bit_lowest(uint64_t a)
 {
     return (unsigned)__builtin_ctzll(a);
@@ -90,7 +84,7 @@ static inline unsigned bit_highest(uint64_t a)
 static void bit_scan(struct cpu *cpu, const struct insn *i, bool reverse)
 {
     uint64_t a = form_e1(cpu, i);
-    bit_set_zf(cpu, a == 0);
+    flags_set_zf(cpu, a == 0); /* it alone is defined; the others keep their values */
     if (a) {
         op_set(cpu, i, 0, reverse ? bit_highest(a) : bit_lowest(a));
     }

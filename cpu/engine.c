@@ -19,6 +19,7 @@
 #include "cpu/lift.h"
 #include "cpu/lockstep.h"
 #include "cpu/sem.h"
+#include "cpu/sys.h"
 #include "cpu/vec.h"
 #include "cpu/x87_host.h"
 
@@ -48,7 +49,7 @@ static struct cpu *env_cpu(struct jit_env *env)
 static void settle_values(struct cpu *cpu, unsigned cc, unsigned w, uint64_t res, uint64_t b)
 {
     uint64_t a;
-    bool cf = cpu->jit.cc_cf, msb = res >> (8 * w - 1) & 1;
+    bool cf = cpu->jit.cc_cf & 1, msb = res >> (8 * w - 1) & 1;
     switch (cc) {
     case CC_ADD:
         a = res - b;
@@ -101,6 +102,13 @@ static void settle_values(struct cpu *cpu, unsigned cc, unsigned w, uint64_t res
         flags_set_logic(cpu, w, res);
         flags_set_cf_of(cpu, cf, cf);
         break;
+    case CC_CFOF:
+        flags_set_logic(cpu, w, res);
+        flags_set_cf_of(cpu, cf, cpu->jit.cc_cf >> 8 & 1);
+        break;
+    case CC_ZF:
+        flags_set_arith(cpu, res & bits_mask(8 * w) ? 0 : FL_ZF);
+        break;
     case CC_LOGIC:
         flags_set_logic(cpu, w, res);
         break;
@@ -128,6 +136,9 @@ static void settle_over(struct cpu *cpu, unsigned over)
     case OVER_CF:
         flags_set_cf(cpu, low);
         break;
+    case OVER_CFOF:
+        flags_set_cf_of(cpu, low, r >> 8 & 1);
+        break;
     default:
         break;
     }
@@ -137,16 +148,24 @@ static void settle_over(struct cpu *cpu, unsigned over)
 static void settle(struct cpu *cpu, const struct jit_recipe *r)
 {
     struct jit_env *env = &cpu->jit;
+    bool zf = r->zf;
     if (r->slot) {
         unsigned op = env->cc_op;
         settle_values(cpu, op >> 2 & 0x3f, 1u << (op & 3), env->cc_res, env->cc_b);
+        if (op >> 16 & 1) {
+            flags_set_arith(cpu, (env->cc_sahf & 0xff) | (flags_arith(cpu) & FL_OF));
+        }
         settle_over(cpu, op >> 8 & 0xff);
+        zf = op >> 24 & 1;
     } else {
         uint64_t res = r->res_at == LOC_REG ? cpu->s.gpr[r->res_reg] : env->cc_res;
         uint64_t b = r->b_at == LOC_REG   ? cpu->s.gpr[r->b_reg]
                      : r->b_at == LOC_IMM ? (uint64_t)(int64_t)r->b_imm
                                           : env->cc_b;
         settle_values(cpu, r->cc, 1u << r->lw, res, b);
+    }
+    if (zf) {
+        flags_set_zf(cpu, env->cc_zf & 1);
     }
     env->cc_op = CC_CANON;
 }
@@ -309,6 +328,9 @@ static int do_cond(struct jit_env *env, uint32_t cc)
 {
     struct cpu *cpu = env_cpu(env);
     settle(cpu, &in_memory);
+    if (cc == JIT_COND_IMAGE) {
+        return (int)stack_flags_image(cpu);
+    }
     return cc < 16 && flags_cond(cpu, cc);
 }
 
@@ -516,6 +538,10 @@ struct engine *engine_new(const struct engine_options *o)
         .l1_entries = TLB_L1_SIZE,
         .ymm = (int32_t)offsetof(struct cpu, s.ymm) - env,
         .mxcsr = (int32_t)offsetof(struct cpu, s.mxcsr) - env,
+        .rflags = (int32_t)offsetof(struct cpu, s.rflags) - env,
+        .cr4 = (int32_t)offsetof(struct cpu, s.cr4) - env,
+        .tsc_offset = (int32_t)offsetof(struct cpu, s.msr[0].tsc_offset) - env,
+        .tsc_aux = (int32_t)offsetof(struct cpu, s.msr[0].tsc_aux) - env,
         .segv = (int32_t)offsetof(struct cpu, segv) - env,
         .segv_size = (int32_t)sizeof(struct seg_view),
     };

@@ -82,6 +82,12 @@ static inline void flags_set_cf_of(struct cpu *cpu, bool cf, bool of)
     cpu->lf_aux = (cpu->lf_aux & ~(LF_CF | LF_PO)) | (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62;
 }
 
+/* ZF alone, others kept (BSF, CMPXCHG8B). */
+static inline void flags_set_zf(struct cpu *cpu, bool zf)
+{
+    flags_set_arith(cpu, (flags_arith(cpu) & ~FL_ZF) | (zf ? FL_ZF : 0));
+}
+
 /* Store the recipe of a result of `w` bytes: carry holds the carry out of each bit position. */
 static inline void flags_set_carry(struct cpu *cpu, unsigned w, uint64_t res, uint64_t carry)
 {

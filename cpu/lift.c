@@ -60,7 +60,45 @@
     X(jmp_ind, JMPI)                                                                               \
     X(call_rel, CALL)                                                                              \
     X(call_ind, CALLI)                                                                             \
-    X(ret_near, RET)
+    X(ret_near, RET)                                                                               \
+    X(rdtsc, RDTSC)                                                                                \
+    X(rdtscp, RDTSC)                                                                               \
+    X(pushf, PUSHF)                                                                                \
+    X(lahf, LAHF)                                                                                  \
+    X(sahf, SAHF)                                                                                  \
+    X(clc, SETCF)                                                                                  \
+    X(stc, SETCF)                                                                                  \
+    X(cmc, SETCF)                                                                                  \
+    X(cld, SETDF)                                                                                  \
+    X(std, SETDF)                                                                                  \
+    X(shld, SHLD)                                                                                  \
+    X(shrd, SHRD)                                                                                  \
+    X(rcl, RCL)                                                                                    \
+    X(rcr, RCR)                                                                                    \
+    X(bsf, BSF)                                                                                    \
+    X(bsr, BSR)                                                                                    \
+    X(tzcnt, TZCNT)                                                                                \
+    X(lzcnt, LZCNT)                                                                                \
+    X(popcnt, POPCNT)                                                                              \
+    X(cmpxchg, CMPXCHG)                                                                            \
+    X(cmpxchg8b, CMPXCHG2)                                                                         \
+    X(cmpxchg16b, CMPXCHG2)                                                                        \
+    X(xadd, XADD)                                                                                  \
+    X(crc32, CRC32)                                                                                \
+    X(movbe, MOVBE)                                                                                \
+    X(andn, ANDN)                                                                                  \
+    X(blsr, BLSR)                                                                                  \
+    X(blsmsk, BLSMSK)                                                                              \
+    X(blsi, BLSI)                                                                                  \
+    X(bzhi, BZHI)                                                                                  \
+    X(bextr, BEXTR)                                                                                \
+    X(pext, PEXT)                                                                                  \
+    X(pdep, PDEP)                                                                                  \
+    X(shlx, SHLX)                                                                                  \
+    X(sarx, SARX)                                                                                  \
+    X(shrx, SHRX)                                                                                  \
+    X(mulx, MULX)                                                                                  \
+    X(rorx, RORX)
 
 #define X(s, u) extern const struct sem sem_##s;
 SEMS(X)
@@ -169,9 +207,6 @@ static void operands(const struct block *b, const struct insn *i, struct uop *u)
 static bool lift_push(const struct block *b, const struct insn *i, struct uop *u)
 {
     u->w = i->osz;
-    if (i->osz != native_width(b)) {
-        return false;
-    }
     if (insn_rows[i->row].sem == &sem_push_imm) {
         u->sk = UK_IMM;
         u->imm = i->imm;
@@ -188,7 +223,7 @@ static bool lift_push(const struct block *b, const struct insn *i, struct uop *u
 static bool lift_stack(const struct block *b, const struct insn *i, struct uop *u)
 {
     u->w = i->osz;
-    if (i->osz != native_width(b) || (u->op == U_POP && i->form != FORM_RR)) {
+    if (u->op == U_POP ? i->form != FORM_RR : i->osz != native_width(b)) {
         return false;
     }
     if (u->op == U_POP) {
@@ -244,6 +279,99 @@ static bool lift_exchange(const struct insn *i, struct uop *u, bool yields)
     return u->sk == UK_REG && u->dk != UK_REGH && !(u->dk == UK_MEM && u->sr >= 12);
 }
 
+/* RDTSC and what works on flags as values. */
+static bool lift_state(const struct block *b, const struct insn *i, struct uop *u)
+{
+    const struct sem *s = insn_rows[i->row].sem;
+    switch (u->op) {
+    case U_RDTSC:
+        u->cc = s == &sem_rdtscp;
+        u->attr |= UF_BAIL;
+        return true;
+    case U_PUSHF:
+        u->w = i->osz;
+        stack_operand(b, u, REG_RSP, -(int64_t)i->osz);
+        u->attr |= UF_BAIL;
+        return b->mode & MODE_PROT; /* not virtual-8086 */
+    case U_SETCF:
+        u->cc = s == &sem_clc ? 0 : s == &sem_stc ? 1 : 2;
+        return true;
+    case U_SETDF:
+        u->cc = s == &sem_std;
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* Operands as (register, register or memory): d by the first operand, s by modrm.rm. */
+static void lift_rm(const struct block *b, const struct insn *i, struct uop *u)
+{
+    u->dk = UK_REG;
+    u->dr = (uint8_t)((i->ra - offsetof(struct cpu, s.gpr)) / 8);
+    if (i->mod3) {
+        u->sk = UK_REG;
+        u->sr = i->rm;
+    } else {
+        u->sk = UK_MEM;
+        lift_mem(b, i, &u->m);
+        u->attr |= UF_BAIL;
+    }
+    u->vr = i->vvvv;
+    u->imm = i->imm;
+}
+
+/* Scans, exchanges, double shifts and others of the 0F maps. */
+static bool lift_more(const struct block *b, const struct insn *i, struct uop *u)
+{
+    switch (u->op) {
+    case U_SHLD:
+    case U_SHRD: {
+        unsigned n = (unsigned)i->imm & (i->w == 8 ? 63 : 31);
+        bool by_cl = i->opcode & 1;
+        operands(b, i, u);
+        u->imm = n;
+        u->attr |= by_cl ? UF_COND : 0;
+        return by_cl || (n != 0 && n <= 8u * i->w);
+    }
+    case U_RCL:
+    case U_RCR:
+        operands(b, i, u);
+        return u->dk != UK_REGH && u->sk == UK_IMM &&
+               ((unsigned)i->imm & (i->w == 8 ? 63 : 31)) == 1;
+    case U_CMPXCHG:
+    case U_XADD:
+        operands(b, i, u);
+        return u->dk != UK_REGH && u->sk == UK_REG;
+    case U_CMPXCHG2:
+        u->w = i->w / 2;
+        u->dk = UK_MEM;
+        lift_mem(b, i, &u->m);
+        u->attr |= UF_BAIL;
+        return true;
+    case U_MOVBE:
+        operands(b, i, u);
+        return true;
+    case U_CRC32:
+        operands(b, i, u);
+        u->sw = (uint8_t)op_width(i, 1);
+        return true;
+    case U_BSF:
+    case U_BSR:
+        lift_rm(b, i, u);
+        u->wflags = FL_ZF;
+        return true;
+    case U_TZCNT:
+    case U_LZCNT:
+        lift_rm(b, i, u);
+        u->wflags = FL_CF | FL_ZF;
+        return true;
+    default: /* POPCNT, BMI */
+        lift_rm(b, i, u);
+        return true;
+    }
+}
+
 /* What differs from operand to operand. False: not expressible. */
 static bool lift_details(const struct block *b, const struct insn *i, struct uop *u, bool yields)
 {
@@ -267,6 +395,9 @@ static bool lift_details(const struct block *b, const struct insn *i, struct uop
         return lift_branch(b, i, u);
     default:
         break;
+    }
+    if (u->op > U_END) {
+        return u->op <= U_SETDF ? lift_state(b, i, u) : lift_more(b, i, u);
     }
     operands(b, i, u);
     switch (u->op) {
@@ -292,19 +423,19 @@ static bool lift_details(const struct block *b, const struct insn *i, struct uop
     case U_IMUL1: /* the operand is the first of the row */
         u->sk = u->dk;
         u->sr = u->dr;
-        return u->sk != UK_REGH && i->w >= 4;
+        return true;
     case U_DIV:
     case U_IDIV:
         u->sk = u->dk;
         u->sr = u->dr;
         u->wflags = 0; /* undefined: doppel leaves them */
         u->attr |= UF_BAIL;
-        return u->sk != UK_REGH && i->w >= 4;
+        return true;
     case U_BT: {
         const struct sem *s = insn_rows[i->row].sem;
         u->sw = s == &sem_bt ? 0 : s == &sem_bts ? 1 : s == &sem_btr ? 2 : 3;
         u->wflags = FL_CF;
-        return u->dk == UK_REG || u->sk == UK_IMM;
+        return true;
     }
     case U_XCHG:
         return lift_exchange(i, u, yields);

@@ -162,6 +162,7 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
     cpu->cur = NULL;
     cpu->charged = 0;
     cpu->polling = false;
+    cpu->jit.tsc = clock_now(cpu->dev.env->clock) + n;
     cpu->log_exec = log_on(cpu->dev.env->log, LOG_exec);
     cpu_update_attn(cpu);
     if (setjmp(cpu->fault)) {

@@ -146,7 +146,7 @@ static unsigned stack_iopl(const struct cpu *cpu)
 }
 
 /* The 8086 reads bits 15:12 as ones; the 80286 in real mode as zeros. */
-static uint64_t stack_flags_image(const struct cpu *cpu)
+uint64_t stack_flags_image(const struct cpu *cpu)
 {
     uint64_t fl = flags_get(cpu) & ~(uint64_t)(FL_VM | FL_RF);
     if (!cpu_has(cpu, FEAT_i286)) {

@@ -61,6 +61,9 @@ bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *val); /* false: #GP(0) */
 bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t val);
 void cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t sub, uint32_t out[4]);
 
+/* RFLAGS as PUSHF stores them, but for what virtual-8086 mode changes. (cpu/stack.c) */
+uint64_t stack_flags_image(const struct cpu *cpu);
+
 /* ---- SMM (cpu/smm.c) ---- */
 void smm_enter(struct cpu *cpu);
 void smm_leave(struct cpu *cpu);

@@ -166,13 +166,13 @@ static uint64_t read_tsc(struct cpu *cpu)
     return clock_now(cpu->dev.env->clock) + cpu->s.msr[0].tsc_offset;
 }
 
-SEM_END(rdtsc)
+SEM(rdtsc)
 {
     (void)i;
     put_edx_eax(cpu, read_tsc(cpu));
 }
 
-SEM_END(rdtscp)
+SEM(rdtscp)
 {
     (void)i;
     put_edx_eax(cpu, read_tsc(cpu));

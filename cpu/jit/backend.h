@@ -11,6 +11,7 @@
 struct jit_backend {
     const struct jit_layout *l;
     struct os_code mem;
+    uint32_t has;   /* of the host, for the back end alone */
     uint32_t at;    /* next free byte */
     uint32_t start; /* behind the common code */
     /* Common code, offsets. */

@@ -47,10 +47,18 @@ enum jit_cc {
     CC_SAR,  /* res; CF in cf; OF 0 */
     CC_MUL,  /* res; CF = OF = cf */
     CC_BITS, /* res: the low byte of EFLAGS in bits 15:8 (LAHF), OF 0 */
+    CC_CFOF, /* res; CF in bit 0 of cf, OF in bit 8 */
+    CC_ZF,   /* res; the other flags 0 */
 };
 
-/* What sets CF, or CF and OF, alone. */
-enum jit_over { OVER_NONE, OVER_ROL, OVER_ROR, OVER_CF }; /* result of a rotate; CF in bit 0 */
+/* What sets some flags alone; the value is in env->cc_over. */
+enum jit_over {
+    OVER_NONE,
+    OVER_ROL, /* CF and OF, by the result of a rotate */
+    OVER_ROR,
+    OVER_CF,   /* CF in bit 0 */
+    OVER_CFOF, /* CF in bit 0, OF in bit 8 */
+};
 
 /* Where a value of a recipe is. */
 enum jit_loc { LOC_SLOT, LOC_REG, LOC_IMM }; /* env->cc_*, guest register, imm */
@@ -59,6 +67,7 @@ struct jit_recipe {
     uint8_t cc; /* enum jit_cc; meaningless if slot */
     uint8_t lw; /* log2 of the width */
     bool slot;  /* all of it is in env->cc_* */
+    bool zf;    /* ZF is in bit 0 of env->cc_zf instead */
     uint8_t res_at, res_reg;
     uint8_t b_at, b_reg;
     int32_t b_imm;
@@ -76,9 +85,11 @@ struct jit_jt {
 struct jit_env {
     uint64_t page; /* RIP of the first byte of the running block's page */
     /* The recipe in memory. cc_op: byte 0 as said above; byte 1, if not 0, is enum jit_over * 4 +
-     * log2 of the width: some flags come from cc_over instead. */
+     * log2 of the width: some flags come from cc_over instead; before
+     * that, with bit 16, all but OF from cc_sahf; behind it, with bit 24, ZF from bit 0 of cc_zf.
+     * cc_cf: CF in bit 0; CC_CFOF: OF in bit 8. */
     uint64_t cc_res, cc_b, cc_over;
-    uint32_t cc_op, cc_cf;
+    uint32_t cc_op, cc_cf, cc_zf, cc_sahf;
     uint64_t target, scratch; /* of an indirect transfer; of SETcc */
     uint64_t host;
     uint64_t *runs; /* jit_runs(); only where runs are counted */
@@ -86,10 +97,12 @@ struct jit_env {
      * unloads it in front of all C. vec_hi0: the guest's bits 255:128 are known to be zero. */
     uint8_t vec_no, vec_hi0; /* JIT_VEC_xx */
     uint32_t host_mxcsr;
+    uint64_t tsc; /* what the clock shows when the budget is used up */
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
-    int (*cond)(struct jit_env *env, uint32_t cc);                  /* of the recipe in memory */
+    /* Condition cc of the recipe in memory, 0 or 1; or one of JIT_COND_xx. */
+    int (*cond)(struct jit_env *env, uint32_t cc);
     /* The guest's x87 state while x87_live is set: in the host's FPU, or, in C, in x87_image (as
      * FNSAVE m108 writes it). See cpu/x87_host.c. x87_ip and so on: where the last instruction and
      * its operand were, if they are not what they were when the state went live. */
@@ -103,6 +116,8 @@ struct jit_env {
     struct jit_jt jt[JIT_VIEWS][JIT_JT_SIZE];
 };
 #define JIT_X87_NONE       (UINT64_C(1) << 63) /* no canonical address */
+#define JIT_COND_SETTLE    16u /* makes the recipe in memory CC_CANON; the value means nothing */
+#define JIT_COND_IMAGE     17u /* that, and RFLAGS as PUSHF stores them */
 #define JIT_REFILL_WRITE   0x100u
 #define JIT_REFILL_VIEW(v) ((uint32_t)(v) << 9)
 #define JIT_REFILL_ALIGN   0x800u /* fails unless the address is a multiple of the size */
@@ -121,6 +136,10 @@ struct jit_layout {
     uint32_t l1_entries;     /* a power of two */
     int32_t ymm;             /* 16 registers of 32 bytes, as in memory (little-endian hosts) */
     int32_t mxcsr;           /* uint32_t */
+    int32_t rflags;          /* uint64_t: the flags that are not arithmetic */
+    int32_t cr4;             /* uint64_t */
+    int32_t tsc_offset;      /* uint64_t: what is added to the clock */
+    int32_t tsc_aux;         /* uint32_t */
     int32_t segv, segv_size; /* by segment number: base, lo, end_r, end_w, 8 bytes each */
 };
 

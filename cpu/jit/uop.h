@@ -39,14 +39,38 @@
     X(CBW)        /* rAX = sign-extended lower half */                                   \
     X(XCHG) X(BSWAP)                                                                     \
     X(CMOV) X(SETCC) /* cc */                                                            \
-    X(BT)         /* sw: 0 test, 1 set, 2 reset, 3 complement bit s of d; sets CF alone */ \
+    X(BT)         /* sw: 0 test, 1 set, 2 reset, 3 complement bit s of d; sets CF alone. \
+                   * d memory and s register: s is signed and reaches other operands */  \
     X(PUSH) X(POP) X(LEAVE) /* slots of w bytes */                                       \
     X(X87)        /* an x87 instruction; see below */                                    \
     X(JCC) X(JMP) X(CALL) /* imm: target, bytes from the block's page */                 \
     X(RET)        /* imm: bytes to drop behind the return address */                     \
     X(JMPI) X(CALLI) /* s: target */                                                     \
     X(VEC)        /* SSE, AVX: struct uop_vec says which */                              \
-    X(END)        /* the block ends in front of the next instruction */
+    X(END)        /* the block ends in front of the next instruction */                  \
+    /* The three accesses of time, flags as values: */                                   \
+    X(RDTSC)      /* EDX:EAX = time; cc 1: and ECX = TSC_AUX. Bails with CR4.TSD. */     \
+    X(PUSHF)      /* a slot of w bytes at m: JIT_COND_IMAGE */                           \
+    X(LAHF) X(SAHF)                                                                      \
+    X(SETCF)      /* CF alone = cc 0: 0, 1: 1, 2: its complement */                      \
+    X(SETDF)      /* bit 10 of rflags = cc */                                            \
+    /* d by s, which is a register; the count: imm, with UF_COND CL instead. imm is      \
+     * masked and 1 to 8*w. OF: the sign changed; SF ZF PF of the result, AF 0. */       \
+    X(SHLD) X(SHRD)                                                                      \
+    X(RCL) X(RCR) /* d by one; CF and OF alone */                                        \
+    /* d is a register, s register or memory. BSF, BSR: ZF alone; of 0: d stays. TZCNT,  \
+     * LZCNT: CF (s is 0) and ZF (of the result) alone. POPCNT: ZF, the others 0. */     \
+    X(BSF) X(BSR) X(TZCNT) X(LZCNT) X(POPCNT)                                            \
+    X(CMPXCHG)    /* rAX with d: equal: d = s, else rAX = d; flags of CMP rAX, d */      \
+    X(CMPXCHG2)   /* rDX:rAX, halves of w bytes, with m; rCX:rBX; ZF alone */            \
+    X(XADD)       /* s = d, d = sum; d last */                                           \
+    X(CRC32)      /* d (4 bytes, upper half 0), s of sw bytes */                         \
+    X(MOVBE)                                                                             \
+    /* BMI1, BMI2: d, s register or memory, vr the other register (BLSx, RORX: none).    \
+     * Those in the first line set flags: SF ZF PF of the result, AF OF 0, CF as the SDM \
+     * says (ANDN, BEXTR: 0). MULX: d high half, then vr low; RORX: by imm. */           \
+    X(ANDN) X(BLSR) X(BLSMSK) X(BLSI) X(BZHI) X(BEXTR)                                   \
+    X(PEXT) X(PDEP) X(SHLX) X(SARX) X(SHRX) X(MULX) X(RORX)
 // clang-format on
 
 enum uop_code {
@@ -61,8 +85,9 @@ enum uop_kind { UK_NONE, UK_REG, UK_REGH, UK_IMM, UK_MEM, UK_XMM }; /* REGH: bit
 /* How the segment enters; as enum seg_mode of cpu/insn.h. */
 enum uop_seg { US_FLAT, US_BASE, US_CHECK };
 
-#define UR_NONE 0xff /* no base or index register */
-#define UR_PAGE 0xfe /* base: the RIP of the block's page (RIP-relative addresses) */
+#define UR_NONE    0xff /* no base or index register */
+#define UR_PAGE    0xfe /* base: the RIP of the block's page (RIP-relative addresses) */
+#define UR_SCRATCH 0xfd /* base: env->scratch; a back end's own */
 
 /* A memory operand: seg + (base + (index << scale) + disp) cut to asz bytes. */
 struct uop_mem {
@@ -142,6 +167,7 @@ struct uop {
     uint8_t dk, dr, sk, sr;  /* kinds and registers */
     uint8_t attr;            /* UF_xx */
     uint8_t len;             /* bytes of the instruction */
+    uint8_t vr;              /* register of the BMI operations */
     uint8_t part;            /* its guest block, in jit_source.part */
     uint16_t k;              /* its number in that guest block */
     uint16_t off;            /* bytes from the page's first byte */

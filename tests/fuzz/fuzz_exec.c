@@ -40,19 +40,129 @@ static uint8_t code_byte(uint64_t *s)
     return r & 1 ? common[(r >> 8) % sizeof common] : (uint8_t)(r >> 16);
 }
 
+/* Beginnings of instructions that random bytes seldom spell: what the JIT has code for beyond the
+ * plain ones, and what reads the flags that these leave. A ModRM byte follows. */
+static unsigned code_word(uint64_t *s, uint8_t *out)
+{
+    static const uint8_t words[][5] = {
+        {2, 0x0f, 0xa3},
+        {2, 0x0f, 0xab},
+        {2, 0x0f, 0xb3},
+        {2, 0x0f, 0xbb},
+        {2, 0x0f, 0xba},
+        {2, 0x0f, 0xa4},
+        {2, 0x0f, 0xa5},
+        {2, 0x0f, 0xac},
+        {2, 0x0f, 0xad},
+        {2, 0x0f, 0xb0},
+        {2, 0x0f, 0xb1},
+        {2, 0x0f, 0xbc},
+        {2, 0x0f, 0xbd},
+        {3, 0xf3, 0x0f, 0xbc},
+        {3, 0xf3, 0x0f, 0xbd},
+        {3, 0xf3, 0x0f, 0xb8},
+        {2, 0x0f, 0xc0},
+        {2, 0x0f, 0xc1},
+        {3, 0x0f, 0xc7, 0x0e},
+        {2, 0x0f, 0xc8},
+        {3, 0x0f, 0x38, 0xf0},
+        {3, 0x0f, 0x38, 0xf1},
+        {2, 0x0f, 0x31},
+        {1, 0xf5},
+        {1, 0xf8},
+        {1, 0xf9},
+        {1, 0xfc},
+        {1, 0xfd},
+        {1, 0x9e},
+        {1, 0x9f},
+        {1, 0x9c},
+        {1, 0xd1},
+        {1, 0xd3},
+        {1, 0xc1},
+        {1, 0xf6},
+        {1, 0xf7},
+        {1, 0x11},
+        {1, 0x19},
+        {1, 0x40},
+        {1, 0x48},
+        {2, 0x0f, 0x42},
+        {2, 0x0f, 0x44},
+        {2, 0x0f, 0x4c},
+        {2, 0x0f, 0x96},
+        {2, 0x0f, 0x90},
+        {2, 0x0f, 0x9a},
+        {1, 0x06},
+        {1, 0x0f},
+    };
+    uint64_t r = rng_next(s);
+    const uint8_t *w = words[r % ARRAY_LEN(words)];
+    unsigned n = 0;
+    if ((r >> 8 & 7) == 0) { /* VEX: BMI1, BMI2 */
+        static const uint8_t op[] = {0xf2, 0xf3, 0xf5, 0xf6, 0xf7, 0xf0};
+        unsigned o = (unsigned)(r >> 16) % ARRAY_LEN(op);
+        out[n++] = 0xc4;
+        out[n++] = (uint8_t)((r >> 24 & 0xe0) | (op[o] == 0xf0 ? 3 : 2));
+        out[n++] = (uint8_t)(r >> 40 & 0xfb);
+        out[n++] = op[o];
+    } else {
+        if ((r >> 12 & 3) == 0) {
+            out[n++] = (uint8_t)(r >> 13 & 4 ? 0x66 : 0x48 | (r >> 16 & 7));
+        }
+        memcpy(out + n, w + 1, w[0]);
+        n += w[0];
+    }
+    uint8_t modrm = (uint8_t)(r >> 48);
+    out[n++] = r >> 56 & 1 ? modrm | 0xc0 : modrm & 0x7f;
+    return n;
+}
+
 struct setup {
     const char *model;
     unsigned bits, cpl;
     uint64_t seed;
 };
 
+/* Gates into the code in protected mode too, at ring 0, so that a fault is not the end. */
+static void put_tables(struct bare *b, unsigned bits, uint64_t *s)
+{
+    enum { GDT = 0x400, IDT = 0x1000 };
+    struct cpu_state *st = &b->cpu->s;
+    for (unsigned k = 0; k < 8; k++) { /* selectors as bare_mode has them */
+        uint8_t d[8];
+        bool code = k == SEG_CS + 1;
+        le64_put(d, code ? (bits == 64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff)
+                         : 0x00cf93000000ffff);
+        ram_write(&b->ram, GDT + 8 * k, d, 8);
+    }
+    unsigned size = bits == 64 ? 16 : 8;
+    for (unsigned v = 0; v < 256; v++) {
+        uint8_t g[16] = {0};
+        uint64_t to = CODE + rng_next(s) % CODE_LEN;
+        le64_put(g, (to & 0xffff) | 8u * (SEG_CS + 1) << 16 | UINT64_C(0x8f00) << 32);
+        ram_write(&b->ram, IDT + v * size, g, size);
+    }
+    st->gdt_base = GDT;
+    st->gdt_limit = 8 * 8 - 1;
+    st->idt_base = IDT;
+    st->idt_limit = (uint16_t)(256 * size - 1);
+}
+
 static struct bare *build(const struct setup *u)
 {
     struct bare *b = bare_new(u->model, RAM_BYTES);
     uint64_t s = u->seed;
     uint8_t code[CODE_LEN];
-    for (unsigned k = 0; k < CODE_LEN; k++) {
-        code[k] = code_byte(&s);
+    bool words = s & 1;
+    for (unsigned k = 0; k < CODE_LEN;) {
+        uint8_t word[8];
+        unsigned n = 1;
+        word[0] = code_byte(&s);
+        if (words && rng_next(&s) & 1) {
+            n = code_word(&s, word);
+        }
+        for (unsigned c = 0; c < n && k < CODE_LEN; c++) {
+            code[k++] = word[c];
+        }
     }
     ram_write(&b->ram, CODE, code, CODE_LEN);
     /* Real-mode vectors point into the code, so that faults go on there. */
@@ -60,6 +170,9 @@ static struct bare *build(const struct setup *u)
         uint8_t vec[4];
         le32_put(vec, CODE + (uint32_t)(rng_next(&s) % CODE_LEN));
         ram_write(&b->ram, 4 * v, vec, 4);
+    }
+    if (u->bits != 16 && u->cpl == 0) {
+        put_tables(b, u->bits, &s);
     }
     bare_mode(b, u->bits, u->cpl);
     for (unsigned k = 0; k < 16; k++) {

@@ -46,6 +46,58 @@ void x64_get_high(struct em *e, unsigned r, unsigned dst)
 
 /* ---- one micro-operation ---- */
 
+/* The operations behind U_END. */
+static bool more(struct em *e)
+{
+    switch (e->u->op) {
+    case U_RDTSC:
+        x64_emit_rdtsc(e);
+        return true;
+    case U_PUSHF:
+        x64_emit_pushf(e);
+        return true;
+    case U_LAHF:
+        x64_emit_lahf(e);
+        return true;
+    case U_SAHF:
+        x64_emit_sahf(e);
+        return true;
+    case U_SETCF:
+        x64_emit_set_cf(e);
+        return true;
+    case U_SETDF:
+        x64_emit_set_df(e);
+        return true;
+    case U_SHLD:
+    case U_SHRD:
+        return x64_emit_double(e);
+    case U_RCL:
+    case U_RCR:
+        return x64_emit_rotate_cf(e);
+    case U_BSF:
+    case U_BSR:
+    case U_TZCNT:
+    case U_LZCNT:
+    case U_POPCNT:
+        return x64_emit_scan(e);
+    case U_CMPXCHG:
+        x64_emit_cmpxchg(e);
+        return true;
+    case U_CMPXCHG2:
+        return x64_emit_cmpxchg_pair(e);
+    case U_XADD:
+        x64_emit_xadd(e);
+        return true;
+    case U_CRC32:
+        return x64_emit_crc32(e);
+    case U_MOVBE:
+        x64_emit_movbe(e);
+        return true;
+    default:
+        return e->u->op >= U_ANDN && e->u->op <= U_RORX && x64_emit_bmi(e);
+    }
+}
+
 bool x64_uop(struct em *e)
 {
     const struct uop *u = e->u;
@@ -88,12 +140,15 @@ bool x64_uop(struct em *e)
         return x64_emit_imul(e);
     case U_MUL1:
     case U_IMUL1:
-        return x64_emit_mul1(e);
+        x64_emit_mul1(e);
+        return true;
     case U_DIV:
     case U_IDIV:
-        return x64_emit_div(e);
+        x64_emit_div(e);
+        return true;
     case U_BT:
-        return x64_emit_bt(e);
+        x64_emit_bt(e);
+        return true;
     case U_CWD:
     case U_CBW:
         x64_emit_sign(e);
@@ -121,6 +176,9 @@ bool x64_uop(struct em *e)
     case U_X87:
         return x64_emit_x87(e);
     default:
+        if (u->op > U_END) {
+            return more(e);
+        }
         if (!(u->op == U_JCC && (u->attr & UF_SIDE))) { /* its way out stores them itself */
             x64_vec_flush(e);
         }
@@ -132,6 +190,7 @@ bool x64_uop(struct em *e)
 
 void jit_host_common(struct jit_backend *be)
 {
+    be->has = x64_host_has();
     x64_common(be);
 }
 
@@ -144,6 +203,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
                    .code = code,
                    .u = src->u,
                    .rc = in_memory,
+                   .over = OVER_ANY,
                    .align = 1};
     x64_block_entry(&e);
     for (unsigned k = 0; k < src->n; k++) {
@@ -153,8 +213,9 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         struct asmbuf a = e.a;
         unsigned ncold = e.ncold;
         struct jit_recipe rc = e.rc;
-        bool over_clean = e.over_clean;
         struct vec_place vec = e.vec;
+        uint8_t over = e.over, host_flags = e.host_flags;
+        bool sahf = e.sahf;
         e.u = &src->u[k];
         e.seg_insns += e.u->op != U_END;
         if (e.u->op == U_INTERP_END) {
@@ -165,7 +226,9 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
             e.a = a; /* what was emitted in vain */
             e.ncold = ncold;
             e.rc = rc;
-            e.over_clean = over_clean;
+            e.over = over;
+            e.sahf = sahf;
+            e.host_flags = host_flags;
             e.vec = vec;
             x64_vec_forget(&e);
             x64_interp(&e);

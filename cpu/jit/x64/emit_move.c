@@ -243,7 +243,7 @@ void x64_emit_sign(struct em *e)
 
 /* ---- the stack ---- */
 
-static void add_sp(struct em *e, int32_t n)
+void x64_add_sp(struct em *e, int32_t n)
 {
     unsigned sp = x64_host(4);
     asm_lea(&e->a, e->src->bits == 64 ? 8 : 4, sp, xm(sp, n));
@@ -260,7 +260,7 @@ bool x64_emit_push(struct em *e)
     } else {
         asm_store(a, u->w, at, x64_get(e, u->sr, T1));
     }
-    add_sp(e, -(int32_t)u->w);
+    x64_add_sp(e, -(int32_t)u->w);
     return true;
 }
 
@@ -271,7 +271,7 @@ void x64_emit_pop(struct em *e)
     x64_kill_reg(e, u->dr);
     struct xo at = x64_mem(e, &u->m, u->w, false, false);
     asm_load(&e->a, u->w, T1, at);
-    add_sp(e, u->w);
+    x64_add_sp(e, u->w);
     x64_put(e, u->dr, u->w, T1);
 }
 

@@ -43,10 +43,12 @@ void x64_spill_flags(struct em *e)
     if (uses_b(r->cc)) {
         store_loc(e, ENV_OFF(cc_b), r->b_at, r->b_reg, r->b_imm);
     }
-    asm_store_imm(&e->a, 4, xm(ENV, ENV_OFF(cc_op)), r->cc << 2 | r->lw);
+    asm_store_imm(&e->a, 4, xm(ENV, ENV_OFF(cc_op)), r->cc << 2 | r->lw | r->zf << 24);
     emit_class(&e->a.count, was);
     r->slot = true;
-    e->over_clean = true;
+    r->zf = false;
+    e->over = OVER_NONE;
+    e->sahf = false;
 }
 
 void x64_over(struct em *e, unsigned over, unsigned reg)
@@ -55,7 +57,7 @@ void x64_over(struct em *e, unsigned over, unsigned reg)
     asm_store(&e->a, 8, xm(ENV, ENV_OFF(cc_over)), reg);
     asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 1), (int32_t)(over << 2 | log2_of(e->u->w)));
     emit_class(&e->a.count, was);
-    e->over_clean = false;
+    e->over = (uint8_t)over;
 }
 
 void x64_kill_reg(struct em *e, unsigned reg)
@@ -118,14 +120,15 @@ static void call_cond(struct em *e, unsigned cc)
     asm_const(&e->a, T0, cc);
     asm_call_to(&e->a, e->be->cond);
     e->host_flags = HF_NONE;
-    e->over_clean = true;
+    e->over = OVER_NONE;
+    e->sahf = false;
 }
 
 /* Is CF in env->cc_cf already, whatever else the recipe says? */
 static bool cf_in_slot(const struct jit_recipe *r)
 {
     return !r->slot && (r->cc == CC_INC || r->cc == CC_DEC || r->cc == CC_SHL || r->cc == CC_SHR ||
-                        r->cc == CC_SAR || r->cc == CC_MUL);
+                        r->cc == CC_SAR || r->cc == CC_MUL || r->cc == CC_CFOF);
 }
 
 static void save_cf(struct em *e, bool aside)
@@ -136,7 +139,7 @@ static void save_cf(struct em *e, bool aside)
         return;
     }
     e->aside = aside;
-    if (!e->host_flags && e->rc.slot) {
+    if (!e->host_flags && e->rc.slot && e->over != OVER_CF && !e->sahf) {
         /* A loop that counts down meets its own kind. */
         unsigned kind = e->u->op == U_INC ? CC_INC : e->u->op == U_DEC ? CC_DEC : 0;
         uint32_t over = 0;
@@ -202,54 +205,99 @@ static void copy_to_t0(struct em *e, unsigned from)
     }
 }
 
-static unsigned cond(struct em *e, unsigned cc)
+/* The host's flags are the guest's now, but for ZF if that comes from elsewhere. */
+static void all_in_host(struct em *e)
 {
-    static const uint8_t zsp = 1u << 2 | 1u << 4 | 1u << 5; /* by cc >> 1 */
-    struct jit_recipe *r = &e->rc;
-    unsigned w = 1u << r->lw, kind = r->cc;
-    bool simple = zsp >> (cc >> 1) & 1;
-    if (e->host_flags == HF_ALL || (e->host_flags == HF_CF && cc >> 1 == XB >> 1)) {
-        return cc;
+    e->host_flags = e->rc.zf ? HF_NONE : HF_ALL;
+}
+
+static unsigned test_bits(struct em *e, int32_t slot, unsigned mask, unsigned cc)
+{
+    asm_test_imm(&e->a, 1, xm(ENV, slot), (int32_t)mask);
+    return cc & 1 ? XE : XNE;
+}
+
+/* Conditions that stand as bits in memory: returns the host's condition, or -1. */
+static int cond_in_memory(struct em *e, unsigned cc)
+{
+    static const uint8_t mask[8] = {0, 1, 0x40, 0x41, 0x80, 4, 0, 0}; /* of EFLAGS, by cc >> 1 */
+    const struct jit_recipe *r = &e->rc;
+    unsigned pair = cc >> 1;
+    if (r->zf && pair == XE >> 1) {
+        return (int)test_bits(e, ENV_OFF(cc_zf), 1, cc);
     }
-    if (!r->slot && kind == CC_CMP) {
+    if (r->slot && e->over == OVER_CF && pair == XB >> 1) {
+        return (int)test_bits(e, ENV_OFF(cc_over), 1, cc);
+    }
+    if (r->slot && e->sahf && mask[pair] && (e->over == OVER_NONE || !(mask[pair] & 1))) {
+        return (int)test_bits(e, ENV_OFF(cc_sahf), mask[pair], cc);
+    }
+    if (cf_in_slot(r) && pair == XB >> 1) {
+        return (int)test_bits(e, ENV_OFF(cc_cf), 1, cc);
+    }
+    return -1;
+}
+
+/* Conditions that the host can work out again from the recipe's values, or -1. */
+static int cond_again(struct em *e, unsigned cc)
+{
+    const struct jit_recipe *r = &e->rc;
+    unsigned w = 1u << r->lw, kind = r->cc, pair = cc >> 1;
+    bool simple = pair == XE >> 1 || pair == XS >> 1 || pair == XP >> 1;
+    if (r->slot || (r->zf && (pair == XBE >> 1 || pair == XLE >> 1))) {
+        return -1;
+    }
+    if (kind == CC_CMP) {
         alu_b(e, w, 7, res_value(e));
-        e->host_flags = HF_ALL;
-        return cc;
-    }
-    if (!r->slot && kind == CC_BITS && cc >= XB && cc <= XNP) {
+        all_in_host(e);
+    } else if (kind == CC_BITS && cc >= XB && cc <= XNP) {
         static const uint8_t bits[] = {0, 0x01, 0x40, 0x41, 0x80, 0x04}; /* CF, ZF, SF, PF */
-        asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_res) + 1), bits[cc >> 1]);
+        asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_res) + 1), bits[pair]);
+        e->host_flags = HF_NONE;
         return cc & 1 ? XE : XNE;
-    }
-    if (!r->slot && kind != CC_BITS && (simple || kind == CC_LOGIC)) {
+    } else if (kind != CC_BITS && (kind == CC_ZF ? pair == XE >> 1 : simple || kind == CC_LOGIC)) {
         unsigned v = res_value(e);
         asm_test(&e->a, w, xr(v), v);
-        e->host_flags = kind == CC_LOGIC ? HF_ALL : HF_NONE;
-        return cc;
-    }
-    if (!r->slot && (kind == CC_SUB || kind == CC_ADD)) {
+        e->host_flags = HF_NONE;
+        if (kind == CC_LOGIC) {
+            all_in_host(e);
+        }
+    } else if (kind == CC_SUB || kind == CC_ADD) {
         copy_to_t0(e, res_value(e));
         alu_b(e, w, kind == CC_SUB ? 0 : 5, T0);
         alu_b(e, w, kind == CC_SUB ? 7 : 0, T0);
-        e->host_flags = HF_ALL;
-        return cc;
-    }
-    if (!r->slot && kind == CC_NEG) {
+        all_in_host(e);
+    } else if (kind == CC_NEG) {
         copy_to_t0(e, res_value(e));
         asm_un(&e->a, w, 3, xr(T0));
         asm_un(&e->a, w, 3, xr(T0));
-        e->host_flags = HF_ALL;
-        return cc;
-    }
-    if (cf_in_slot(r) && cc >> 1 == XB >> 1) {
-        asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_cf)), 1);
-        return cc == XB ? XNE : XE;
-    }
-    if (!r->slot && (kind == CC_INC || kind == CC_DEC) && cc >> 1 != XBE >> 1) {
+        all_in_host(e);
+    } else if ((kind == CC_INC || kind == CC_DEC) && pair != XBE >> 1) {
         copy_to_t0(e, res_value(e));
         asm_alu_imm(&e->a, w, kind == CC_INC ? 5 : 0, xr(T0), 1);
         asm_inc(&e->a, w, kind == CC_INC ? 0 : 1, xr(T0));
+        e->host_flags = HF_NONE;
+    } else {
+        return -1;
+    }
+    return (int)cc;
+}
+
+static unsigned cond(struct em *e, unsigned cc)
+{
+    unsigned pair = cc >> 1;
+    unsigned in_host = pair == XB >> 1 ? HF_CF : pair == XE >> 1 ? HF_ZF : 0;
+    if (e->host_flags == HF_ALL || (e->host_flags & in_host)) {
         return cc;
+    }
+    int host = cond_in_memory(e, cc);
+    if (host < 0) {
+        host = cond_again(e, cc);
+    } else {
+        e->host_flags = HF_NONE;
+    }
+    if (host >= 0) {
+        return (unsigned)host;
     }
     x64_spill_flags(e);
     call_cond(e, cc);
@@ -263,4 +311,72 @@ unsigned x64_cond(struct em *e, unsigned cc)
     cc = cond(e, cc);
     emit_class(&e->a.count, was);
     return cc;
+}
+
+/* ---- some flags alone ---- */
+
+/* What CF alone may not replace: another's OF. */
+static bool only_cf(const struct em *e)
+{
+    return e->over == OVER_NONE || e->over == OVER_CF;
+}
+
+void x64_over_begin(struct em *e, unsigned over)
+{
+    x64_spill_flags(e);
+    if ((over != OVER_CF && over != OVER_NONE) || only_cf(e)) {
+        return;
+    }
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
+    uint32_t skip = 0;
+    if (e->over == OVER_ANY) {
+        x64_vec_drop(e); /* on both ways */
+        asm_alu_imm(&e->a, 1, 7, xm(ENV, ENV_OFF(cc_op) + 1), 0);
+        skip = asm_jcc(&e->a, XE);
+    }
+    call_cond(e, JIT_COND_SETTLE);
+    if (skip) {
+        asm_here(&e->a, skip);
+    }
+    emit_class(&e->a.count, was);
+}
+
+void x64_over_cf(struct em *e)
+{
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
+    asm_setcc(&e->a, XB, xm(ENV, ENV_OFF(cc_over)));
+    asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 1), OVER_CF << 2);
+    emit_class(&e->a.count, was);
+    e->over = OVER_CF;
+}
+
+void x64_over_sahf(struct em *e, unsigned reg)
+{
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
+    asm_store(&e->a, 1, xm(ENV, ENV_OFF(cc_sahf)), reg);
+    asm_op(&e->a, 2, 0xc7, 0, xm(ENV, ENV_OFF(cc_op) + 1), 0); /* and neither CF nor ZF alone */
+    asm_imm(&e->a, 1 << 8, 2);
+    asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 3), 0);
+    emit_class(&e->a.count, was);
+    e->over = OVER_NONE;
+    e->sahf = true;
+}
+
+void x64_over_zf(struct em *e)
+{
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
+    asm_setcc(&e->a, XE, xm(ENV, ENV_OFF(cc_zf)));
+    if (e->rc.slot) {
+        asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 3), 1);
+        e->sahf = false; /* some of it */
+    } else {
+        e->rc.zf = true;
+    }
+    emit_class(&e->a.count, was);
+}
+
+void x64_image(struct em *e)
+{
+    x64_spill_flags(e);
+    call_cond(e, JIT_COND_IMAGE);
 }

@@ -190,7 +190,8 @@ void x64_interp(struct em *e)
     asm_call_to(&e->a, e->be->interp);
     emit_class(&e->a.count, was);
     e->rc = (struct jit_recipe){.slot = true};
-    e->over_clean = true; /* C settled everything */
+    e->over = OVER_NONE; /* C settled everything */
+    e->sahf = false;
     e->x87_on = false;
     e->x87_off = 0;
     e->host_flags = HF_NONE;

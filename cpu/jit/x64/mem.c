@@ -31,7 +31,7 @@ unsigned x64_get(struct em *e, unsigned r, unsigned tmp)
 
 static bool pinned_or_none(unsigned r)
 {
-    return r == UR_NONE || (r != UR_PAGE && x64_host(r) != RNONE);
+    return r == UR_NONE || (r < 16 && x64_host(r) != RNONE);
 }
 
 /* The base or index as a host register; UR_PAGE and unpinned ones go to tmp. */
@@ -39,6 +39,10 @@ static unsigned part(struct em *e, unsigned r, unsigned tmp)
 {
     if (r == UR_PAGE) {
         asm_load(&e->a, 8, tmp, xm(ENV, ENV_OFF(page)));
+        return tmp;
+    }
+    if (r == UR_SCRATCH) {
+        asm_load(&e->a, 8, tmp, xm(ENV, ENV_OFF(scratch)));
         return tmp;
     }
     return x64_get(e, r, tmp);

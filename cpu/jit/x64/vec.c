@@ -7,22 +7,12 @@
 #include <stddef.h>
 
 #include "cpu/jit/x64/asm_vec.h"
+#include "cpu/jit/x64/host.h"
 #include "cpu/jit/x64/x64.h"
 
 /* ---- features ---- */
 
 #if defined(__x86_64__)
-struct regs {
-    uint32_t a, b, c, d;
-};
-
-static struct regs cpuid(uint32_t leaf)
-{
-    struct regs r;
-    __asm__("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(0));
-    return r;
-}
-
 static bool os_saves_ymm(void)
 {
     uint32_t lo, hi;
@@ -42,7 +32,7 @@ uint32_t x64_host_features(void)
                 {0, 20, UVS_SSE42, 0}, {0, 28, UVS_AVX, 1},  {1, 5, UVS_AVX2, 1},
                 {0, 12, UVS_FMA, 1},   {0, 29, UVS_F16C, 1}, {0, 25, UVS_AES, 0},
                 {0, 1, UVS_PCLMUL, 0}, {1, 29, UVS_SHA, 0}};
-    uint32_t c1 = cpuid(1).c, b7 = cpuid(0).a >= 7 ? cpuid(7).b : 0;
+    uint32_t c1 = host_cpuid(1).c, b7 = host_cpuid(0).a >= 7 ? host_cpuid(7).b : 0;
     bool avx = (c1 >> 27 & 1) && (c1 >> 28 & 1) && os_saves_ymm();
     f = 1u << UVS_SSE2;
     for (unsigned k = 0; k < sizeof bits / sizeof bits[0]; k++) {
@@ -51,7 +41,7 @@ uint32_t x64_host_features(void)
             f |= 1u << bits[k].set;
         }
     }
-    if (cpuid(0x80000000).a > 0x80000000 && (cpuid(0x80000001).c & 1)) {
+    if (host_cpuid(0x80000000).a > 0x80000000 && (host_cpuid(0x80000001).c & 1)) {
         f |= UINT32_C(1) << HOST_LAHF_BIT;
     }
 #endif

@@ -36,7 +36,9 @@ struct cold {
 
 #define COLD_MAX 512
 
-enum { HF_NONE = 0, HF_ALL = 1, HF_CF = 2 };
+enum { HF_NONE = 0, HF_ALL = 1, HF_CF = 2, HF_ZF = 4 };
+
+#define OVER_ANY 0xff /* not known at compile time */
 
 struct em {
     struct asmbuf a;
@@ -46,7 +48,8 @@ struct em {
     const struct uop *u;  /* the current one */
     struct jit_recipe rc; /* pending flags */
     bool aside;           /* x64_save_cf put CF into env->scratch */
-    bool over_clean;      /* in memory: no enum jit_over is there */
+    uint8_t over;         /* enum jit_over that is in memory, or OVER_ANY */
+    bool sahf;            /* bit 16 of env->cc_op is set, bit 24 not */
     uint8_t host_flags;   /* the host's flags are the guest's */
     struct vec_place vec; /* vector registers */
     uint8_t align;        /* of the next memory operand: x64_mem bails unless it is aligned so */
@@ -90,8 +93,23 @@ void x64_put_high(struct em *e, unsigned r, unsigned from);
 void x64_kill_reg(struct em *e, unsigned r);
 /* Put the whole recipe into memory. */
 void x64_spill_flags(struct em *e);
-/* The recipe is in memory; CF and OF come from the value in host register reg from now on. */
+/* The current micro-operation sets some flags alone, those of `over` (enum jit_over): put the
+ * pending recipe into memory, and there make room (OVER_NONE: for SAHF). Ends host_flags. */
+void x64_over_begin(struct em *e, unsigned over);
+/* Behind x64_over_begin. OVER_ROL or ROR: from the value in host register reg. */
 void x64_over(struct em *e, unsigned over, unsigned reg);
+void x64_over_cf(struct em *e);                 /* CF is the host's */
+void x64_over_sahf(struct em *e, unsigned reg); /* all but OF are reg's low byte */
+/* ZF alone is the host's from now on; needs no x64_over_begin. */
+void x64_over_zf(struct em *e);
+/* A new recipe may have been put into memory at run time, or not. */
+static inline void x64_over_maybe(struct em *e)
+{
+    e->over = e->over == OVER_NONE ? OVER_NONE : OVER_ANY;
+    e->sahf = false;
+}
+/* T0 = RFLAGS as PUSHF stores them. Ends host_flags. */
+void x64_image(struct em *e);
 /* A new recipe replaces the pending one. */
 void x64_set_recipe(struct em *e, unsigned cc, unsigned w);
 void x64_res_reg(struct em *e, unsigned r);
@@ -136,7 +154,7 @@ struct cold *x64_cold_new(struct em *e);
 void x64_cold(struct em *e); /* emit all cold code */
 void x64_common(struct jit_backend *be);
 
-/* ---- operations (emit_move.c, emit_alu.c, emit_bits.c): false: not this one ---- */
+/* ---- operations (emit_*.c): false: not this one ---- */
 bool x64_emit_mov(struct em *e);
 void x64_emit_extend(struct em *e);
 void x64_emit_lea(struct em *e);
@@ -146,9 +164,24 @@ void x64_emit_negnot(struct em *e);
 bool x64_emit_shift_imm(struct em *e);
 bool x64_emit_shift_cl(struct em *e);
 bool x64_emit_imul(struct em *e);
-bool x64_emit_mul1(struct em *e);
-bool x64_emit_div(struct em *e);
-bool x64_emit_bt(struct em *e);
+void x64_emit_mul1(struct em *e);
+void x64_emit_div(struct em *e);
+void x64_emit_bt(struct em *e);
+bool x64_emit_double(struct em *e);    /* SHLD, SHRD */
+bool x64_emit_rotate_cf(struct em *e); /* RCL, RCR */
+bool x64_emit_scan(struct em *e);
+bool x64_emit_crc32(struct em *e);
+void x64_emit_movbe(struct em *e);
+bool x64_emit_bmi(struct em *e);
+void x64_emit_cmpxchg(struct em *e);
+bool x64_emit_cmpxchg_pair(struct em *e);
+void x64_emit_xadd(struct em *e);
+void x64_emit_set_cf(struct em *e);
+void x64_emit_set_df(struct em *e);
+void x64_emit_lahf(struct em *e);
+void x64_emit_sahf(struct em *e);
+void x64_emit_pushf(struct em *e);
+void x64_emit_rdtsc(struct em *e);
 bool x64_emit_cmov(struct em *e);
 void x64_emit_setcc(struct em *e);
 bool x64_emit_xchg(struct em *e);
@@ -157,6 +190,7 @@ void x64_emit_sign(struct em *e);
 bool x64_emit_push(struct em *e);
 void x64_emit_pop(struct em *e);
 void x64_emit_leave(struct em *e);
+void x64_add_sp(struct em *e, int32_t n);
 
 /* ---- x87 (emit_x87.c) ---- */
 bool x64_emit_x87(struct em *e);
@@ -176,6 +210,10 @@ static inline bool x64_need(const struct em *e)
 {
     return e->u->attr & UF_NEED;
 }
+
+/* ---- the host (emit_scan.c): what it has beyond x86-64 ---- */
+uint32_t x64_host_has(void);
+bool x64_has_cx16(const struct em *e);
 
 /* ---- the rest (emit.c) ---- */
 bool x64_uop(struct em *e);

@@ -1,0 +1,103 @@
+/*
+ * Flags as values, and other state of the processor: PUSHF, LAHF, SAHF, CLC, STC, CMC, CLD, STD,
+ * RDTSC, RDTSCP.
+ *
+ * Time: entering charged for whole blocks, so what has been retired of the slice is known from the
+ * budget and the place in the code; env->tsc is what the clock shows when the budget is 0.
+ */
+#include <stddef.h>
+
+#include "cpu/jit/x64/x64.h"
+
+/* ---- flags ---- */
+
+/* CLC, STC, CMC: cc 0, 1, 2. The host does the same for a jump that may follow. */
+void x64_emit_set_cf(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    if (!x64_need(e)) {
+        return;
+    }
+    if (u->cc < 2) {
+        x64_over_begin(e, OVER_CF);
+        emit_one(&a->count);
+        asm_byte(a, u->cc ? 0xf9 : 0xf8);
+        e->host_flags = e->host_flags == HF_ALL ? HF_ALL : HF_CF;
+        x64_over_cf(e);
+        return;
+    }
+    unsigned cc = x64_cond(e, XB);
+    asm_setcc(a, cc ^ 1, xm(ENV, ENV_OFF(scratch)));
+    x64_over_begin(e, OVER_CF);
+    asm_op(a, 4, 0x0fba, 4, xm(ENV, ENV_OFF(scratch)), 0); /* bt */
+    asm_byte(a, 0);
+    e->host_flags = HF_CF;
+    x64_over_cf(e);
+}
+
+void x64_emit_lahf(struct em *e)
+{
+    x64_image(e);
+    x64_put_high(e, 0, T0);
+}
+
+void x64_emit_sahf(struct em *e)
+{
+    if (x64_need(e)) {
+        x64_over_begin(e, OVER_NONE);
+        x64_get_high(e, 0, T0);
+        x64_over_sahf(e, T0);
+    }
+    e->host_flags = HF_NONE;
+}
+
+void x64_emit_set_df(struct em *e)
+{
+    int32_t rflags = e->be->l->rflags;
+    asm_op(&e->a, 4, 0x0fba, e->u->cc ? 5 : 6, xm(ENV, rflags), 0); /* bts, btr */
+    asm_byte(&e->a, 10);
+    e->host_flags = HF_NONE;
+}
+
+void x64_emit_pushf(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    x64_image(e);
+    asm_store(a, 8, xm(ENV, ENV_OFF(scratch)), T0);
+    struct xo at = x64_mem(e, &u->m, u->w, true, true);
+    asm_load(a, 8, T1, xm(ENV, ENV_OFF(scratch)));
+    asm_store(a, u->w, at, T1);
+    x64_add_sp(e, -(int32_t)u->w);
+}
+
+/* ---- time ---- */
+
+void x64_emit_rdtsc(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    const struct jit_layout *l = e->be->l;
+    x64_kill_reg(e, 0);
+    x64_kill_reg(e, 2);
+    if (u->cc) {
+        x64_kill_reg(e, 1);
+    }
+    uint32_t site = x64_site(e, SITE_BAIL);
+    asm_test_imm(a, 1, xm(ENV, l->cr4), 4); /* TSD: the interpreter looks at the privilege */
+    x64_bail_if(e, XNE, site);
+    /* what of the charge lies ahead, this instruction included */
+    int32_t ahead = x64_refund(e) + e->src->part[u->part].charge - u->k;
+    asm_load(a, 8, RAX, xm(ENV, ENV_OFF(tsc)));
+    asm_alu(a, 8, 5, RAX, xm(ENV, l->budget));
+    asm_alu(a, 8, 0, RAX, xm(ENV, l->tsc_offset));
+    asm_alu_imm(a, 8, 5, xr(RAX), ahead);
+    asm_mov(a, 8, RDX, RAX);
+    asm_shift(a, 8, 5, xr(RDX), 32);
+    asm_mov(a, 4, RAX, RAX);
+    if (u->cc) {
+        asm_load(a, 4, RCX, xm(ENV, l->tsc_aux));
+    }
+    e->host_flags = HF_NONE;
+}
