@@ -1,6 +1,7 @@
 #!/bin/bash
 # bench/run guest [OPTIONS]: programs in a Linux guest, under doppel, QEMU TCG and on the host.
 # bench/run boots [OPTIONS]: the four Debian kernels from power-on to user space.
+# bench/run jit [OPTIONS]: what compiling costs, and the code, for boots of those kernels (and -w).
 #
 #   -n RUNS       runs of each emulator, alternated (default 3)
 #   -w LIST       workloads, comma between two (default all: `bench/guest/work.c` lists them)
@@ -114,21 +115,22 @@ report()
 guest_run()
 {
     local dir=$out/$b until=done r w works
-    "$top/bench/guest/build.sh" "$b" "$dir" || exit 1
+    mkdir -p "$dir"
+    "$top/bench/guest/build.sh" "$b" "$GUESTS/bench$b" || exit 1
     name=${kernel:-$([ "$b" = 64 ] && echo cloud || echo 686-pae)}
     need_kernel "$name"
-    "$dir/work" list >"$dir/list"
+    "$GUESTS/bench$b/work" list >"$dir/list"
     echo 'boot boot' >>"$dir/list"
-    works=${list:-$("$dir/work" list | cut -d ' ' -f 1 | paste -s -d ,)}
+    works=${list:-$("$GUESTS/bench$b/work" list | cut -d ' ' -f 1 | paste -s -d ,)}
     rm -f "$dir"/doppel-*
     [ -n "$quick" ] || rm -f "$dir"/tcg-* "$dir"/native-*
-    set -- "work=$works scale=$scale" "$GUESTS/vmlinuz-$name" "$dir/initrd"
+    set -- "work=$works scale=$scale" "$GUESTS/vmlinuz-$name" "$GUESTS/bench$b/initrd"
     for r in $(seq "$runs"); do
         run_doppel "$dir/doppel-$r" "$@"
         [ -z "$quick" ] || break
         run_tcg "$dir/tcg-$r" "$@"
         for w in ${works//,/ }; do
-            "$BUILD/bench/stamp" -p "$dir/work" "$w" "$scale" >"$dir/native-$r-$w"
+            "$BUILD/bench/stamp" -p "$GUESTS/bench$b/work" "$w" "$scale" >"$dir/native-$r-$w"
         done
     done
     for w in doppel tcg native; do
@@ -159,10 +161,53 @@ boots_run()
     report "$dir/list" "$dir/gathered"
 }
 
+# jit_run: one boot with count=on for the counters, one under perf for the time. The cost of
+# compiling is the samples in the functions of the compiler's objects.
+jit_run()
+{
+    local dir=$out/jit k args
+    need_packages linux-perf binutils || exit 1
+    mkdir -p "$dir"
+    (cd "$BUILD/obj/cpu" && nm lift*.o jit/*.o jit/*/*.o) | awk '
+        / [tT] / && !/ jit_(run|host|site|link|unlink|stats|check|count|runs|running)$/ {
+            sub(/\..*/, "", $3); print $3 }' >"$dir/symbols"
+    for k in ${kernel:-cloud amd64 686-pae 686}; do
+        need_kernel "$k"
+        b=64
+        case $k in 686*) b=32 ;; esac
+        "$top/bench/guest/build.sh" "$b" "$GUESTS/bench$b" || exit 1
+        args=(run -m 256 -smp 1 -kernel "$GUESTS/vmlinuz-$k" -initrd "$GUESTS/bench$b/initrd"
+            -append "$append work=$list scale=$scale" -display none -serial stdio -no-reboot)
+        echo "--- $k${list:+, $list}; $(git -C "$top" describe --always --dirty 2>/dev/null)"
+        "$doppel" "${args[@]}" -engine "${engine:-jit},count=on" -info jit 2>&1 </dev/null |
+            tee "$dir/counters-$k" | grep -e ' blocks' -e ' per guest' -e ' ran in code'
+        "$BUILD/bench/stamp" perf record -q -e cpu-clock -F 997 -o "$dir/perf" \
+            "$doppel" "${args[@]}" ${engine:+-engine "$engine"} -info mem >"$dir/run-$k" \
+            2>"$dir/err"
+        perf report -i "$dir/perf" --comm doppel --no-children --sort symbol -F period,symbol \
+            2>/dev/null |
+            awk -v insns="$(sed -n 's/.*since start: \([0-9]*\) instructions.*/\1/p' \
+                "$dir/counters-$k")" '
+                NR == FNR { compiler[$1] = 1; next }
+                $1 + 0 > 0 { all += $1; name = $3; sub(/\..*/, "", name)
+                    if (name in compiler) { ns += $1 } }
+                END { printf "compiling: %.3f us for each of %d guest instructions, %.1f %% of " \
+                          "all\n", ns / 1000 / insns, insns, all ? 100 * ns / all : 0
+                }' "$dir/symbols" -
+        awk '/ bytes of code/ && NR == FNR { code = $3 }
+             / RAM: / { guest = $6 }
+             / flushes, / { sub(/.* flushes, /, ""); blocks = $1 }
+             $3 == "exit" { top = $5 }
+             END { printf "memory: code %.1f MiB, decoded blocks %.1f MiB; resident beside " \
+                          "guest RAM at most %.1f MiB\n", code / 1048576, blocks / 1024,
+                          (top - guest) / 1024 }' "$dir/counters-$k" "$dir/run-$k"
+    done
+}
+
 [ -x "$doppel" ] || die "no $doppel: make it first"
 make -s -C "$BUILD" bench/stamp || exit 1
 status=0
-[ "$what" != boots ] || bits=all
+[ "$what" = guest ] || bits=all
 for b in $bits; do
     "${what}_run" || status=1
 done

@@ -3,8 +3,9 @@
  *
  * Each line of the command's standard output is printed after two times in seconds since the start:
  * by the host's clock, and the processor time that the command's process has used (all its threads,
- * not its children). At its end comes a line "exit STATUS" with the processor time of the command
- * and of the children that it waited for. Standard input is empty.
+ * not its children). At its end comes a line "exit STATUS KIB" with the processor time of the
+ * command and of the children that it waited for, and the most memory it had resident. Standard
+ * input is empty.
  *
  *   -t  ends the command after so many seconds (default 600)
  *   -u  ends the command when a line has TEXT in it
@@ -105,8 +106,8 @@ int main(int argc, char **argv)
     int status = 0;
     struct rusage usage;
     if (wait4(pid, &status, 0, &usage) == pid) {
-        printf("%.6f %.6f exit %d\n", seconds(CLOCK_MONOTONIC) - start, rusage_seconds(&usage),
-               WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        printf("%.6f %.6f exit %d %ld\n", seconds(CLOCK_MONOTONIC) - start, rusage_seconds(&usage),
+               WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), usage.ru_maxrss);
     }
     free(line);
     return 0;

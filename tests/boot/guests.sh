@@ -2,7 +2,8 @@
 # guests.sh DIR: what the boot tests boot. Fetches Debian's kernels (tools/guest-kernels.sh), builds
 # guest/selftest.c for amd64 and i386, makes initrd-test-amd64 and initrd-test-i386 of both with
 # guest/rc, initrd-net-* with network drivers, and a CD and a hard disk (debian.iso, debian.img)
-# with all of the former. Idempotent. Without the network it works when DIR was filled before.
+# with all of the former, and the bench guest (bench64, bench32). Idempotent. Without the network it
+# works when DIR was filled before.
 set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,6 +47,11 @@ for pair in amd64:x86_64 i386:i686; do
     then
         "$top/tools/mkinitrd.sh" "$dir/busybox-$arch" "$out" "$self:bin/selftest" "$dir/rc:etc/rc"
     fi
+done
+
+# The bench guest's programs.
+for bits in 64 32; do
+    "$top/bench/guest/build.sh" $bits "$dir/bench$bits"
 done
 
 out=$dir/initrd-floppy-686 rc=$here/guest/rc-floppy
