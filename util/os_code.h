@@ -12,6 +12,7 @@ struct os_code {
     unsigned char *write; /* read and write */
     unsigned char *exec;  /* read and execute: the same bytes */
     size_t bytes;
+    bool stale; /* this host needs more than cache maintenance: see os_code.c */
 };
 
 /* `bytes` of zeros, a multiple of the page size. False: the host refuses. */

@@ -1,0 +1,206 @@
+/*
+ * The aarch64 back end: shared by its files.
+ *
+ * Register map (JIT-NOTES 2.2). All sixteen guest registers live in host registers: RAX RCX RDX RBX
+ * RSP RBP RSI RDI R8-R11 in x4-x15, R12-R15 in x19-x22, so that those C may change lie together.
+ * x28 points at struct jit_env; x27 at the soft TLB's array and x26 at the jump table of the running
+ * view; x25 is env->page and x24 the budget, both in memory whenever C runs. x0-x3 (T0-T3), x16 and
+ * x17 (P0, P1) and x30 hold nothing between guest instructions. x18 belongs to some hosts' systems
+ * and is never touched; x23 is free, x29 stays the host's frame pointer.
+ *
+ * Who may change what within one micro-operation: flags.c P0 and x30 (and T3, where a64_cond says
+ * so); a memory check P0, P1, x30 and, for the address, T1; a call to C nothing but P0. After a
+ * check P1 and the address register lead to the host's memory until used.
+ *
+ * NZCV: after an arithmetic micro-operation they may hold the guest's flags (em.nz) until something
+ * is emitted that changes them; moves, memory checks and stores do not. Carry after a subtraction is
+ * the inverse of x86's. The recipe em.rc says how to get flags back otherwise.
+ */
+#ifndef DOPPEL_CPU_JIT_A64_A64_H
+#define DOPPEL_CPU_JIT_A64_A64_H
+
+#include <stddef.h>
+
+#include "cpu/jit/a64/asm.h"
+#include "cpu/jit/backend.h"
+
+enum { T0 = X0, T1 = X1, T2 = X2, T3 = X3, P0 = X16, P1 = X17, LINK = X30 };
+enum { BUDGET = X24, PAGE = X25, TABLE = X26, TLB = X27, ENV = X28 };
+
+/* Words in front of a block's entry: offsets from ENV to the jump table and the soft TLB. */
+#define PREFIX_BYTES 8u
+
+/* Cold code, emitted behind the block. */
+enum cold_kind { COLD_REFILL, COLD_LEAVE, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_SIDE, COLD_RET };
+struct cold {
+    uint8_t kind;
+    uint8_t size; /* REFILL: of the access */
+    uint8_t addr; /* REFILL: the register with the address */
+    uint32_t what;  /* REFILL: size, JIT_REFILL_xx */
+    uint32_t from;  /* transfer to patch to here */
+    uint32_t retry; /* REFILL: where to go on */
+    uint32_t pass;  /* REFILL: behind the check */
+    uint32_t site;
+    int32_t target;       /* CROSS, SIDE: from the page's first byte */
+    struct jit_recipe rc; /* SIDE, RET: flags to put into memory */
+    const struct uop *u;
+};
+
+#define COLD_MAX 512
+
+/* What NZCV hold: which x86 conditions they answer. */
+enum {
+    NZ_NONE,
+    NZ_SUB,   /* all; C inverted */
+    NZ_ADD,   /* all, BE not by one condition */
+    NZ_LOGIC, /* all; C = V = 0 */
+    NZ_NOC,   /* no carry: INC, DEC */
+    NZ_ZS,    /* Z and N */
+    NZ_Z,     /* Z */
+    NZ_SUBU,  /* Z and inverted C */
+    NZ_CF,    /* C */
+};
+
+struct em {
+    struct asmbuf a;
+    struct jit_backend *be;
+    const struct jit_source *src;
+    struct jit_code *code;
+    const struct uop *u;  /* the current one */
+    struct jit_recipe rc; /* pending flags */
+    bool aside;           /* a64_save_cf put CF into T2 */
+    bool over_clean;      /* in memory: no enum jit_over is there */
+    uint8_t nz;           /* what NZCV hold */
+    struct cold cold[COLD_MAX];
+    unsigned ncold;
+    bool failed; /* more than the tables hold */
+};
+
+/* ---- registers (emit.c) ---- */
+static inline unsigned a64_host(unsigned guest)
+{
+    guest &= 15;
+    return guest < 12 ? X4 + guest : X19 + guest - 12;
+}
+#define ENV_OFF(field) ((int32_t)offsetof(struct jit_env, field))
+/* Write w bytes of host register `from` to guest register r. */
+void a64_put(struct em *e, unsigned r, unsigned w, unsigned from);
+/* A host register with the current source, not memory, in its low bytes: its own, or tmp. */
+unsigned a64_src(struct em *e, unsigned tmp);
+/* The field at ENV + off, any offset, 8 bytes: to host register t, through P0 for stores. */
+void a64_env_load(struct asmbuf *a, unsigned t, int32_t off);
+void a64_env_store(struct asmbuf *a, unsigned t, int32_t off);
+/* t = ENV + off. */
+void a64_env_address(struct asmbuf *a, unsigned t, int32_t off);
+/* d = n + v at width w; d is also a temporary unless v is a short immediate. */
+void a64_add_const(struct asmbuf *a, unsigned w, unsigned d, unsigned n, int64_t v);
+
+/* ---- flags (flags.c) ---- */
+/* Guest register r is about to change: save what the recipe needs of it, if anybody may look. */
+void a64_kill_reg(struct em *e, unsigned r);
+/* Put the whole recipe into memory. */
+void a64_spill_flags(struct em *e);
+/* The recipe is in memory; CF and OF come from the value in host register reg from now on. */
+void a64_over(struct em *e, unsigned over, unsigned reg);
+/* A new recipe replaces the pending one; NZCV hold `nz` of it. */
+void a64_set_recipe(struct em *e, unsigned cc, unsigned w, unsigned nz);
+void a64_res_reg(struct em *e, unsigned r);
+void a64_res_host(struct em *e, unsigned host); /* store it in the slot */
+void a64_b_reg(struct em *e, unsigned r);
+void a64_b_imm(struct em *e, int64_t v);
+void a64_b_host(struct em *e, unsigned host);
+/* Keep the guest's CF as it is before the current micro-operation: in env->cc_cf, or, if `aside`
+ * because a memory check comes first whose bail must find cc_cf as it was, in T2 until
+ * a64_take_cf. */
+void a64_save_cf(struct em *e, bool aside);
+/* Behind the check: env->cc_cf = what was kept aside. */
+void a64_take_cf(struct em *e);
+/* env->cc_cf = host register reg, 0 or 1. */
+void a64_store_cf(struct em *e, unsigned reg);
+
+/* A guest condition as something the host can test. */
+struct a64_test {
+    enum { TEST_NZCV, TEST_ZERO, TEST_BIT } kind;
+    uint8_t cc;       /* NZCV: the host's condition */
+    uint8_t reg, w;   /* ZERO: w bytes are zero; BIT: of reg */
+    uint8_t bit;      /* BIT: is set */
+    bool inv;         /* ZERO, BIT: the opposite */
+};
+/* Make the host answer for guest condition cc. May use T3 and P0, which the test may be in. */
+struct a64_test a64_cond(struct em *e, unsigned cc);
+/* The same as a host condition. */
+unsigned a64_cond_nzcv(struct em *e, unsigned cc);
+/* A jump if it holds. */
+uint32_t a64_jump_if(struct em *e, struct a64_test t);
+/* The condition for which compiled code will look first at the flags that the current
+ * micro-operation leaves; WANT_NONE: for none in this code. */
+#define WANT_NONE 16u
+unsigned a64_wanted(const struct em *e);
+/* Is that in the very next micro-operation? */
+bool a64_wanted_next(const struct em *e);
+/* NZCV = of w < 4 bytes of x minus y (or imm if y is XZR), as far as condition cc needs them; clean:
+ * x is zero-extended. Returns what NZCV hold. */
+unsigned a64_cmp_narrow(struct em *e, unsigned w, unsigned x, bool clean, unsigned y, int64_t imm,
+                        unsigned cc);
+/* NZCV = sign and zero of w bytes of x; C = V = 0. */
+void a64_tst(struct em *e, unsigned w, unsigned x);
+/* d = x op (y, or imm if y is XZR), w >= 4, op A_ADD..A_SUBS. */
+void a64_addsub(struct em *e, unsigned w, unsigned op, unsigned d, unsigned x, unsigned y,
+                int64_t imm);
+
+/* ---- memory (mem.c) ---- */
+/* Where an access goes: [P1 + addr]. */
+struct a64_loc {
+    uint8_t addr;
+};
+/* Check a memory operand for an access of `size` bytes. NZCV stay, unless limits are checked. */
+struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write);
+static inline void a64_load(struct em *e, unsigned w, unsigned t, struct a64_loc at)
+{
+    asm_mem(&e->a, w, A_LD, t, P1, at.addr);
+}
+static inline void a64_store(struct em *e, unsigned w, unsigned t, struct a64_loc at)
+{
+    asm_mem(&e->a, w, A_ST, t, P1, at.addr);
+}
+/* A host register with the effective address: dst, or a guest's own if it is that already. */
+unsigned a64_ea(struct em *e, const struct uop_mem *m, unsigned dst);
+uint32_t a64_site(struct em *e, unsigned kind);
+/* What the entry charged for blocks behind the current micro-operation's. */
+int32_t a64_refund(const struct em *e);
+/* The transfer at `place` leaves by `site`. */
+void a64_leave_from(struct em *e, uint32_t place, uint32_t site);
+
+/* ---- flow (flow.c) ---- */
+void a64_block_entry(struct em *e);
+bool a64_flow(struct em *e);   /* the current micro-operation is a transfer: emit it */
+void a64_interp(struct em *e); /* U_INTERP */
+void a64_leave(struct em *e, unsigned kind);
+/* A piece of cold code to be emitted behind the block. */
+struct cold *a64_cold_new(struct em *e);
+void a64_cold(struct em *e); /* emit all cold code */
+
+/* ---- common code (common.c) ---- */
+void a64_common(struct jit_backend *be);
+
+/* ---- operations (emit_move.c, emit_alu.c, emit_bits.c): false: not this one ---- */
+bool a64_emit_move(struct em *e);
+bool a64_emit_alu(struct em *e);
+bool a64_emit_bits(struct em *e);
+
+/* dst = bits 15:8 of guest register r. */
+static inline void a64_get_high(struct em *e, unsigned r, unsigned dst)
+{
+    asm_ubfx(&e->a, 4, dst, a64_host(r), 8, 8);
+}
+static inline void a64_put_high(struct em *e, unsigned r, unsigned from)
+{
+    asm_bfi(&e->a, 8, a64_host(r), from, 8, 8);
+}
+/* May somebody look at the flags that the current micro-operation leaves? */
+static inline bool a64_need(const struct em *e)
+{
+    return e->u->attr & UF_NEED;
+}
+
+#endif

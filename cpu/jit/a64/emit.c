@@ -1,0 +1,159 @@
+/*
+ * One micro-operation, and the block as a whole.
+ *
+ * What is not emitted runs in the interpreter: a64_uop says so before it has emitted anything that
+ * has an effect.
+ */
+#include "cpu/jit/a64/a64.h"
+
+/* ---- registers ---- */
+
+void a64_put(struct em *e, unsigned r, unsigned w, unsigned from)
+{
+    unsigned d = a64_host(r);
+    if (w < 4) {
+        asm_bfi(&e->a, 8, d, from, 0, 8 * w);
+    } else if (w == 4 || d != from) {
+        asm_mov(&e->a, w, d, from);
+    }
+}
+
+unsigned a64_src(struct em *e, unsigned tmp)
+{
+    if (e->u->sk == UK_REGH) {
+        a64_get_high(e, e->u->sr, tmp);
+        return tmp;
+    }
+    return a64_host(e->u->sr);
+}
+
+/* ---- one micro-operation ---- */
+
+static bool a64_uop(struct em *e)
+{
+    switch (e->u->op) {
+    case U_NOP:
+        return true;
+    case U_MOV:
+    case U_MOVZX:
+    case U_MOVSX:
+    case U_LEA:
+    case U_CMOV:
+    case U_SETCC:
+    case U_XCHG:
+    case U_BSWAP:
+    case U_CWD:
+    case U_CBW:
+    case U_PUSH:
+    case U_POP:
+    case U_LEAVE:
+        return a64_emit_move(e);
+    case U_ADD:
+    case U_OR:
+    case U_ADC:
+    case U_SBB:
+    case U_AND:
+    case U_SUB:
+    case U_XOR:
+    case U_CMP:
+    case U_TEST:
+    case U_INC:
+    case U_DEC:
+    case U_NEG:
+    case U_NOT:
+        return a64_emit_alu(e);
+    case U_SHL:
+    case U_SHR:
+    case U_SAR:
+    case U_ROL:
+    case U_ROR:
+    case U_IMUL:
+    case U_MUL1:
+    case U_IMUL1:
+    case U_DIV:
+    case U_IDIV:
+    case U_BT:
+        return a64_emit_bits(e);
+    default:
+        return a64_flow(e);
+    }
+}
+
+/* ---- the back end's interface ---- */
+
+void jit_host_common(struct jit_backend *be)
+{
+    a64_common(be);
+    os_code_commit(&be->mem, 0, be->at);
+}
+
+bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code)
+{
+    static const struct jit_recipe in_memory = {.slot = true};
+    struct em e = {.a = {be->mem.write, be->at, (uint32_t)be->mem.bytes, false},
+                   .be = be,
+                   .src = src,
+                   .code = code,
+                   .u = src->u,
+                   .rc = in_memory};
+    a64_block_entry(&e);
+    for (unsigned k = 0; k < src->n; k++) {
+        struct asmbuf a = e.a;
+        unsigned ncold = e.ncold;
+        struct jit_recipe rc = e.rc;
+        bool over_clean = e.over_clean;
+        e.u = &src->u[k];
+        if (e.u->op == U_INTERP_END) {
+            a64_leave(&e, SITE_BAIL);
+        } else if (e.u->op == U_INTERP || !a64_uop(&e)) {
+            e.a = a; /* what was emitted in vain */
+            e.ncold = ncold;
+            e.rc = rc;
+            e.over_clean = over_clean;
+            a64_interp(&e);
+        }
+    }
+    a64_cold(&e);
+    if (e.a.full || e.failed) {
+        return false;
+    }
+    code->bytes = e.a.at - code->entry;
+    be->at = (e.a.at + 15) & ~15u;
+    return be->at < be->mem.bytes;
+}
+
+static void put(struct jit_backend *be, uint32_t place, uint32_t word)
+{
+    asm_put32(be->mem.write + place, word);
+    os_code_commit(&be->mem, place, 4);
+}
+
+/* A conditional jump leads to its cold piece if its target is too far; see flow.c. */
+void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
+{
+    uint32_t word = asm_get32(be->mem.write + place), old = asm_target(word, place), b = A64_B;
+    if (asm_is_b(word)) {
+        bool near = asm_retarget(&word, place, target);
+        assert(near && "a code buffer is below 128 MiB");
+        (void)near;
+        put(be, place, word);
+    } else if (old == target) { /* far, now unlinked */
+        put(be, target, A64_NOP);
+    } else if (asm_retarget(&word, place, target)) {
+        put(be, place, word);
+    } else {
+        bool near = asm_retarget(&b, old, target);
+        assert(near && "a code buffer is below 128 MiB");
+        (void)near;
+        put(be, old, b);
+    }
+}
+
+bool jit_host_runs(void)
+{
+#if defined(__aarch64__)
+    return true;
+#else
+    return false;
+#endif
+}

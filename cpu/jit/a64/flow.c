@@ -1,0 +1,367 @@
+/*
+ * Transfers: block entry, direct and indirect jumps, side exits, cold code.
+ *
+ * A direct jump in its page leads to a piece of cold code that leaves, until it is linked. An
+ * unconditional one is a B, which reaches the whole buffer. A conditional one reaches its target if
+ * that is near enough, else the cold piece's first instruction, otherwise a NOP, becomes a B
+ * (jit_host_patch in emit.c).
+ */
+#include "cpu/jit/a64/a64.h"
+
+struct cold *a64_cold_new(struct em *e)
+{
+    if (e->ncold == COLD_MAX) {
+        e->failed = true;
+        return &e->cold[0];
+    }
+    struct cold *c = &e->cold[e->ncold++];
+    *c = (struct cold){.u = e->u};
+    return c;
+}
+
+static struct cold *cold(struct em *e, unsigned kind, uint32_t from, uint32_t site)
+{
+    struct cold *c = a64_cold_new(e);
+    c->kind = (uint8_t)kind;
+    c->from = from;
+    c->site = site;
+    c->rc = e->rc;
+    return c;
+}
+
+void a64_leave_from(struct em *e, uint32_t place, uint32_t site)
+{
+    cold(e, COLD_LEAVE, place, site);
+}
+
+void a64_block_entry(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    const struct jit_layout *l = e->be->l;
+    int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
+    asm_word(a, (uint32_t)jt);
+    asm_word(a, (uint32_t)l->l1[e->src->view]);
+    e->code->entry = a->at;
+    asm_addsub_imm(a, 8, A_SUBS, BUDGET, BUDGET, e->code->charge);
+    uint32_t site = a64_site(e, SITE_BUDGET);
+    cold(e, COLD_BUDGET, asm_bcond(a, A_MI), site);
+}
+
+static void leave_by(struct em *e, uint32_t site)
+{
+    asm_const(&e->a, T0, site);
+    asm_b_to(&e->a, e->be->leave);
+}
+
+void a64_leave(struct em *e, unsigned kind)
+{
+    leave_by(e, a64_site(e, kind));
+}
+
+void a64_interp(struct em *e)
+{
+    asm_const(&e->a, T0, a64_site(e, SITE_INTERP));
+    asm_bl_to(&e->a, e->be->interp);
+    e->rc = (struct jit_recipe){.slot = true};
+    e->over_clean = true; /* C settled everything */
+    e->nz = NZ_NONE;
+}
+
+static unsigned rip_width(const struct em *e)
+{
+    return e->src->bits == 64 ? 8 : 4;
+}
+
+/* ---- jump tables ---- */
+
+/* T0 is a RIP: T3 = the code at its entry. Returns the place of the jump for a miss. */
+static uint32_t table_find(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    asm_logic_imm(a, 4, A_AND, P0, T0, JIT_JT_SIZE - 1);
+    asm_addsub(a, 8, A_ADD, P0, TABLE, P0, A_LSL, 4);
+    asm_pair(a, true, T2, T3, P0, 0);
+    asm_addsub(a, 8, A_SUBS, XZR, T2, T0, A_LSL, 0);
+    e->nz = NZ_NONE;
+    return asm_bcond(a, A_NE);
+}
+
+static void table_go(struct em *e)
+{
+    asm_logic_imm(&e->a, 8, A_AND, PAGE, T0, ~UINT64_C(4095));
+    asm_br(&e->a, T3);
+}
+
+/* To another page: by the table. */
+static void cross_page(struct em *e, int32_t target)
+{
+    uint32_t s = a64_site(e, SITE_LINK);
+    e->be->site[s].target = target;
+    a64_add_const(&e->a, rip_width(e), T0, PAGE, target);
+    uint32_t miss = table_find(e);
+    table_go(e);
+    asm_here(&e->a, miss);
+    leave_by(e, s);
+}
+
+/* What a link's unlinked jump leads to; first a NOP. */
+static void link_stub(struct em *e, uint32_t place, uint32_t site)
+{
+    struct jit_site *s = &e->be->site[site];
+    s->patch = place;
+    s->unlinked = e->a.at;
+    asm_word(&e->a, A64_NOP);
+    leave_by(e, site);
+}
+
+static bool in_page(int32_t target)
+{
+    return target >= 0 && target < 4096;
+}
+
+static uint32_t link_site(struct em *e, int32_t target)
+{
+    uint32_t s = a64_site(e, SITE_LINK);
+    e->be->site[s].target = target;
+    return s;
+}
+
+/* Go to a place given from the page's first byte; t NULL: always. */
+static void go(struct em *e, int64_t target64, const struct a64_test *t)
+{
+    int32_t target = (int32_t)target64;
+    if (target64 != target) {
+        e->failed = true;
+        return;
+    }
+    if (!in_page(target) && !t) {
+        cross_page(e, target);
+        return;
+    }
+    uint32_t from = t ? a64_jump_if(e, *t) : asm_b(&e->a);
+    if (in_page(target)) {
+        cold(e, COLD_LINK, from, link_site(e, target));
+    } else {
+        cold(e, COLD_CROSS, from, 0)->target = target;
+    }
+}
+
+static int64_t next_off(const struct em *e)
+{
+    return e->u->off + e->u->len;
+}
+
+/* dst = RIP of a place given from the page's first byte. */
+static void rip_of(struct em *e, unsigned dst, int64_t off)
+{
+    a64_add_const(&e->a, rip_width(e), dst, PAGE, off);
+}
+
+static void move_sp(struct em *e, int32_t n)
+{
+    a64_add_const(&e->a, rip_width(e), a64_host(4), a64_host(4), n);
+}
+
+static void bail_from(struct em *e, uint32_t place)
+{
+    a64_leave_from(e, place, a64_site(e, SITE_BAIL));
+}
+
+static void call_push(struct em *e, const struct uop_mem *m)
+{
+    const struct uop *u = e->u;
+    struct a64_loc at = a64_mem(e, m, u->w, true);
+    rip_of(e, T2, next_off(e));
+    a64_store(e, u->w, T2, at);
+}
+
+/* T0 = target of an indirect transfer. */
+static void indirect_target(struct em *e)
+{
+    const struct uop *u = e->u;
+    if (u->sk == UK_MEM) {
+        struct a64_loc at = a64_mem(e, &u->m, u->sw, false);
+        a64_load(e, u->sw, T0, at);
+    } else {
+        asm_mov(&e->a, u->sw, T0, a64_host(u->sr));
+    }
+}
+
+/* The target's code must be known before anything is pushed. */
+static void calli(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct uop_mem stack = {.base = 4,
+                            .index = UR_NONE,
+                            .asz = (uint8_t)rip_width(e),
+                            .disp = -(int64_t)u->w};
+    indirect_target(e);
+    bail_from(e, table_find(e));
+    call_push(e, &stack);
+    a64_spill_flags(e);
+    move_sp(e, -(int32_t)u->w);
+    table_go(e);
+}
+
+static void jcc(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct a64_test t = a64_cond(e, u->cc);
+    if (u->attr & UF_SIDE) {
+        cold(e, COLD_SIDE, a64_jump_if(e, t), 0)->target = (int32_t)u->imm;
+        e->failed |= u->imm != (int32_t)u->imm;
+        return;
+    }
+    a64_spill_flags(e);
+    go(e, u->imm, &t);
+    go(e, next_off(e), NULL);
+}
+
+static void ret(struct em *e)
+{
+    const struct uop *u = e->u;
+    if (u->attr & UF_SIDE) {
+        a64_kill_reg(e, 4);
+        struct a64_loc at = a64_mem(e, &u->m, u->w, false);
+        a64_load(e, u->w, T0, at);
+        rip_of(e, T2, u->imm);
+        asm_addsub(&e->a, 8, A_SUBS, XZR, T0, T2, A_LSL, 0);
+        e->nz = NZ_NONE;
+        cold(e, COLD_RET, asm_bcond(&e->a, A_NE), 0);
+        move_sp(e, u->w);
+        return;
+    }
+    a64_spill_flags(e);
+    struct a64_loc at = a64_mem(e, &u->m, u->w, false);
+    a64_load(e, u->w, T0, at);
+    bail_from(e, table_find(e));
+    move_sp(e, (int32_t)(u->w + u->imm));
+    table_go(e);
+}
+
+bool a64_flow(struct em *e)
+{
+    const struct uop *u = e->u;
+    switch (u->op) {
+    case U_JCC:
+        jcc(e);
+        return true;
+    case U_JMP:
+        a64_spill_flags(e);
+        go(e, u->imm, NULL);
+        return true;
+    case U_END:
+        a64_spill_flags(e);
+        go(e, u->off, NULL);
+        return true;
+    case U_CALL:
+        a64_spill_flags(e);
+        call_push(e, &u->m);
+        move_sp(e, -(int32_t)u->w);
+        go(e, u->imm, NULL);
+        return true;
+    case U_RET:
+        ret(e);
+        return true;
+    case U_JMPI:
+        a64_spill_flags(e);
+        indirect_target(e);
+        bail_from(e, table_find(e));
+        table_go(e);
+        return true;
+    case U_CALLI:
+        calli(e);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- cold code ---- */
+
+static void cold_refill(struct em *e, const struct cold *c)
+{
+    struct asmbuf *a = &e->a;
+    uint32_t wrong = 0;
+    if (c->size > 1) { /* P0: address XOR tag. In the page, and all of it? */
+        asm_lsr(a, 8, LINK, P0, 12);
+        wrong = asm_cbz(a, 8, true, LINK);
+        asm_addsub_imm(a, 8, A_SUB, LINK, P0, 4097u - c->size);
+        asm_patch(a, asm_tbz(a, true, LINK, 63), c->pass);
+        asm_here(a, wrong);
+    }
+    asm_mov(a, 8, P1, c->addr);
+    asm_const(a, P0, c->what);
+    asm_bl_to(a, e->be->refill);
+    asm_patch(a, asm_cbz(a, 4, true, P0), c->retry);
+    leave_by(e, c->site);
+}
+
+static void refund(struct em *e)
+{
+    int32_t n = a64_refund(e);
+    if (n) {
+        asm_addsub_imm(&e->a, 8, A_ADD, BUDGET, BUDGET, (uint32_t)n);
+    }
+}
+
+static void cold_side(struct em *e, const struct cold *c)
+{
+    struct asmbuf *a = &e->a;
+    a64_spill_flags(e);
+    refund(e);
+    if (!in_page(c->target)) {
+        cross_page(e, c->target);
+        return;
+    }
+    uint32_t s = link_site(e, c->target), jump = asm_b(a);
+    asm_here(a, jump);
+    link_stub(e, jump, s);
+}
+
+/* A return to elsewhere than expected. T0: where to. */
+static void cold_ret(struct em *e)
+{
+    a64_spill_flags(e);
+    uint32_t miss = table_find(e);
+    move_sp(e, e->u->w);
+    refund(e);
+    table_go(e);
+    asm_here(&e->a, miss);
+    a64_leave(e, SITE_BAIL);
+}
+
+void a64_cold(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    for (unsigned k = 0; k < e->ncold; k++) {
+        const struct cold *c = &e->cold[k];
+        e->u = c->u;
+        e->rc = c->rc;
+        asm_here(a, c->from);
+        switch (c->kind) {
+        case COLD_REFILL:
+            cold_refill(e, c);
+            break;
+        case COLD_BUDGET:
+            asm_addsub_imm(a, 8, A_ADD, BUDGET, BUDGET, e->code->charge);
+            leave_by(e, c->site);
+            break;
+        case COLD_LINK:
+            link_stub(e, c->from, c->site);
+            break;
+        case COLD_CROSS:
+            cross_page(e, c->target);
+            break;
+        case COLD_SIDE:
+            cold_side(e, c);
+            break;
+        case COLD_RET:
+            cold_ret(e);
+            break;
+        default:
+            leave_by(e, c->site);
+            break;
+        }
+    }
+}
