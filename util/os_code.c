@@ -1,8 +1,8 @@
 /*
  * Code memory by memfd_create and two mappings of it.
  *
- * On aarch64 a write becomes visible to the instruction stream by cache maintenance on the view that
- * runs. qemu-user before 8.1 ignores that: it watches for writes through the mapping that it
+ * On aarch64 a write becomes visible to the instruction stream by cache maintenance on the view
+ * that runs. qemu-user before 8.1 ignores that: it watches for writes through the mapping that it
  * translated from, and there are none. There pages that become writable, for a moment in which they
  * cannot run, make it drop its translations. So memory is tried once before it is handed out.
  */

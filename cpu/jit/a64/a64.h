@@ -3,18 +3,18 @@
  *
  * Register map (JIT-NOTES 2.2). All sixteen guest registers live in host registers: RAX RCX RDX RBX
  * RSP RBP RSI RDI R8-R11 in x4-x15, R12-R15 in x19-x22, so that those C may change lie together.
- * x28 points at struct jit_env; x27 at the soft TLB's array and x26 at the jump table of the running
- * view; x25 is env->page and x24 the budget, both in memory whenever C runs. x0-x3 (T0-T3), x16 and
- * x17 (P0, P1) and x30 hold nothing between guest instructions. x18 belongs to some hosts' systems
- * and is never touched; x23 is free, x29 stays the host's frame pointer.
+ * x28 points at struct jit_env; x27 at the soft TLB's array and x26 at the jump table of the
+ * running view; x25 is env->page and x24 the budget, both in memory whenever C runs. x0-x3 (T0-T3),
+ * x16 and x17 (P0, P1) and x30 hold nothing between guest instructions. x18 belongs to some hosts'
+ * systems and is never touched; x23 is free, x29 stays the host's frame pointer.
  *
  * Who may change what within one micro-operation: flags.c P0 and x30 (and T3, where a64_cond says
  * so); a memory check P0, P1, x30 and, for the address, T1; a call to C nothing but P0. After a
  * check P1 and the address register lead to the host's memory until used.
  *
  * NZCV: after an arithmetic micro-operation they may hold the guest's flags (em.nz) until something
- * is emitted that changes them; moves, memory checks and stores do not. Carry after a subtraction is
- * the inverse of x86's. The recipe em.rc says how to get flags back otherwise.
+ * is emitted that changes them; moves, memory checks and stores do not. Carry after a subtraction
+ * is the inverse of x86's. The recipe em.rc says how to get flags back otherwise.
  */
 #ifndef DOPPEL_CPU_JIT_A64_A64_H
 #define DOPPEL_CPU_JIT_A64_A64_H
@@ -34,8 +34,8 @@ enum { BUDGET = X24, PAGE = X25, TABLE = X26, TLB = X27, ENV = X28 };
 enum cold_kind { COLD_REFILL, COLD_LEAVE, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_SIDE, COLD_RET };
 struct cold {
     uint8_t kind;
-    uint8_t size; /* REFILL: of the access */
-    uint8_t addr; /* REFILL: the register with the address */
+    uint8_t size;   /* REFILL: of the access */
+    uint8_t addr;   /* REFILL: the register with the address */
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx */
     uint32_t from;  /* transfer to patch to here */
     uint32_t retry; /* REFILL: where to go on */
@@ -121,10 +121,10 @@ void a64_store_cf(struct em *e, unsigned reg);
 /* A guest condition as something the host can test. */
 struct a64_test {
     enum { TEST_NZCV, TEST_ZERO, TEST_BIT } kind;
-    uint8_t cc;       /* NZCV: the host's condition */
-    uint8_t reg, w;   /* ZERO: w bytes are zero; BIT: of reg */
-    uint8_t bit;      /* BIT: is set */
-    bool inv;         /* ZERO, BIT: the opposite */
+    uint8_t cc;     /* NZCV: the host's condition */
+    uint8_t reg, w; /* ZERO: w bytes are zero; BIT: of reg */
+    uint8_t bit;    /* BIT: is set */
+    bool inv;       /* ZERO, BIT: the opposite */
 };
 /* Make the host answer for guest condition cc. May use T3 and P0, which the test may be in. */
 struct a64_test a64_cond(struct em *e, unsigned cc);
@@ -138,8 +138,8 @@ uint32_t a64_jump_if(struct em *e, struct a64_test t);
 unsigned a64_wanted(const struct em *e);
 /* Is that in the very next micro-operation? */
 bool a64_wanted_next(const struct em *e);
-/* NZCV = of w < 4 bytes of x minus y (or imm if y is XZR), as far as condition cc needs them; clean:
- * x is zero-extended. Returns what NZCV hold. */
+/* NZCV = of w < 4 bytes of x minus y (or imm if y is XZR), as far as condition cc needs them;
+ * clean: x is zero-extended. Returns what NZCV hold. */
 unsigned a64_cmp_narrow(struct em *e, unsigned w, unsigned x, bool clean, unsigned y, int64_t imm,
                         unsigned cc);
 /* NZCV = sign and zero of w bytes of x; C = V = 0. */

@@ -15,7 +15,22 @@
 #include <stdint.h>
 
 enum {
-    X0, X1, X2, X3, X4, X5, X6, X7, X8, X9, X10, X11, X12, X13, X14, X15, // clang-format off
+    X0,
+    X1,
+    X2,
+    X3,
+    X4,
+    X5,
+    X6,
+    X7,
+    X8,
+    X9,
+    X10,
+    X11,
+    X12,
+    X13,
+    X14,
+    X15, // clang-format off
     X16, X17, X18, X19, X20, X21, X22, X23, X24, X25, X26, X27, X28, X29, X30, XZR, XSP = 31
 }; // clang-format on
 
@@ -86,16 +101,16 @@ static inline void asm_addsub_imm(struct asmbuf *a, unsigned w, unsigned op, uns
 static inline void asm_addsub(struct asmbuf *a, unsigned w, unsigned op, unsigned d, unsigned n,
                               unsigned m, unsigned type, unsigned count)
 {
-    asm_word(a, 0x0b000000u | asm_sf(w) | op << 29 | type << 22 | m << 16 | count << 10 | n << 5 |
-                    d);
+    asm_word(a,
+             0x0b000000u | asm_sf(w) | op << 29 | type << 22 | m << 16 | count << 10 | n << 5 | d);
 }
 
 /* d = n op (m extended, << 0..4). */
 static inline void asm_addsub_ext(struct asmbuf *a, unsigned w, unsigned op, unsigned d, unsigned n,
                                   unsigned m, unsigned ext, unsigned count)
 {
-    asm_word(a, 0x0b200000u | asm_sf(w) | op << 29 | m << 16 | ext << 13 | count << 10 | n << 5 |
-                    d);
+    asm_word(a,
+             0x0b200000u | asm_sf(w) | op << 29 | m << 16 | ext << 13 | count << 10 | n << 5 | d);
 }
 
 /* ADC ADCS SBC SBCS. */
@@ -268,8 +283,8 @@ static inline void asm_sx(struct asmbuf *a, unsigned w, unsigned d, unsigned n)
 static inline void asm_extr(struct asmbuf *a, unsigned w, unsigned d, unsigned n, unsigned m,
                             unsigned lsb)
 {
-    asm_word(a, 0x13800000u | asm_sf(w) | (w == 8 ? 1u << 22 : 0) | m << 16 | lsb << 10 | n << 5 |
-                    d);
+    asm_word(a,
+             0x13800000u | asm_sf(w) | (w == 8 ? 1u << 22 : 0) | m << 16 | lsb << 10 | n << 5 | d);
 }
 
 /* ---- two sources, three sources, one source ---- */

@@ -19,15 +19,16 @@ void a64_env_address(struct asmbuf *a, unsigned t, int32_t off)
     }
 }
 
-/* The register and the short offset by which ENV + off is reached; tmp is used if ENV is too far. */
+/* The register and the short offset by which ENV + off is reached; tmp is used if ENV is too far.
+ */
 static unsigned reach(struct asmbuf *a, unsigned tmp, int32_t off, uint32_t *low)
 {
     if (asm_fits_offset(8, off)) {
         *low = (uint32_t)off;
         return ENV;
     }
-    uint32_t n = off < 0 ? (0u - (uint32_t)off + 4095) & ~UINT32_C(4095)
-                         : (uint32_t)off & ~UINT32_C(4095);
+    uint32_t n =
+        off < 0 ? (0u - (uint32_t)off + 4095) & ~UINT32_C(4095) : (uint32_t)off & ~UINT32_C(4095);
     asm_addsub_imm(a, 8, off < 0 ? A_SUB : A_ADD, tmp, ENV, n);
     *low = (uint32_t)(off < 0 ? off + (int32_t)n : off - (int32_t)n);
     return tmp;

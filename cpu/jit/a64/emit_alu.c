@@ -3,9 +3,9 @@
  *
  * Order within one: memory check (may bail, with registers and flags as before), carry in if it
  * needs one, the operation, the new recipe. Widths of 4 and 8 work in the guest's own register and
- * set NZCV on the way if somebody is going to look; those of 1 and 2 are computed in T0 with garbage
- * above, and NZCV come from an extra instruction that shifts the value to the top. A source from
- * memory or bits 15:8 of a register comes through T2, a destination through T0.
+ * set NZCV on the way if somebody is going to look; those of 1 and 2 are computed in T0 with
+ * garbage above, and NZCV come from an extra instruction that shifts the value to the top. A source
+ * from memory or bits 15:8 of a register comes through T2, a destination through T0.
  */
 #include "cpu/jit/a64/a64.h"
 
@@ -128,7 +128,8 @@ static unsigned wide(struct em *e, unsigned d, unsigned x, struct src s)
         logic(e, w, flags ? A_ANDS : A_AND, d, x, s);
         return flags ? NZ_LOGIC : NZ_NONE;
     default: /* OR, XOR */
-        if (s.reg == XZR && (s.imm == 0 || (w == 4 ? (uint32_t)s.imm == UINT32_MAX : s.imm == -1))) {
+        if (s.reg == XZR &&
+            (s.imm == 0 || (w == 4 ? (uint32_t)s.imm == UINT32_MAX : s.imm == -1))) {
             asm_const(&e->a, LINK, (uint64_t)s.imm);
             s.reg = LINK;
         }

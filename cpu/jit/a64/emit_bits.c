@@ -238,7 +238,8 @@ static bool mul1(struct em *e)
     return true;
 }
 
-/* ---- division: what cannot fault, and in 8 bytes only of a dividend that fits; others bail ---- */
+/* ---- division: what cannot fault, and in 8 bytes only of a dividend that fits; others bail ----
+ */
 
 static bool divide(struct em *e)
 {

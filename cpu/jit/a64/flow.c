@@ -191,10 +191,8 @@ static void indirect_target(struct em *e)
 static void calli(struct em *e)
 {
     const struct uop *u = e->u;
-    struct uop_mem stack = {.base = 4,
-                            .index = UR_NONE,
-                            .asz = (uint8_t)rip_width(e),
-                            .disp = -(int64_t)u->w};
+    struct uop_mem stack = {
+        .base = 4, .index = UR_NONE, .asz = (uint8_t)rip_width(e), .disp = -(int64_t)u->w};
     indirect_target(e);
     bail_from(e, table_find(e));
     call_push(e, &stack);

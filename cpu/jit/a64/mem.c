@@ -2,10 +2,10 @@
  * Guest memory: effective addresses, and the check in front of each access.
  *
  * The check is the soft TLB's: index by page number, then address XOR tag must have no page bits
- * (wrong page, or one that must not be touched directly: registers, code lines, watched) and no bits
- * of a misaligned access. A misaligned access that stays in its page comes back from cold code.
- * Alignment checking (#AC) keeps the engine out of compiled code altogether. LDP gets tag and bias
- * at once, and nothing here touches NZCV.
+ * (wrong page, or one that must not be touched directly: registers, code lines, watched) and no
+ * bits of a misaligned access. A misaligned access that stays in its page comes back from cold
+ * code. Alignment checking (#AC) keeps the engine out of compiled code altogether. LDP gets tag and
+ * bias at once, and nothing here touches NZCV.
  *
  * A miss first asks C to refill the entry and tries again; if the page may not be touched directly
  * the instruction bails.
@@ -45,8 +45,10 @@ unsigned a64_ea(struct em *e, const struct uop_mem *m, unsigned dst)
     struct asmbuf *a = &e->a;
     unsigned w = m->asz == 8 ? 8 : 4;
     if (m->base == UR_NONE && m->index == UR_NONE) {
-        asm_const(a, dst, w == 8 ? (uint64_t)m->disp : m->asz == 4 ? (uint32_t)m->disp
-                                                                  : (uint16_t)m->disp);
+        asm_const(a, dst,
+                  w == 8        ? (uint64_t)m->disp
+                  : m->asz == 4 ? (uint32_t)m->disp
+                                : (uint16_t)m->disp);
         return dst;
     }
     unsigned b = m->base == UR_NONE ? XZR : m->base == UR_PAGE ? PAGE : a64_host(m->base);
@@ -120,15 +122,15 @@ struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, boo
     uint32_t site = a64_site(e, SITE_BAIL);
     unsigned addr = linear(e, m, a64_ea(e, m, T1), size, write, site);
     struct cold *c = a64_cold_new(e);
-    *c = (struct cold){.kind = COLD_REFILL,
-                       .u = e->u,
-                       .rc = e->rc,
-                       .size = (uint8_t)size,
-                       .addr = (uint8_t)addr,
-                       .what = size | (write ? JIT_REFILL_WRITE : 0) |
-                               JIT_REFILL_VIEW(e->src->view),
-                       .retry = a->at,
-                       .site = site};
+    *c =
+        (struct cold){.kind = COLD_REFILL,
+                      .u = e->u,
+                      .rc = e->rc,
+                      .size = (uint8_t)size,
+                      .addr = (uint8_t)addr,
+                      .what = size | (write ? JIT_REFILL_WRITE : 0) | JIT_REFILL_VIEW(e->src->view),
+                      .retry = a->at,
+                      .site = site};
     asm_ubfx(a, 8, P0, addr, 12, (unsigned)__builtin_ctz(l->l1_entries));
     asm_addsub(a, 8, A_ADD, P0, TLB, P0, A_LSL, 5);
     asm_pair(a, true, P0, P1, P0, write ? 16 : 0);
