@@ -74,6 +74,10 @@ struct em {
     struct cold cold[COLD_MAX];
     unsigned ncold;
     bool failed; /* more than the tables hold */
+    /* The segment (count.h) being emitted: where it began; guest instructions so far. */
+    uint32_t seg;
+    struct emit_counts seg_from;
+    unsigned seg_insns, seg_interp;
 };
 
 /* ---- registers (emit.c) ---- */
@@ -94,6 +98,12 @@ void a64_env_store(struct asmbuf *a, unsigned t, int32_t off);
 void a64_env_address(struct asmbuf *a, unsigned t, int32_t off);
 /* d = n + v at width w; d is also a temporary unless v is a short immediate. */
 void a64_add_const(struct asmbuf *a, unsigned w, unsigned d, unsigned n, int64_t v);
+
+/* What comes is of this class (cpu/jit/count.h); returns the one before, to go back to. */
+static inline unsigned a64_class(struct em *e, unsigned cls)
+{
+    return emit_class(&e->a.count, cls);
+}
 
 /* ---- flags (flags.c) ---- */
 /* Guest register r is about to change: save what the recipe needs of it, if anybody may look. */
@@ -173,6 +183,9 @@ void a64_leave_from(struct em *e, uint32_t place, uint32_t site);
 
 /* ---- flow (flow.c) ---- */
 void a64_block_entry(struct em *e);
+/* A segment begins here, another one may end. Keeps NZCV. */
+void a64_segment(struct em *e);
+void a64_segment_end(struct em *e);
 bool a64_flow(struct em *e);   /* the current micro-operation is a transfer: emit it */
 void a64_interp(struct em *e); /* U_INTERP */
 void a64_leave(struct em *e, unsigned kind);

@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu/jit/count.h"
+
 enum {
     X0,
     X1,
@@ -42,6 +44,7 @@ struct asmbuf {
     uint8_t *base;
     uint32_t at, end;
     bool full;
+    struct emit_counts count;
 };
 
 static inline void asm_put32(uint8_t *to, uint32_t v)
@@ -59,6 +62,7 @@ static inline uint32_t asm_get32(const uint8_t *from)
 
 static inline void asm_word(struct asmbuf *a, uint32_t v)
 {
+    emit_one(&a->count);
     if (a->at + 4 <= a->end) {
         asm_put32(a->base + a->at, v);
         a->at += 4;

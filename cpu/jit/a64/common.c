@@ -111,7 +111,7 @@ static void callee_saved(struct asmbuf *a, bool load)
 
 void a64_common(struct jit_backend *be)
 {
-    struct asmbuf a = {be->mem.write, 0, (uint32_t)be->mem.bytes, false};
+    struct asmbuf a = {.base = be->mem.write, .end = (uint32_t)be->mem.bytes};
     be->enter = a.at; /* x0: env, x1: code */
     move_stack(&a, -ENTER_FRAME);
     callee_saved(&a, false);

@@ -4,6 +4,8 @@
  * What is not emitted runs in the interpreter: a64_uop says so before it has emitted anything that
  * has an effect.
  */
+#include <string.h>
+
 #include "cpu/jit/a64/a64.h"
 
 /* ---- registers ---- */
@@ -90,7 +92,7 @@ void jit_host_common(struct jit_backend *be)
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code)
 {
     static const struct jit_recipe in_memory = {.slot = true};
-    struct em e = {.a = {be->mem.write, be->at, (uint32_t)be->mem.bytes, false},
+    struct em e = {.a = {.base = be->mem.write, .at = be->at, .end = (uint32_t)be->mem.bytes},
                    .be = be,
                    .src = src,
                    .code = code,
@@ -98,25 +100,33 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
                    .rc = in_memory};
     a64_block_entry(&e);
     for (unsigned k = 0; k < src->n; k++) {
+        if (k && src->u[k].part != src->u[k - 1].part) {
+            a64_segment(&e);
+        }
         struct asmbuf a = e.a;
         unsigned ncold = e.ncold;
         struct jit_recipe rc = e.rc;
         bool over_clean = e.over_clean;
         e.u = &src->u[k];
+        e.seg_insns += e.u->op != U_END;
         if (e.u->op == U_INTERP_END) {
             a64_leave(&e, SITE_BAIL);
+            e.seg_interp++;
         } else if (e.u->op == U_INTERP || !a64_uop(&e)) {
             e.a = a; /* what was emitted in vain */
             e.ncold = ncold;
             e.rc = rc;
             e.over_clean = over_clean;
             a64_interp(&e);
+            e.seg_interp++;
         }
     }
+    a64_segment_end(&e);
     a64_cold(&e);
     if (e.a.full || e.failed) {
         return false;
     }
+    memcpy(code->emitted, e.a.count.n, sizeof code->emitted);
     code->bytes = e.a.at - code->entry;
     be->at = (e.a.at + 15) & ~15u;
     return be->at < be->mem.bytes;
@@ -147,6 +157,11 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
         (void)near;
         put(be, old, b);
     }
+}
+
+const char *jit_host_name(void)
+{
+    return "a64";
 }
 
 bool jit_host_runs(void)

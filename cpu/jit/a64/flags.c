@@ -35,7 +35,9 @@ static bool uses_b(unsigned cc)
 
 static void store_slot(struct em *e, int32_t slot, unsigned reg)
 {
+    unsigned was = a64_class(e, EMIT_flags);
     asm_mem_imm(&e->a, 8, A_ST, reg, ENV, (uint32_t)slot);
+    a64_class(e, was);
 }
 
 static void store_op(struct em *e, unsigned op)
@@ -50,6 +52,7 @@ void a64_spill_flags(struct em *e)
     if (r->slot) {
         return;
     }
+    unsigned was = a64_class(e, EMIT_flags);
     _Static_assert(offsetof(struct jit_env, cc_b) == offsetof(struct jit_env, cc_res) + 8,
                    "stored as a pair");
     bool b = uses_b(r->cc) && r->b_at != LOC_SLOT;
@@ -64,6 +67,7 @@ void a64_spill_flags(struct em *e)
         store_slot(e, ENV_OFF(cc_res), a64_host(r->res_reg));
     }
     store_op(e, (unsigned)r->cc << 2 | r->lw);
+    a64_class(e, was);
     r->slot = true;
     e->over_clean = true;
 }
@@ -71,9 +75,11 @@ void a64_spill_flags(struct em *e)
 void a64_over(struct em *e, unsigned over, unsigned reg)
 {
     unsigned lw = over == OVER_CF ? 0 : asm_log2(e->u->w);
+    unsigned was = a64_class(e, EMIT_flags);
     store_slot(e, ENV_OFF(cc_over), reg);
     asm_const(&e->a, P0, over << 2 | lw);
     asm_mem_imm(&e->a, 1, A_ST, P0, ENV, (uint32_t)ENV_OFF(cc_op) + 1);
+    a64_class(e, was);
     e->over_clean = false;
 }
 
@@ -362,7 +368,7 @@ static unsigned rebuild(struct em *e, unsigned cc)
     }
 }
 
-struct a64_test a64_cond(struct em *e, unsigned cc)
+static struct a64_test cond(struct em *e, unsigned cc)
 {
     struct jit_recipe *r = &e->rc;
     unsigned w = 1u << r->lw, c = cc >> 1;
@@ -408,6 +414,14 @@ struct a64_test a64_cond(struct em *e, unsigned cc)
     return test_reg(P0, 4, true);
 }
 
+struct a64_test a64_cond(struct em *e, unsigned cc)
+{
+    unsigned was = a64_class(e, EMIT_flags);
+    struct a64_test t = cond(e, cc);
+    a64_class(e, was);
+    return t;
+}
+
 unsigned a64_cond_nzcv(struct em *e, unsigned cc)
 {
     struct a64_test t = a64_cond(e, cc);
@@ -438,7 +452,9 @@ uint32_t a64_jump_if(struct em *e, struct a64_test t)
 
 void a64_store_cf(struct em *e, unsigned reg)
 {
+    unsigned was = a64_class(e, EMIT_flags);
     asm_mem_imm(&e->a, 4, A_ST, reg, ENV, (uint32_t)ENV_OFF(cc_cf));
+    a64_class(e, was);
 }
 
 /* Does memory hold the recipe of the current INC or DEC's own kind? Then CF is in its slot: a loop
@@ -452,7 +468,7 @@ static uint32_t own_kind(struct em *e)
     return asm_bcond(&e->a, A_EQ);
 }
 
-void a64_save_cf(struct em *e, bool aside)
+static void save_cf(struct em *e, bool aside)
 {
     e->aside = false;
     if (cf_in_slot(&e->rc)) {
@@ -487,6 +503,13 @@ void a64_save_cf(struct em *e, bool aside)
     if (!aside) {
         a64_store_cf(e, reg);
     }
+}
+
+void a64_save_cf(struct em *e, bool aside)
+{
+    unsigned was = a64_class(e, EMIT_flags);
+    save_cf(e, aside);
+    a64_class(e, was);
 }
 
 void a64_take_cf(struct em *e)

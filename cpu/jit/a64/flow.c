@@ -34,6 +34,39 @@ void a64_leave_from(struct em *e, uint32_t place, uint32_t site)
     cold(e, COLD_LEAVE, place, site);
 }
 
+void a64_segment_end(struct em *e)
+{
+    struct jit_counting *c = e->be->counting;
+    if (c && e->code->segs) {
+        jit_segment_end(c, e->seg, &e->seg_from, &e->a.count, e->seg_insns, e->seg_interp);
+    }
+}
+
+void a64_segment(struct em *e)
+{
+    struct jit_counting *c = e->be->counting;
+    struct asmbuf *a = &e->a;
+    if (!c) {
+        return;
+    }
+    a64_segment_end(e);
+    e->seg = jit_segment_new(c, e->code);
+    if (e->seg == UINT32_MAX) {
+        e->failed = true;
+        return;
+    }
+    struct emit_counts before = a->count; /* counting does not count */
+    asm_mem_imm(a, 8, A_LD, P0, ENV, (uint32_t)ENV_OFF(runs));
+    asm_const(a, P1, 8 * (uint64_t)e->seg);
+    asm_addsub(a, 8, A_ADD, P0, P0, P1, A_LSL, 0);
+    asm_mem_imm(a, 8, A_LD, P1, P0, 0);
+    asm_addsub_imm(a, 8, A_ADD, P1, P1, 1);
+    asm_mem_imm(a, 8, A_ST, P1, P0, 0);
+    a->count = before;
+    e->seg_from = before;
+    e->seg_insns = e->seg_interp = 0;
+}
+
 void a64_block_entry(struct em *e)
 {
     struct asmbuf *a = &e->a;
@@ -41,16 +74,22 @@ void a64_block_entry(struct em *e)
     int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
     asm_word(a, (uint32_t)jt);
     asm_word(a, (uint32_t)l->l1[e->src->view]);
+    a->count = (struct emit_counts){0};
     e->code->entry = a->at;
+    a64_segment(e);
+    unsigned was = a64_class(e, EMIT_budget);
     asm_addsub_imm(a, 8, A_SUBS, BUDGET, BUDGET, e->code->charge);
     uint32_t site = a64_site(e, SITE_BUDGET);
     cold(e, COLD_BUDGET, asm_bcond(a, A_MI), site);
+    a64_class(e, was);
 }
 
 static void leave_by(struct em *e, uint32_t site)
 {
+    unsigned was = a64_class(e, EMIT_glue);
     asm_const(&e->a, T0, site);
     asm_b_to(&e->a, e->be->leave);
+    a64_class(e, was);
 }
 
 void a64_leave(struct em *e, unsigned kind)
@@ -60,8 +99,10 @@ void a64_leave(struct em *e, unsigned kind)
 
 void a64_interp(struct em *e)
 {
+    unsigned was = a64_class(e, EMIT_glue);
     asm_const(&e->a, T0, a64_site(e, SITE_INTERP));
     asm_bl_to(&e->a, e->be->interp);
+    a64_class(e, was);
     e->rc = (struct jit_recipe){.slot = true};
     e->over_clean = true; /* C settled everything */
     e->nz = NZ_NONE;
@@ -78,18 +119,23 @@ static unsigned rip_width(const struct em *e)
 static uint32_t table_find(struct em *e)
 {
     struct asmbuf *a = &e->a;
+    unsigned was = a64_class(e, EMIT_glue);
     asm_logic_imm(a, 4, A_AND, P0, T0, JIT_JT_SIZE - 1);
     asm_addsub(a, 8, A_ADD, P0, TABLE, P0, A_LSL, 4);
     asm_pair(a, true, T2, T3, P0, 0);
     asm_addsub(a, 8, A_SUBS, XZR, T2, T0, A_LSL, 0);
     e->nz = NZ_NONE;
-    return asm_bcond(a, A_NE);
+    uint32_t miss = asm_bcond(a, A_NE);
+    a64_class(e, was);
+    return miss;
 }
 
 static void table_go(struct em *e)
 {
+    unsigned was = a64_class(e, EMIT_glue);
     asm_logic_imm(&e->a, 8, A_AND, PAGE, T0, ~UINT64_C(4095));
     asm_br(&e->a, T3);
+    a64_class(e, was);
 }
 
 /* To another page: by the table. */
@@ -97,11 +143,14 @@ static void cross_page(struct em *e, int32_t target)
 {
     uint32_t s = a64_site(e, SITE_LINK);
     e->be->site[s].target = target;
+    unsigned was = a64_class(e, EMIT_glue);
     a64_add_const(&e->a, rip_width(e), T0, PAGE, target);
     uint32_t miss = table_find(e);
     table_go(e);
     asm_here(&e->a, miss);
+    emit_cold(&e->a.count); /* misses are rare */
     leave_by(e, s);
+    e->a.count.cls = (uint8_t)was;
 }
 
 /* What a link's unlinked jump leads to; first a NOP. */
@@ -138,7 +187,9 @@ static void go(struct em *e, int64_t target64, const struct a64_test *t)
         cross_page(e, target);
         return;
     }
+    unsigned was = a64_class(e, t ? EMIT_work : EMIT_glue);
     uint32_t from = t ? a64_jump_if(e, *t) : asm_b(&e->a);
+    a64_class(e, was);
     if (in_page(target)) {
         cold(e, COLD_LINK, from, link_site(e, target));
     } else {
@@ -332,6 +383,7 @@ static void cold_ret(struct em *e)
 void a64_cold(struct em *e)
 {
     struct asmbuf *a = &e->a;
+    emit_cold(&a->count);
     for (unsigned k = 0; k < e->ncold; k++) {
         const struct cold *c = &e->cold[k];
         e->u = c->u;

@@ -115,7 +115,7 @@ static unsigned linear(struct em *e, const struct uop_mem *m, unsigned addr, uns
     return T1;
 }
 
-struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write)
+static struct a64_loc probe(struct em *e, const struct uop_mem *m, unsigned size, bool write)
 {
     const struct jit_layout *l = e->be->l;
     struct asmbuf *a = &e->a;
@@ -139,4 +139,12 @@ struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, boo
     c->from = asm_cbz(a, 8, true, LINK);
     c->pass = a->at;
     return (struct a64_loc){(uint8_t)addr};
+}
+
+struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write)
+{
+    unsigned was = a64_class(e, EMIT_address);
+    struct a64_loc at = probe(e, m, size, write);
+    a64_class(e, was);
+    return at;
 }

@@ -3,6 +3,11 @@
  */
 #include "cpu/jit/backend.h"
 
+const char *jit_host_name(void)
+{
+    return "none";
+}
+
 bool jit_host_runs(void)
 {
     return false;
