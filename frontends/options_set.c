@@ -421,7 +421,7 @@ bool options_set_uuid(struct options *o, const char *v, struct err *e)
 const char *options_engine_name(unsigned i, const char **help)
 {
     static const char *const names[][2] = {{"interp", "the interpreter"},
-                                           {"jit", "compiled code on x86-64 hosts"},
+                                           {"jit", "compiled code on x86-64 and aarch64 hosts"},
                                            {"lockstep", "both, compared all the time (slow)"}};
     if (i >= sizeof names / sizeof names[0]) {
         return NULL;
