@@ -77,6 +77,10 @@ void a64_block_entry(struct em *e)
     a->count = (struct emit_counts){0};
     e->code->entry = a->at;
     a64_segment(e);
+    if (e->be->check) {
+        asm_const(a, T0, a64_site(e, SITE_CHECK));
+        asm_bl_to(a, e->be->interp);
+    }
     unsigned was = a64_class(e, EMIT_budget);
     asm_addsub_imm(a, 8, A_SUBS, BUDGET, BUDGET, e->code->charge);
     uint32_t site = a64_site(e, SITE_BUDGET);
