@@ -31,7 +31,7 @@ enum { BUDGET = X24, PAGE = X25, TABLE = X26, TLB = X27, ENV = X28 };
 #define PREFIX_BYTES 8u
 
 /* Cold code, emitted behind the block. */
-enum cold_kind { COLD_REFILL, COLD_LEAVE, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_SIDE, COLD_RET };
+enum cold_kind { COLD_REFILL, COLD_LEAVE, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_SIDE };
 struct cold {
     uint8_t kind;
     uint8_t size;   /* REFILL: of the access */
@@ -42,7 +42,7 @@ struct cold {
     uint32_t pass;  /* REFILL: behind the check */
     uint32_t site;
     int32_t target;       /* CROSS, SIDE: from the page's first byte */
-    struct jit_recipe rc; /* SIDE, RET: flags to put into memory */
+    struct jit_recipe rc; /* SIDE: flags to put into memory */
     const struct uop *u;
 };
 

@@ -270,18 +270,25 @@ static void jcc(struct em *e)
     go(e, next_off(e), NULL);
 }
 
+/* A return to where the call in this superblock said: to the next micro-operation. */
+static void return_inside(struct em *e)
+{
+    const struct uop *u = e->u;
+    a64_kill_reg(e, 4);
+    struct a64_loc at = a64_mem(e, &u->m, u->w, false);
+    a64_load(e, u->w, T0, at);
+    rip_of(e, T2, u[1].off);
+    asm_addsub(&e->a, 8, A_SUBS, XZR, T0, T2, A_LSL, 0);
+    e->nz = NZ_NONE;
+    bail_from(e, asm_bcond(&e->a, A_NE));
+    move_sp(e, (int32_t)(u->w + u->imm));
+}
+
 static void ret(struct em *e)
 {
     const struct uop *u = e->u;
     if (u->attr & UF_SIDE) {
-        a64_kill_reg(e, 4);
-        struct a64_loc at = a64_mem(e, &u->m, u->w, false);
-        a64_load(e, u->w, T0, at);
-        rip_of(e, T2, u->imm);
-        asm_addsub(&e->a, 8, A_SUBS, XZR, T0, T2, A_LSL, 0);
-        e->nz = NZ_NONE;
-        cold(e, COLD_RET, asm_bcond(&e->a, A_NE), 0);
-        move_sp(e, u->w);
+        return_inside(e);
         return;
     }
     a64_spill_flags(e);
@@ -308,10 +315,16 @@ bool a64_flow(struct em *e)
         go(e, u->off, NULL);
         return true;
     case U_CALL:
-        a64_spill_flags(e);
+        if (u->attr & UF_SIDE) {
+            a64_kill_reg(e, 4);
+        } else {
+            a64_spill_flags(e);
+        }
         call_push(e, &u->m);
         move_sp(e, -(int32_t)u->w);
-        go(e, u->imm, NULL);
+        if (!(u->attr & UF_SIDE)) {
+            go(e, u->imm, NULL);
+        }
         return true;
     case U_RET:
         ret(e);
@@ -372,18 +385,6 @@ static void cold_side(struct em *e, const struct cold *c)
     link_stub(e, jump, s);
 }
 
-/* A return to elsewhere than expected. T0: where to. */
-static void cold_ret(struct em *e)
-{
-    a64_spill_flags(e);
-    uint32_t miss = table_find(e);
-    move_sp(e, e->u->w);
-    refund(e);
-    table_go(e);
-    asm_here(&e->a, miss);
-    a64_leave(e, SITE_BAIL);
-}
-
 void a64_cold(struct em *e)
 {
     struct asmbuf *a = &e->a;
@@ -409,9 +410,6 @@ void a64_cold(struct em *e)
             break;
         case COLD_SIDE:
             cold_side(e, c);
-            break;
-        case COLD_RET:
-            cold_ret(e);
             break;
         default:
             leave_by(e, c->site);
