@@ -27,9 +27,11 @@ static void store_pinned(struct asmbuf *a, const struct jit_layout *l)
     }
 }
 
-/* Call C with (env, T1, T0) and return its result in T0; guest registers stay where they are. */
+/* Call C with (env, T1, T0) and return its result in T0; guest registers stay where they are. leaf:
+ * what is called does arithmetic on integers and calls nothing, so it may meet the guest's x87
+ * state in the host's FPU. */
 static uint32_t common_helper(const struct jit_backend *be, struct asmbuf *a, int32_t helper,
-                              bool la)
+                              bool la, bool leaf)
 {
     uint32_t at = a->at;
     asm_test_imm(a, 1, xm(ENV, ENV_OFF(vec_no)), JIT_VEC_UNLOADED);
@@ -51,9 +53,13 @@ static uint32_t common_helper(const struct jit_backend *be, struct asmbuf *a, in
     } else {
         asm_mov(a, 4, RSI, T0);
     }
-    x64_x87_out(a);
-    asm_call_ind(a, xm(ENV, helper));
-    x64_x87_back(a);
+    if (leaf) {
+        asm_call_ind(a, xm(ENV, helper));
+    } else {
+        x64_x87_out(a);
+        asm_call_ind(a, xm(ENV, helper));
+        x64_x87_back(a);
+    }
     asm_mov(a, 4, T0, RAX);
     for (unsigned k = sizeof caller_saved; k-- > 0;) {
         asm_pop(a, caller_saved[k]);
@@ -89,9 +95,9 @@ void x64_common(struct jit_backend *be)
     asm_byte(&a, 0xc3);
 
     x64_vec_common(be, &a);
-    be->refill = common_helper(be, &a, ENV_OFF(refill), true);
-    be->cond = common_helper(be, &a, ENV_OFF(cond), false);
-    be->x87_load = common_helper(be, &a, ENV_OFF(x87_load), false);
+    be->refill = common_helper(be, &a, ENV_OFF(refill), true, false);
+    be->cond = common_helper(be, &a, ENV_OFF(cond), false, true);
+    be->x87_load = common_helper(be, &a, ENV_OFF(x87_load), false, false);
 
     be->interp = a.at; /* T0: site */
     x64_fp_off(be, &a);
