@@ -4,6 +4,7 @@
  * Sources: Intel SDM 1 14.3 (detection), 10.2.3 (MXCSR), 14.9, 15.3 of the optimization manual
  * (mixing legacy SSE and AVX: VZEROUPPER in front of C, which is compiled for SSE2).
  */
+#include <assert.h>
 #include <stddef.h>
 
 #include "cpu/jit/x64/asm_vec.h"
@@ -134,6 +135,73 @@ void x64_vec_narrow(struct em *e, unsigned r)
     }
     s->high &= (uint16_t)~bit;
     s->wide &= (uint16_t)~bit;
+}
+
+/* ---- loops ---- */
+
+struct vec_sets {
+    uint16_t used, wide;    /* read or written; with 256 bits */
+    uint16_t legacy, whole; /* written by a legacy instruction; by a VEX-encoded one */
+};
+
+static void collect(const struct uop *u, struct vec_sets *t)
+{
+    const struct uop_vec *v = &u->v;
+    unsigned set = (v->a != UR_NONE ? 1u << v->a : 0) | (u->sk == UK_XMM ? 1u << u->sr : 0) |
+                   (v->fourth != UR_NONE ? 1u << v->fourth : 0);
+    if (u->dk == UK_XMM) {
+        unsigned d = 1u << u->dr;
+        set |= d;
+        if (v->flags & UV_VEX) {
+            t->whole |= (uint16_t)d;
+        } else {
+            t->legacy |= (uint16_t)d;
+        }
+    }
+    t->used |= (uint16_t)set;
+    t->wide |= v->vl == 32 ? (uint16_t)set : 0;
+}
+
+bool x64_vec_loop_begin(struct em *e)
+{
+    struct vec_sets t = {.used = 0};
+    for (unsigned k = 0; k < e->src->n; k++) {
+        const struct uop *u = &e->src->u[k];
+        if (u->op == U_INTERP) {
+            return false; /* nothing stays over it */
+        }
+        if (u->op == U_VEC) {
+            collect(u, &t);
+        }
+    }
+    if (!t.used) {
+        return false;
+    }
+    uint16_t wide = (uint16_t)((t.wide | t.whole) & ~t.legacy);
+    for (unsigned r = 0; r < 16; r++) {
+        if (t.used >> r & 1) {
+            x64_vec_use(e, r, has_avx(e->be) && (wide >> r & 1));
+        }
+    }
+    e->vec.s.dirty = t.legacy | t.whole;
+    e->vec.s.high = t.whole & e->vec.s.wide;
+    e->vec_head = e->vec.s;
+    return true;
+}
+
+void x64_vec_loop_end(struct em *e)
+{
+    const struct vec_state *h = &e->vec_head, *s = &e->vec.s;
+    for (unsigned r = 0; r < 16; r++) {
+        if (!(h->live >> r & 1)) {
+            continue;
+        }
+        if ((s->wide & ~h->wide) >> r & 1) {
+            x64_vec_narrow(e, r);
+        }
+        x64_vec_use(e, r, h->wide >> r & 1);
+    }
+    assert(!(s->live & ~h->live) && !(s->dirty & ~h->dirty) && !(s->high & ~h->high));
 }
 
 /* ---- MXCSR ---- */

@@ -55,6 +55,14 @@ void x64_vec_narrow(struct em *e, unsigned r);
 void x64_vec_spill(struct em *e, const struct vec_state *s);
 void x64_vec_reload(struct em *e, const struct vec_state *s);
 
+/* ---- loops ---- */
+/* In front of the head of code that jumps back to it: everything that the loop uses is in host
+ * registers from here on, and counts as dirty if the loop writes it. False: that is not worth it,
+ * nothing is emitted. */
+bool x64_vec_loop_begin(struct em *e);
+/* In front of the jump back: as it was at the head. Does not change the host's flags. */
+void x64_vec_loop_end(struct em *e);
+
 /* ---- common code ---- */
 /* Emit routines that blocks call: be->fp_on, be->vec_zero. */
 void x64_vec_common(struct jit_backend *be, struct asmbuf *a);
