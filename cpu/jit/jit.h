@@ -37,18 +37,18 @@ enum jit_cc {
     CC_SUB,   /* res, b */
     CC_CMP,   /* a in res, b */
     CC_LOGIC, /* res; carries 0 */
-    CC_INC,   /* res; CF in cf */
-    CC_DEC,
-    CC_NEG, /* res */
-    CC_ADC, /* res, b; carry in in cf */
+    CC_NEG,   /* res */
+    CC_ADC,   /* res, b; carry in in cf */
     CC_SBB,
+    CC_ZF,  /* res; the other flags 0 */
+    CC_INC, /* res; CF in cf, as with all that follow */
+    CC_DEC,
     CC_SHL,  /* res; CF in cf; OF = sign ^ CF */
     CC_SHR,  /* res; CF in cf; b = count: OF as SHR by b sets it */
     CC_SAR,  /* res; CF in cf; OF 0 */
     CC_MUL,  /* res; CF = OF = cf */
-    CC_BITS, /* res: the low byte of EFLAGS in bits 15:8 (LAHF), OF 0 */
+    CC_BITS, /* res: the low byte of EFLAGS in bits 15:8 (LAHF), OF 0; CF in cf */
     CC_CFOF, /* res; CF in bit 0 of cf, OF in bit 8 */
-    CC_ZF,   /* res; the other flags 0 */
 };
 
 /* What sets some flags alone; the value is in env->cc_over. */

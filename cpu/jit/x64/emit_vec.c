@@ -147,6 +147,7 @@ void x64_keep_flags(struct em *e)
     struct asmbuf *a = &e->a;
     if (x64_need(e)) {
         asm_mov(a, 8, T0, RAX);
+        asm_setcc(a, XB, xm(ENV, ENV_OFF(cc_cf)));
         asm_byte(a, 0x9f);
         asm_mov(a, 4, T1, RAX);
         asm_mov(a, 8, RAX, T0);

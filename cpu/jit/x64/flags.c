@@ -127,8 +127,7 @@ static void call_cond(struct em *e, unsigned cc)
 /* Is CF in env->cc_cf already, whatever else the recipe says? */
 static bool cf_in_slot(const struct jit_recipe *r)
 {
-    return !r->slot && (r->cc == CC_INC || r->cc == CC_DEC || r->cc == CC_SHL || r->cc == CC_SHR ||
-                        r->cc == CC_SAR || r->cc == CC_MUL || r->cc == CC_CFOF);
+    return !r->slot && r->cc >= CC_INC;
 }
 
 static void save_cf(struct em *e, bool aside)
@@ -140,19 +139,18 @@ static void save_cf(struct em *e, bool aside)
     }
     e->aside = aside;
     if (!e->host_flags && e->rc.slot && e->over != OVER_CF && !e->sahf) {
-        /* A loop that counts down meets its own kind. */
-        unsigned kind = e->u->op == U_INC ? CC_INC : e->u->op == U_DEC ? CC_DEC : 0;
+        /* It is there if cc_op says one of the last kinds, and nothing about cc_over. */
         uint32_t over = 0;
-        kind = aside ? 0 : kind;
         x64_vec_drop(e); /* on both ways */
-        if (kind) {
-            asm_alu_imm(&e->a, 4, 7, xm(ENV, ENV_OFF(cc_op)),
-                        (int32_t)(kind << 2 | log2_of(e->u->w)));
-            over = asm_jcc(&e->a, XE);
+        if (!aside) {
+            asm_zx(&e->a, 2, T0, xm(ENV, ENV_OFF(cc_op)));
+            asm_alu_imm(&e->a, 4, 5, xr(T0), CC_INC << 2);
+            asm_alu_imm(&e->a, 4, 7, xr(T0), 0x100 - (CC_INC << 2));
+            over = asm_jcc(&e->a, XB);
         }
         call_cond(e, XB);
         asm_store(&e->a, 1, slot, T0);
-        if (kind) {
+        if (!aside) {
             asm_here(&e->a, over);
         }
         return;
