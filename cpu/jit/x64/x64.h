@@ -45,15 +45,15 @@ struct em {
     struct jit_backend *be;
     const struct jit_source *src;
     struct jit_code *code;
-    const struct uop *u;  /* the current one */
-    struct jit_recipe rc; /* pending flags */
-    bool aside;           /* x64_save_cf put CF into env->scratch */
-    uint8_t over;         /* enum jit_over that is in memory, or OVER_ANY */
-    bool sahf;            /* bit 16 of env->cc_op is set, bit 24 not */
-    uint8_t host_flags;   /* the host's flags are the guest's */
-    struct vec_place vec; /* vector registers */
+    const struct uop *u;       /* the current one */
+    struct jit_recipe rc;      /* pending flags */
+    bool aside;                /* x64_save_cf put CF into env->scratch */
+    uint8_t over;              /* enum jit_over that is in memory, or OVER_ANY */
+    bool sahf;                 /* bit 16 of env->cc_op is set, bit 24 not */
+    uint8_t host_flags;        /* the host's flags are the guest's */
+    struct vec_place vec;      /* vector registers */
     struct vec_state vec_head; /* at the head of a loop */
-    uint8_t align;        /* of the next memory operand: x64_mem bails unless it is aligned so */
+    uint8_t align; /* of the next memory operand: x64_mem bails unless it is aligned so */
     struct cold cold[COLD_MAX];
     struct vec_state cold_vec[COLD_MAX]; /* where each piece is jumped to */
     unsigned ncold;
