@@ -167,7 +167,7 @@ static void settle(struct cpu *cpu, const struct jit_recipe *r)
     if (zf) {
         flags_set_zf(cpu, env->cc_zf & 1);
     }
-    env->cc_op = CC_CANON;
+    env->cc_op = CC_CANON << 2;
 }
 
 static const struct jit_recipe in_memory = {.slot = true};
@@ -484,7 +484,7 @@ bool engine_run(struct cpu *cpu, struct block *b)
     }
     jt_put(cpu, b);
     cpu->jit.page = (cpu->s.rip - (b->pa & ~PAGE_MASK)) & cpu->ip_mask;
-    cpu->jit.cc_op = CC_CANON;
+    cpu->jit.cc_op = CC_CANON << 2;
     cpu->exit_req = 0;
     e->entered++;
     if (UNLIKELY(lockstep_of(cpu))) {

@@ -32,6 +32,16 @@
 
 /* How flags come from values; kept in env->cc_op as kind * 4 + log2 of the width. */
 enum jit_cc {
+    /* CF in bit 0 of cf */
+    CC_INC, /* res */
+    CC_DEC,
+    CC_SHL,  /* res; OF = sign ^ CF */
+    CC_SHR,  /* res; b = count: OF as SHR by b sets it */
+    CC_SAR,  /* res; OF 0 */
+    CC_MUL,  /* res; OF = CF */
+    CC_BITS, /* res: the low byte of EFLAGS in bits 15:8 (LAHF); OF 0 */
+    CC_CFOF, /* res; OF in bit 8 of cf */
+    /* not so */
     CC_CANON, /* the guest CPU's own form */
     CC_ADD,   /* res, b */
     CC_SUB,   /* res, b */
@@ -40,15 +50,7 @@ enum jit_cc {
     CC_NEG,   /* res */
     CC_ADC,   /* res, b; carry in in cf */
     CC_SBB,
-    CC_ZF,  /* res; the other flags 0 */
-    CC_INC, /* res; CF in cf, as with all that follow */
-    CC_DEC,
-    CC_SHL,  /* res; CF in cf; OF = sign ^ CF */
-    CC_SHR,  /* res; CF in cf; b = count: OF as SHR by b sets it */
-    CC_SAR,  /* res; CF in cf; OF 0 */
-    CC_MUL,  /* res; CF = OF = cf */
-    CC_BITS, /* res: the low byte of EFLAGS in bits 15:8 (LAHF), OF 0; CF in cf */
-    CC_CFOF, /* res; CF in bit 0 of cf, OF in bit 8 */
+    CC_ZF, /* res; the other flags 0 */
 };
 
 /* What sets some flags alone; the value is in env->cc_over. */

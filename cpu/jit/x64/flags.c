@@ -127,7 +127,7 @@ static void call_cond(struct em *e, unsigned cc)
 /* Is CF in env->cc_cf already, whatever else the recipe says? */
 static bool cf_in_slot(const struct jit_recipe *r)
 {
-    return !r->slot && r->cc >= CC_INC;
+    return !r->slot && r->cc < CC_CANON;
 }
 
 static void save_cf(struct em *e, bool aside)
@@ -139,13 +139,11 @@ static void save_cf(struct em *e, bool aside)
     }
     e->aside = aside;
     if (!e->host_flags && e->rc.slot && e->over != OVER_CF && !e->sahf) {
-        /* It is there if cc_op says one of the last kinds, and nothing about cc_over. */
+        /* It is there if cc_op says one of the first kinds, and nothing about cc_over. */
         uint32_t over = 0;
         x64_vec_drop(e); /* on both ways */
         if (!aside) {
-            asm_zx(&e->a, 2, T0, xm(ENV, ENV_OFF(cc_op)));
-            asm_alu_imm(&e->a, 4, 5, xr(T0), CC_INC << 2);
-            asm_alu_imm(&e->a, 4, 7, xr(T0), 0x100 - (CC_INC << 2));
+            asm_alu_imm(&e->a, 4, 7, xm(ENV, ENV_OFF(cc_op)), CC_CANON << 2);
             over = asm_jcc(&e->a, XB);
         }
         call_cond(e, XB);
