@@ -213,7 +213,10 @@ static bool lift_push(const struct block *b, const struct insn *i, struct uop *u
     } else if (i->form == FORM_RR) {
         reg_operand(i->ra, &u->sk, &u->sr);
     } else {
-        return false;
+        u->sk = UK_MEM;
+        lift_mem(b, i, &u->m);
+        u->attr |= UF_BAIL;
+        return true;
     }
     stack_operand(b, u, REG_RSP, -(int64_t)i->osz);
     u->attr |= UF_BAIL;
@@ -265,6 +268,7 @@ static bool lift_shift(const struct insn *i, struct uop *u)
     unsigned n = (unsigned)i->imm & (i->w == 8 ? 63 : 31);
     if (u->sk == UK_REG) {
         u->attr |= UF_COND;
+        u->attr |= u->dk == UK_REGH || u->w < 4 ? UF_BAIL : 0; /* may be left to the interpreter */
         return u->sr == REG_RCX;
     }
     return u->sk == UK_IMM && n != 0;
@@ -319,6 +323,7 @@ static void lift_rm(const struct block *b, const struct insn *i, struct uop *u)
     }
     u->vr = i->vvvv;
     u->imm = i->imm;
+    u->attr |= UF_BAIL; /* the host may not have it */
 }
 
 /* Scans, exchanges, double shifts and others of the 0F maps. */
@@ -331,7 +336,7 @@ static bool lift_more(const struct block *b, const struct insn *i, struct uop *u
         bool by_cl = i->opcode & 1;
         operands(b, i, u);
         u->imm = n;
-        u->attr |= by_cl ? UF_COND : 0;
+        u->attr |= by_cl ? UF_COND | UF_BAIL : 0;
         return by_cl || (n != 0 && n <= 8u * i->w);
     }
     case U_RCL:
@@ -355,6 +360,7 @@ static bool lift_more(const struct block *b, const struct insn *i, struct uop *u
     case U_CRC32:
         operands(b, i, u);
         u->sw = (uint8_t)op_width(i, 1);
+        u->attr |= UF_BAIL;
         return true;
     case U_BSF:
     case U_BSR:

@@ -183,6 +183,7 @@ static bool replay(struct lockstep *ls, uint64_t n)
     struct cpu *cpu = ls->cpu;
     jmp_buf outer;
     volatile uint64_t left = n;
+    const uint64_t slice = cpu->slice;
     memcpy(&outer, &cpu->fault, sizeof outer);
     ls->replaying = true;
     if (setjmp(cpu->fault)) {
@@ -198,11 +199,14 @@ static bool replay(struct lockstep *ls, uint64_t n)
                 break;
             }
             unsigned some = b->n < left ? b->n : (unsigned)left;
+            /* RDTSC reads the time that it did */
+            cpu->slice = slice - (uint64_t)(ls->begun - (int64_t)(n - left) - (int64_t)some);
             cpu_run_head(cpu, b, some);
             left -= some;
         }
     }
     ls->replaying = false;
+    cpu->slice = slice;
     cpu->cur = NULL;
     cpu->running = NULL;
     cpu->charged = 0;

@@ -41,7 +41,7 @@
     X(CMOV) X(SETCC) /* cc */                                                            \
     X(BT)         /* sw: 0 test, 1 set, 2 reset, 3 complement bit s of d; sets CF alone. \
                    * d memory and s register: s is signed and reaches other operands */  \
-    X(PUSH) X(POP) X(LEAVE) /* slots of w bytes */                                       \
+    X(PUSH) X(POP) X(LEAVE) /* slots of w bytes; PUSH of memory s: m is that */          \
     X(X87)        /* an x87 instruction; see below */                                    \
     X(JCC) X(JMP) X(CALL) /* imm: target, bytes from the block's page */                 \
     X(RET)        /* imm: bytes to drop behind the return address */                     \

@@ -330,7 +330,7 @@ static bool bit_test(struct em *e)
     struct asmbuf *a = &e->a;
     unsigned bit = (unsigned)u->imm & (8u * u->w - 1), x = a64_host(u->dr);
     struct a64_loc at = {0};
-    if (u->w == 1 || u->sk == UK_REGH) {
+    if (u->w == 1 || u->sk == UK_REGH || (u->dk == UK_MEM && u->sk != UK_IMM)) {
         return false;
     }
     a64_spill_flags(e);

@@ -265,6 +265,9 @@ bool a64_emit_move(struct em *e)
         sign(e);
         return true;
     case U_PUSH:
+        if (u->sk == UK_MEM) {
+            return false;
+        }
         push(e);
         return true;
     case U_POP:

@@ -249,11 +249,34 @@ void x64_add_sp(struct em *e, int32_t n)
     asm_lea(&e->a, e->src->bits == 64 ? 8 : 4, sp, xm(sp, n));
 }
 
+/* Both checks come before RSP changes. */
+static void push_mem(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    struct uop_mem stack = {.base = 4,
+                            .index = UR_NONE,
+                            .asz = e->src->bits == 64 ? 8 : 4,
+                            .seg = 2,
+                            .disp = -(int64_t)u->w};
+    struct xo from = x64_mem(e, &u->m, u->w, false, false);
+    asm_load(a, u->w, T1, from);
+    asm_store(a, 8, xm(ENV, ENV_OFF(scratch)), T1);
+    struct xo at = x64_mem(e, &stack, u->w, true, true);
+    asm_load(a, 8, T1, xm(ENV, ENV_OFF(scratch)));
+    asm_store(a, u->w, at, T1);
+    x64_add_sp(e, -(int32_t)u->w);
+}
+
 bool x64_emit_push(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
     x64_kill_reg(e, 4);
+    if (u->sk == UK_MEM) {
+        push_mem(e);
+        return true;
+    }
     struct xo at = x64_mem(e, &u->m, u->w, true, true);
     if (u->sk == UK_IMM) {
         asm_store_imm(a, u->w, at, (int32_t)u->imm);

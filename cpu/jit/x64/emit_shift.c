@@ -73,35 +73,65 @@ bool x64_emit_shift_imm(struct em *e)
     return true;
 }
 
-/* By CL, on a pinned register. A count of zero leaves the flags: the old ones go to memory first.
- */
+/* What a shift or rotate by CL leaves if the count is not 0; the value is in `reg`. */
+static void shift_cl_flags(struct em *e, unsigned reg)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned was = emit_class(&a->count, EMIT_flags);
+    if (u->op == U_ROL || u->op == U_ROR) {
+        x64_over(e, u->op == U_ROL ? OVER_ROL : OVER_ROR, reg);
+    } else {
+        asm_setcc(a, XB, xm(ENV, ENV_OFF(cc_cf)));
+        asm_store(a, 8, xm(ENV, ENV_OFF(cc_res)), reg);
+        asm_store(a, 8, xm(ENV, ENV_OFF(cc_b)), RCX);
+        asm_alu_imm(a, 8, 4, xm(ENV, ENV_OFF(cc_b)), u->w == 8 ? 63 : 31);
+        asm_store_imm(a, 4, xm(ENV, ENV_OFF(cc_op)),
+                      (int32_t)(shift_kind(u->op) << 2) | (u->w == 8 ? 3 : 2));
+    }
+    emit_class(&a->count, was);
+}
+
+/* A count of zero leaves the flags: the old ones go to memory first. */
 bool x64_emit_shift_cl(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    bool rotate = u->op == U_ROL || u->op == U_ROR;
-    if (!(u->dk == UK_REG && x64_host(u->dr) != RNONE) || (x64_need(e) && (rotate || u->w < 4))) {
+    bool rotate = u->op == U_ROL || u->op == U_ROR, need = x64_need(e);
+    if (u->dk == UK_REGH || (need && !rotate && u->w < 4)) {
         return false;
     }
-    unsigned d = x64_host(u->dr);
-    if (!x64_need(e)) {
-        asm_shift_cl(a, u->w, shift_n(u->op), xr(d));
-        e->host_flags = HF_NONE;
-        return true;
+    if (need) {
+        x64_over_begin(e, rotate ? OVER_ROL : OVER_CFOF);
     }
-    x64_spill_flags(e);
-    asm_mov(a, 4, T0, RCX);
-    asm_shift_cl(a, u->w, shift_n(u->op), xr(d));
-    asm_setcc(a, XB, xr(T1));
-    asm_alu_imm(a, 4, 4, xr(T0), u->w == 8 ? 63 : 31);
-    uint32_t none = asm_jcc(a, XE);
-    asm_store(a, 1, xm(ENV, ENV_OFF(cc_cf)), T1);
-    asm_store(a, 8, xm(ENV, ENV_OFF(cc_b)), T0);
-    asm_store(a, 8, xm(ENV, ENV_OFF(cc_res)), d);
-    asm_store_imm(a, 4, xm(ENV, ENV_OFF(cc_op)),
-                  (int32_t)(shift_kind(u->op) << 2) | (u->w == 8 ? 3 : 2));
-    asm_here(a, none);
-    x64_over_maybe(e);
+    struct xo at = xr(RNONE);
+    unsigned reg = u->dk == UK_MEM ? T1 : x64_host(u->dr);
+    if (u->dk == UK_MEM) {
+        at = x64_mem(e, &u->m, u->w, true, true);
+        asm_zx(a, u->w, T1, at);
+    } else if (reg == RNONE) {
+        reg = T1;
+        asm_load(a, 8, T1, x64_gpr(e, u->dr));
+    }
+    uint32_t none = 0;
+    if (need) {
+        asm_test_imm(a, 1, xr(RCX), u->w == 8 ? 63 : 31);
+        none = asm_jcc(a, XE);
+    }
+    asm_shift_cl(a, u->w, shift_n(u->op), xr(reg));
+    if (need) {
+        shift_cl_flags(e, reg);
+        asm_here(a, none);
+        e->over = rotate ? OVER_ANY : e->over;
+        x64_over_maybe(e);
+    }
+    if (u->dk == UK_MEM) {
+        asm_store(a, u->w, at, T1);
+    } else if (reg == T1) {
+        x64_put(e, u->dr, u->w, T1);
+    } else if (need && u->w == 4) {
+        asm_mov(a, 4, reg, reg); /* written also if the count is 0 */
+    }
     e->host_flags = HF_NONE;
     return true;
 }
