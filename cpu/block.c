@@ -131,6 +131,8 @@ static void drop_code(struct block *b, int32_t left)
 {
     for (; b; b = b->hash_next) {
         b->code = NULL;
+        b->supers = NULL;
+        b->hot = 0;
         b->left = left;
     }
 }

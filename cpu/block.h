@@ -26,6 +26,8 @@ struct block {
     bool valid;   /* false: its bytes were overwritten */
     int32_t left; /* runs until the engine takes a look; compiled blocks: 0 */
     struct jit_code *code;
+    struct super_ref *supers; /* superblocks that contain it (cpu/engine.c) */
+    uint8_t hot;              /* samples; see cpu/super.h */
     struct block *hash_next;
     struct block *page_next, *page2_next; /* in the lists of blocks by page */
     uint8_t *copy;                        /* the guest's bytes, behind insn[] */
@@ -93,7 +95,7 @@ static inline struct block *block_lookup(struct cpu *cpu)
 static inline void block_chain(struct cpu *cpu)
 {
 #ifdef NDEBUG
-    if (LIKELY(!(cpu->exit_req | cpu->attn | cpu->stop | cpu->log_exec))) {
+    if (LIKELY(!(cpu->exit_req | cpu->attn | cpu->stop | cpu->one_by_one))) {
         struct block *b = block_cached(cpu, block_lin(cpu));
         if (LIKELY(b && b->n <= cpu->budget && --b->left > 0)) {
             cpu->budget -= b->n;

@@ -150,6 +150,12 @@ struct jc_entry {
     uint32_t mode;
 };
 
+/* Why. */
+enum {
+    ONE_LOG = 1,    /* -d exec is on; read once a slice */
+    ONE_RECORD = 2, /* a path is written down (cpu/super.h) */
+};
+
 struct cpu {
     struct dev dev; /* first: a vCPU is a device */
     struct cpu_state s;
@@ -190,6 +196,7 @@ struct cpu {
     const struct intc_ops *intc; /* NULL: nobody answers INTA (vector 0xff) */
     void *intc_ctx;
     uint64_t slice;    /* units that cpu_run was given */
+    int64_t held;      /* of them kept from compiled code (engine_run): not in slice nor budget */
     jmp_buf fault;     /* where cpu_raise goes */
     struct cpu_event { /* what cpu_raise leaves for the run loop */
         uint8_t vector;
@@ -201,7 +208,7 @@ struct cpu {
     bool stop;                   /* cpu_run returns at the next boundary (clock kick, requests) */
     bool yields;                 /* the run loop wants to know of PAUSE: it ends cpu_run */
     bool yielded;                /* it did in the last cpu_run */
-    bool log_exec;               /* -d exec is on; read once a slice */
+    uint8_t one_by_one;          /* each block comes to the run loop: ONE_xx */
     bool step_done;              /* the instruction has settled its single-step trap itself */
     bool polling;                /* inside event_poll: its unit is not charged yet */
     const struct block *running; /* the block being run, also while a copy of its head is */

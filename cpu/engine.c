@@ -19,6 +19,7 @@
 #include "cpu/lift.h"
 #include "cpu/lockstep.h"
 #include "cpu/sem.h"
+#include "cpu/super.h"
 #include "cpu/sys.h"
 #include "cpu/vec.h"
 #include "cpu/x87_host.h"
@@ -26,6 +27,19 @@
 #define BUFFER_BYTES (32u << 20)
 #define MAX_CPUS     64u
 #define MAX_ROWS     2048u
+#define PORTION      20000 /* of the budget: where it ends is a sample */
+#define SUPER_AFTER  2u
+#define NEVER_SUPER  255u /* block.hot */
+
+/* A superblock: its code, and a link for each of its blocks. */
+struct super_ref {
+    struct jit_code *code;
+    struct super_ref *next; /* of the same block */
+};
+struct super {
+    struct super *next;
+    struct super_ref ref[]; /* one for each part */
+};
 
 struct engine {
     struct jit *jit; /* NULL: interpreter only */
@@ -33,7 +47,10 @@ struct engine {
     struct cpu *cpus[MAX_CPUS];
     struct lockstep *lockstep[MAX_CPUS]; /* by number in cpus[]; NULL: not compared */
     unsigned ncpus;
-    bool full;                                  /* the buffer: flush between blocks */
+    bool full; /* the buffer: flush between blocks */
+    struct super_path path;
+    struct super *supers;
+    uint64_t nsupers;                           /* since the start */
     uint64_t entered;                           /* runs of code begun */
     uint64_t interp[MAX_ROWS], bails[MAX_ROWS]; /* by the instruction's row */
 };
@@ -295,7 +312,7 @@ static int do_interp(struct jit_env *env, uint32_t site)
         return 1; /* it left the block */
     }
     if (UNLIKELY(cpu->exit_req || cpu->attn || cpu->stop || cpu->tlb.gen != gen ||
-                 cpu->mode != mode || !code->valid || cpu->budget < refund)) {
+                 cpu->mode != mode || !b->valid || !code->valid || cpu->budget < refund)) {
         run_rest(cpu, b, &b->insn[k + 1]);
         return 1;
     }
@@ -382,6 +399,35 @@ static void jt_put(struct cpu *cpu, const struct block *b)
 
 /* ---- running ---- */
 
+/* Too much of it would be left to the interpreter: the way there and back costs more than the rest
+ * gains. */
+static bool not_worth(const struct uop *u, unsigned n)
+{
+    unsigned left_out = 0;
+    for (unsigned k = 0; k < n; k++) {
+        left_out += u[k].op == U_INTERP;
+    }
+    return left_out * 5 > n;
+}
+
+static struct jit_code *compile_parts(struct engine *e, struct cpu *cpu, struct block *const *b,
+                                      unsigned parts, struct uop *u, unsigned n)
+{
+    struct jit_source src = {.nparts = parts,
+                             .u = u,
+                             .n = n,
+                             .page_off = (uint16_t)(b[0]->pa & ~PAGE_MASK),
+                             .bits = b[0]->mode & MODE_C64 ? 64 : 32,
+                             .view = (uint8_t)cpu->view,
+                             .x87_pointers = !cpu_has(cpu, FEAT_fdp_excptn_only)};
+    for (unsigned p = 0; p < parts; p++) {
+        src.part[p] = (struct jit_part){b[p], b[p]->n};
+    }
+    struct jit_code *code = jit_compile(e->jit, &src);
+    e->full |= !code;
+    return code;
+}
+
 static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
 {
     struct uop u[BLOCK_INSNS + 1];
@@ -389,30 +435,128 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
         b->left = INT32_MAX;
         return false;
     }
-    unsigned n = lift_block(b, u, cpu->yields), left_out = 0;
-    for (unsigned k = 0; k < n; k++) {
-        left_out += u[k].op == U_INTERP;
-    }
-    if (left_out * 5 > n) { /* the way there and back costs more than the rest gains */
+    unsigned n = lift_block(b, u, cpu->yields);
+    if (not_worth(u, n)) {
         b->left = INT32_MAX;
         return false;
     }
-    struct jit_source src = {.part = {{b, b->n}},
-                             .nparts = 1,
-                             .u = u,
-                             .n = n,
-                             .page_off = (uint16_t)(b->pa & ~PAGE_MASK),
-                             .bits = b->mode & MODE_C64 ? 64 : 32,
-                             .view = (uint8_t)cpu->view,
-                             .x87_pointers = !cpu_has(cpu, FEAT_fdp_excptn_only)};
-    b->code = jit_compile(e->jit, &src);
+    b->code = compile_parts(e, cpu, &b, 1, u, n);
     if (!b->code) {
-        e->full = true;
         b->left = (int32_t)e->o.threshold;
         return false;
     }
     b->left = 0;
     return true;
+}
+
+/* ---- superblocks ---- */
+
+static void drop_host(struct engine *e, const struct block *b)
+{
+    for (unsigned c = 0; c < e->ncpus; c++) {
+        struct cpu *cpu = e->cpus[c];
+        uint64_t host = jit_host(e->jit, b->code);
+        unsigned low = (unsigned)(b->pa & (JIT_JT_SIZE - 1));
+        for (unsigned v = 0; v < JIT_VIEWS; v++) {
+            if (cpu->jit.jt[v][low].host == host) {
+                jt_drop(cpu, v, low);
+            }
+        }
+    }
+}
+
+/* Nothing may lead to b's code any more. */
+static void cut_off(struct engine *e, struct block *b)
+{
+    jit_unlink(e->jit, b->code);
+    drop_host(e, b);
+}
+
+static void super_compile(struct engine *e, struct super_path *p)
+{
+    struct uop u[SUPER_INSNS + 2];
+    struct block *head = p->b[0];
+    unsigned parts = p->n;
+    bool loop = p->loop;
+    unsigned n = lift_super(p->b, &parts, &loop, u, p->cpu->yields);
+    if (not_worth(u, n)) {
+        head->hot = NEVER_SUPER;
+        return;
+    }
+    struct super *s = malloc(sizeof *s + parts * sizeof s->ref[0]);
+    struct jit_code *code = s ? compile_parts(e, p->cpu, p->b, parts, u, n) : NULL;
+    if (!code) {
+        free(s);
+        return;
+    }
+    code->super = true;
+    if (head->code) {
+        cut_off(e, head);
+    }
+    head->code = code;
+    head->left = 0;
+    for (unsigned k = 0; k < parts; k++) {
+        s->ref[k] = (struct super_ref){code, p->b[k]->supers};
+        p->b[k]->supers = &s->ref[k];
+    }
+    s->next = e->supers;
+    e->supers = s;
+    e->nsupers++;
+}
+
+void engine_record(struct cpu *cpu, struct block *b)
+{
+    struct engine *e = cpu->engine;
+    struct super_path *p = &e->path;
+    if (p->cpu == cpu && super_step(p, b)) {
+        return;
+    }
+    cpu->one_by_one &= (uint8_t)~ONE_RECORD;
+    if (p->cpu == cpu) {
+        if (p->n && p->b[0]->valid && !e->full) {
+            super_compile(e, p);
+        }
+        p->cpu = NULL;
+    }
+}
+
+static void record_from(struct engine *e, struct cpu *cpu, struct block *b)
+{
+    super_begin(&e->path, cpu, b);
+    cpu->one_by_one |= ONE_RECORD;
+}
+
+/* A portion of the budget ended in front of b. */
+static void sample(struct engine *e, struct cpu *cpu, struct block *b)
+{
+    uint32_t after = e->o.super ? e->o.super : SUPER_AFTER;
+    if (e->o.no_super || b->code->super || b->hot == NEVER_SUPER || e->path.cpu) {
+        return;
+    }
+    b->hot++;
+    if (b->hot >= after) {
+        record_from(e, cpu, b);
+    }
+}
+
+/* b was overwritten: no superblock with it may run. */
+static void supers_invalidate(struct engine *e, struct block *b)
+{
+    for (struct super_ref *r = b->supers; r; r = r->next) {
+        struct jit_code *code = r->code;
+        struct block *head = code->owner;
+        if (code->valid) {
+            code->valid = false;
+            jit_unlink(e->jit, code);
+            if (head->code == code) {
+                drop_host(e, head);
+                head->code = NULL;
+                head->hot = 0;
+                head->left = (int32_t)e->o.threshold;
+            }
+        }
+    }
+    b->supers = NULL;
 }
 
 /* A direct transfer from `site` led to b: let it jump there, if both lie in one physical page. */
@@ -429,6 +573,7 @@ static void link(struct engine *e, uint32_t site, struct block *b)
 static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
 {
     if (site == JIT_DONE) {
+        engine_unhold(cpu);
         return;
     }
     uint64_t rip;
@@ -438,6 +583,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
     x87_host_settle(cpu, s);
     switch (s->kind) {
     case SITE_BAIL:
+        engine_unhold(cpu);
         if (!stretch_end(cpu, rip_of(cpu, b, s->k), b->n - s->k + (int64_t)s->refund)) {
             return;
         }
@@ -446,6 +592,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
         run_rest(cpu, b, &b->insn[s->k]);
         break;
     case SITE_LINK:
+        engine_unhold(cpu);
         rip = cpu->jit.page + (uint64_t)(int64_t)s->target;
         cpu->s.rip = rip & cpu->ip_mask;
         cpu->jit_from = site;
@@ -454,9 +601,22 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
     default:
         rip = cpu->jit.page + s->code->page_off;
         cpu->s.rip = rip & cpu->ip_mask;
+        if (cpu->held) {
+            sample(e, cpu, s->code->owner);
+        }
+        engine_unhold(cpu);
         stretch_end(cpu, rip, 0);
         break;
     }
+}
+
+/* Keep all but a portion of the budget from compiled code. */
+static void hold(struct cpu *cpu)
+{
+    cpu->held = cpu->budget > PORTION ? cpu->budget - PORTION : 0;
+    cpu->budget -= cpu->held;
+    cpu->slice -= (uint64_t)cpu->held;
+    cpu->jit.tsc -= (uint64_t)cpu->held;
 }
 
 bool engine_run(struct cpu *cpu, struct block *b)
@@ -476,8 +636,16 @@ bool engine_run(struct cpu *cpu, struct block *b)
         if (!compile(e, cpu, b)) {
             return false;
         }
+        if (e->o.super == 1 && !e->o.no_super && b->hot != NEVER_SUPER && !e->path.cpu) {
+            record_from(e, cpu, b);
+            engine_record(cpu, b);
+            return false;
+        }
     }
     b->left = 0;
+    if (b->code->charge > cpu->budget) {
+        return false; /* a superblock that does not fit */
+    }
     jt_check(cpu);
     if (from != JIT_DONE) {
         link(e, from, b);
@@ -491,25 +659,19 @@ bool engine_run(struct cpu *cpu, struct block *b)
         lockstep_forget(lockstep_of(cpu));
     }
     vec_ready(cpu);
+    hold(cpu);
     leave(e, cpu, jit_run(e->jit, &cpu->jit, b->code));
     return true;
 }
 
 void engine_invalidate(struct engine *e, struct block *b)
 {
-    if (!e || !b->code) {
+    if (!e) {
         return;
     }
-    jit_unlink(e->jit, b->code);
-    for (unsigned c = 0; c < e->ncpus; c++) {
-        struct cpu *cpu = e->cpus[c];
-        uint64_t host = jit_host(e->jit, b->code);
-        unsigned low = (unsigned)(b->pa & (JIT_JT_SIZE - 1));
-        for (unsigned v = 0; v < JIT_VIEWS; v++) {
-            if (cpu->jit.jt[v][low].host == host) {
-                jt_drop(cpu, v, low);
-            }
-        }
+    supers_invalidate(e, b);
+    if (b->code) {
+        cut_off(e, b);
     }
 }
 
@@ -520,6 +682,12 @@ void engine_flush(struct engine *e)
     }
     jit_reset(e->jit);
     e->full = false;
+    e->path.cpu = NULL;
+    while (e->supers) {
+        struct super *next = e->supers->next;
+        free(e->supers);
+        e->supers = next;
+    }
     for (unsigned c = 0; c < e->ncpus; c++) {
         jt_init(e->cpus[c]);
         memset(e->cpus[c]->jt_filled, 0, sizeof e->cpus[c]->jt_filled);

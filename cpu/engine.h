@@ -15,6 +15,9 @@
 struct engine_options {
     bool jit;
     uint32_t threshold; /* runs of a block before it is compiled, 1.. */
+    uint32_t super;     /* samples of a block before it heads a superblock; 0: the default;
+                         * 1: as soon as it is compiled */
+    bool no_super;      /* no superblocks */
     bool no_links;      /* compiled blocks never jump to each other directly */
     size_t buffer;      /* bytes of code; 0: the default */
     bool lockstep;      /* what compiled code does is compared with the interpreter */
@@ -34,6 +37,16 @@ void engine_add_cpu(struct engine *e, struct cpu *cpu);
 /* Block b of the vCPU's mode is about to run and is worth a look (b->left ran out): run it, in
  * compiled code if possible. The budget holds at least b->n. False: the caller interprets it. */
 bool engine_run(struct cpu *cpu, struct block *b);
+/* The next block of a path that is written down (ONE_RECORD); NULL: no block. */
+void engine_record(struct cpu *cpu, struct block *b);
+/* Give back what engine_run holds of the budget; for whoever leaves it by longjmp. */
+static inline void engine_unhold(struct cpu *cpu)
+{
+    cpu->budget += cpu->held;
+    cpu->slice += (uint64_t)cpu->held;
+    cpu->jit.tsc += (uint64_t)cpu->held;
+    cpu->held = 0;
+}
 /* What b->left is for a new block. */
 int32_t engine_patience(const struct engine *e);
 /* b's bytes were overwritten: nothing may jump to its code. */

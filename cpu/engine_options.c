@@ -12,7 +12,8 @@
 /* Numbers: least value, most, and where they go. On and off are 1 and 0. */
 #define ENGINE_OPTIONS(X)                                                                          \
     X(threshold, 1, 1048576, o->threshold = (uint32_t)v)                                           \
-    X(buffer, 64, 1048576, o->buffer = (size_t)v << 10) /* KiB */                                  \
+    X(buffer, 64, 1048576, o->buffer = (size_t)v << 10)              /* KiB */                     \
+    X(super, 0, 255, (o->super = (uint32_t)v, o->no_super = v == 0)) /* 0: none; 1: at once */     \
     X(links, 0, 1, o->no_links = !v)                                                               \
     X(count, 0, 1, o->count = v != 0)
 

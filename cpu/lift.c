@@ -493,14 +493,55 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
     }
 }
 
+/* Micro-operations that end a block by themselves. */
+static bool ends_block(const struct uop *u)
+{
+    return u->op == U_INTERP_END || (u->op >= U_JCC && u->op <= U_CALLI);
+}
+
+/* Calls on the way of a superblock: where they return to. */
+struct calls {
+    uint16_t ret[JIT_PARTS_MAX];
+    unsigned n;
+};
+
+/* The last micro-operation of a block, made to lead on to `next` (bytes from the page's first).
+ * False: it does not. */
+static bool lead_on(struct uop *u, uint16_t next, struct calls *calls)
+{
+    int64_t behind = u->off + u->len;
+    switch (u->op) {
+    case U_JCC:
+        if (behind != next) {
+            u->cc ^= 1;
+            int64_t taken = u->imm;
+            u->imm = behind;
+            behind = taken;
+        }
+        u->attr |= UF_SIDE;
+        return behind == next;
+    case U_JMP:
+        u->op = U_NOP;
+        return u->imm == next;
+    case U_CALL:
+        u->attr |= UF_SIDE;
+        calls->ret[calls->n++] = (uint16_t)behind;
+        return u->imm == next && behind < (int64_t)PAGE_SIZE;
+    case U_RET:
+        u->attr |= UF_SIDE;
+        return calls->n && calls->ret[--calls->n] == next;
+    default:
+        return !ends_block(u) && behind == next;
+    }
+}
+
 unsigned lift_block(const struct block *b, struct uop *u, bool yields)
 {
     for (unsigned k = 0; k < b->n; k++) {
         lift_one(b, &b->insn[k], &u[k], yields);
     }
     const struct insn *last = &b->insn[b->n - 1];
-    unsigned op = u[b->n - 1].op;
-    bool ended = op == U_INTERP_END || (op >= U_JCC && op <= U_CALLI);
+    bool ended = ends_block(&u[b->n - 1]);
     if (!ended) {
         u[b->n] = (struct uop){.op = U_END,
                                .k = b->n,
@@ -508,4 +549,38 @@ unsigned lift_block(const struct block *b, struct uop *u, bool yields)
                                .attr = UF_NEED};
     }
     return b->n + !ended;
+}
+
+unsigned lift_super(struct block *const *b, unsigned *parts, bool *loop, struct uop *u, bool yields)
+{
+    unsigned n = 0, wanted = *parts;
+    struct calls calls = {.n = 0};
+    for (unsigned p = 0; p < wanted; p++) {
+        unsigned at = n;
+        n += lift_block(b[p], &u[n], yields);
+        for (unsigned k = at; k < n; k++) {
+            u[k].part = (uint8_t)p;
+        }
+        bool last = p + 1 == wanted;
+        if (last && !*loop) {
+            break;
+        }
+        const struct block *to = b[last ? 0 : p + 1];
+        struct uop end = u[n - 1];
+        n -= end.op == U_END;
+        struct uop was = u[n - 1];
+        if (!lead_on(&u[n - 1], (uint16_t)(to->pa & ~PAGE_MASK), &calls)) {
+            u[n - 1] = was;
+            n += end.op == U_END;
+            *parts = p + 1;
+            *loop = false;
+        } else if (last) {
+            u[n] = (struct uop){.op = U_LOOP, .part = was.part, .k = was.k, .off = was.off};
+            n++;
+        }
+        if (*parts != wanted) {
+            break;
+        }
+    }
+    return n;
 }

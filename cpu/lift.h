@@ -5,7 +5,7 @@
 #define DOPPEL_CPU_LIFT_H
 
 #include "cpu/block.h"
-#include "cpu/jit/uop.h"
+#include "cpu/jit/jit.h"
 
 /* Lift a block that lies in one page; u has room for BLOCK_INSNS + 1. yields: PAUSE ends the
  * slice. Returns how many. */
@@ -16,6 +16,11 @@ bool lift_vec(const struct block *b, const struct insn *i, struct uop *u);
 bool lift_x87(const struct block *b, const struct insn *i, struct uop *u);
 /* i's memory operand. */
 void lift_mem(const struct block *b, const struct insn *i, struct uop_mem *m);
+/* Lift the blocks of a path, which lie in one page and of which each led to the next when it was
+ * seen. `loop`: the last led to the first. As many of them as lead on: *parts and *loop say what it
+ * came to. u has room for the blocks' instructions and 2. Returns how many. */
+unsigned lift_super(struct block *const *b, unsigned *parts, bool *loop, struct uop *u,
+                    bool yields);
 /* Is there any point in compiling code of this mode (MODE_xx)? */
 bool lift_mode(uint32_t mode);
 

@@ -112,17 +112,27 @@ static bool wants_single(const struct cpu *cpu)
     return (cpu->s.rflags & (FL_TF | FL_RF)) || cpu->s.shadow || (cpu->s.dr[7] & 0xff);
 }
 
+static void one_by_one(struct cpu *cpu, struct block *b)
+{
+    if (cpu->one_by_one & ONE_LOG) {
+        log_line(cpu->dev.env->log, LOG_exec, "cpu%u %04x:%08llx", cpu->index,
+                 cpu->s.seg[SEG_CS].sel, (unsigned long long)cpu->s.rip);
+    }
+    if (cpu->one_by_one & ONE_RECORD) {
+        engine_record(cpu, b);
+    }
+}
+
 static void run_some(struct cpu *cpu)
 {
     struct block *b = block_lookup(cpu);
-    if (UNLIKELY(cpu->log_exec)) {
-        log_line(cpu->dev.env->log, LOG_exec, "cpu%u %04x:%08llx", cpu->index,
-                 cpu->s.seg[SEG_CS].sel, (unsigned long long)cpu->s.rip);
+    if (UNLIKELY(cpu->one_by_one)) {
+        one_by_one(cpu, b);
     }
     if (UNLIKELY(cpu->attn) && wants_single(cpu)) {
         single_step(cpu, b);
     } else if (LIKELY(b && b->n <= cpu->budget)) {
-        if (UNLIKELY(--b->left <= 0) && !cpu->log_exec && engine_run(cpu, b)) {
+        if (UNLIKELY(--b->left <= 0) && !cpu->one_by_one && engine_run(cpu, b)) {
             return;
         }
         enter(cpu, b->insn, b->n, b);
@@ -136,6 +146,7 @@ static void run_some(struct cpu *cpu)
 /* cpu_raise came here: put RIP on the faulting instruction, then deliver. */
 static void take_fault(struct cpu *cpu)
 {
+    engine_unhold(cpu);
     if (cpu->cur) {
         cpu->s.rip = insn_ip(cpu, cpu->cur);
         refund(cpu, cpu->cur->k);
@@ -163,7 +174,8 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
     cpu->charged = 0;
     cpu->polling = false;
     cpu->jit.tsc = clock_now(cpu->dev.env->clock) + n;
-    cpu->log_exec = log_on(cpu->dev.env->log, LOG_exec);
+    cpu->one_by_one = (uint8_t)((cpu->one_by_one & ONE_RECORD) |
+                                (log_on(cpu->dev.env->log, LOG_exec) ? ONE_LOG : 0));
     cpu_update_attn(cpu);
     if (setjmp(cpu->fault)) {
         take_fault(cpu);

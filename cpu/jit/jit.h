@@ -169,6 +169,7 @@ struct jit_code {
     void *owner;       /* the guest CPU's block where it begins */
     uint16_t charge;   /* what entering costs of the budget */
     bool valid;        /* false: a block of it was overwritten; for the guest CPU */
+    bool super;        /* a superblock; for the guest CPU */
     uint32_t entry;    /* offset in the buffer */
     uint32_t bytes;    /* emitted */
     uint16_t page_off; /* of the block's first byte in its page */
@@ -187,15 +188,15 @@ struct jit_part {
 
 /* What to compile: a block, or a superblock of several that lie in one page and run in this order
  * as a rule. In a superblock each block but the last ends with nothing (its jump is the way on), or
- * with a micro-operation marked UF_SIDE: JCC leaves if its condition holds (imm: where to), RET
- * leaves if the return address is not `imm`. With `loop` the last block ends with JMP or JCC to the
- * first. Entering charges for all blocks; where code leaves it gives back what it has not begun. */
+ * with a micro-operation marked UF_SIDE: JCC leaves for `imm` if its condition holds, CALL just
+ * pushes, RET bails if the return address is not where the next micro-operation is. U_LOOP at the
+ * end closes a loop. Entering charges for all blocks; where code leaves it gives back what it has
+ * not begun. */
 struct jit_source {
     struct jit_part part[JIT_PARTS_MAX];
     unsigned nparts;
     struct uop *u;
     unsigned n;
-    bool loop;
     uint16_t page_off; /* of the first byte, in its page */
     uint8_t bits;      /* 32 or 64: of code */
     uint8_t view;      /* soft TLB array of its data accesses */

@@ -48,6 +48,7 @@
     X(JMPI) X(CALLI) /* s: target */                                                     \
     X(VEC)        /* SSE, AVX: struct uop_vec says which */                              \
     X(END)        /* the block ends in front of the next instruction */                  \
+    X(LOOP)       /* last of a superblock: go back to its first micro-operation */       \
     /* The three accesses of time, flags as values: */                                   \
     X(RDTSC)      /* EDX:EAX = time; cc 1: and ECX = TSC_AUX. Bails with CR4.TSD. */     \
     X(PUSHF)      /* a slot of w bytes at m: JIT_COND_IMAGE */                           \
@@ -103,7 +104,7 @@ enum {
     UF_BAIL = 1u << 1,  /* may leave for the interpreter in front of itself */
     UF_COND = 1u << 2,  /* may leave the flags as they were (shift by CL) */
     UF_THREE = 1u << 3, /* IMUL with an immediate */
-    UF_SIDE = 1u << 4,  /* JCC, RET: leaves or goes on with the next micro-operation; see jit.h */
+    UF_SIDE = 1u << 4,  /* JCC, CALL, RET: as a rule the next micro-operation follows; see jit.h */
 };
 
 /* What distinguishes the vector instructions, all of them U_VEC. The identity of one is its VEX

@@ -191,12 +191,12 @@ static bool same(const struct setup *u, uint64_t n)
 {
     static const uint64_t slices[] = {0, 1, 7, 1000, 0, 0, 7, 50, 1000, 100};
     static const struct engine_options engines[ARRAY_LEN(slices)] = {
-        [4] = {.jit = true, .threshold = 1, .buffer = 1u << 20},
+        [4] = {.jit = true, .threshold = 1, .super = 1, .buffer = 1u << 20},
         [5] = {.jit = true, .threshold = 3, .buffer = 1u << 16},
         [6] = {.jit = true, .threshold = 1, .buffer = 1u << 20},
         [7] = {.jit = true, .threshold = 1, .buffer = 1u << 20, .no_links = true},
-        [8] = {.jit = true, .threshold = 2, .buffer = 1u << 20},
-        [9] = {.lockstep = true, .threshold = 1, .buffer = 1u << 20},
+        [8] = {.jit = true, .threshold = 2, .super = 1, .buffer = 1u << 20},
+        [9] = {.lockstep = true, .threshold = 1, .super = 1, .buffer = 1u << 20},
     };
     uint64_t want = 0, want_done = 0;
     for (unsigned k = 0; k < ARRAY_LEN(slices); k++) {

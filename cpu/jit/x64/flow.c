@@ -278,6 +278,53 @@ static void go(struct em *e, int64_t target64, int cc)
     emit_class(&e->a.count, was);
 }
 
+/* Leave a superblock for `target` if the host's condition cc holds; the rest is cold. */
+static void side_exit(struct em *e, int64_t target64, unsigned cc)
+{
+    int32_t target = (int32_t)target64;
+    if (target64 != target) {
+        e->failed = true;
+        return;
+    }
+    struct cold *c = x64_cold_new(e);
+    *c = (struct cold){.kind = COLD_SIDE,
+                       .target = target,
+                       .u = e->u,
+                       .rc = e->rc,
+                       .over = e->over,
+                       .x87_off = e->x87_off,
+                       .x87_op = e->x87_op};
+    c->from = asm_jcc(&e->a, cc);
+}
+
+static void cold_side(struct em *e, const struct cold *c)
+{
+    struct asmbuf *a = &e->a;
+    e->u = c->u;
+    e->rc = c->rc;
+    e->over = c->over;
+    e->x87_off = c->x87_off;
+    e->x87_op = c->x87_op;
+    x64_vec_spill(e, &e->cold_vec[c - e->cold]);
+    x64_x87_spill(e);
+    x64_spill_flags(e);
+    uint32_t s = x64_site(e, SITE_LINK);
+    e->be->site[s].target = c->target;
+    int32_t refund = x64_refund(e);
+    if (refund) {
+        asm_alu_imm(a, 8, 0, xm(ENV, e->be->l->budget), refund);
+    }
+    if (c->target < 0 || c->target >= 4096) {
+        cross_page(e, c->target);
+        return;
+    }
+    e->be->site[s].patch = asm_jmp(a);
+    asm_here(a, e->be->site[s].patch);
+    e->be->site[s].unlinked = a->at;
+    asm_const(a, T0, s);
+    asm_jmp_to(a, e->be->leave);
+}
+
 static int64_t next_off(const struct em *e)
 {
     return e->u->off + e->u->len;
@@ -352,15 +399,33 @@ static void flow_calli(struct em *e)
     asm_jmp_ind(a, xm(ENV, ENV_OFF(host)));
 }
 
+/* A return to where the call in this superblock said: to the next micro-operation. */
+static void return_inside(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    x64_kill_reg(e, 4);
+    struct xo at = x64_mem(e, &u->m, u->w, false, true);
+    asm_load(a, 8, T1, xm(ENV, ENV_OFF(page)));
+    asm_lea(a, rip_width(e), T1, xm(T1, u[1].off));
+    asm_alu(a, u->w, 7, T1, at);
+    x64_bail_if(e, XNE, x64_site(e, SITE_BAIL));
+    move_sp(e, (int32_t)(u->w + u->imm));
+}
+
 bool x64_flow(struct em *e)
 {
     const struct uop *u = e->u;
-    if (u->op >= U_JCC) {
+    if (!(u->attr & UF_SIDE)) { /* a side exit does it in its cold code */
         x64_x87_spill(e);
     }
     switch (u->op) {
     case U_JCC: {
         unsigned cc = x64_cond(e, u->cc);
+        if (u->attr & UF_SIDE) {
+            side_exit(e, u->imm, cc);
+            return true;
+        }
         x64_spill_flags(e);
         go(e, u->imm, (int)cc);
         go(e, next_off(e), -1);
@@ -374,12 +439,25 @@ bool x64_flow(struct em *e)
         x64_spill_flags(e);
         go(e, u->off, -1);
         return true;
+    case U_LOOP:
+        x64_spill_flags(e);
+        asm_jmp_to(&e->a, e->code->entry);
+        return true;
     case U_CALL:
+        if (u->attr & UF_SIDE) {
+            x64_kill_reg(e, 4);
+            call_push(e);
+            return true;
+        }
         x64_spill_flags(e);
         call_push(e);
         go(e, u->imm, -1);
         return true;
     case U_RET: {
+        if (u->attr & UF_SIDE) {
+            return_inside(e);
+            return true;
+        }
         x64_spill_flags(e);
         struct xo at = x64_mem(e, &u->m, u->w, false, false);
         asm_load(&e->a, u->w, T0, at);
@@ -434,6 +512,7 @@ void x64_cold(struct em *e)
 {
     struct asmbuf *a = &e->a;
     emit_cold(&a->count);
+    const struct uop *last = e->u;
     for (unsigned k = 0; k < e->ncold; k++) {
         struct cold *c = &e->cold[k];
         struct jit_site *s = &e->be->site[c->site];
@@ -453,7 +532,9 @@ void x64_cold(struct em *e)
             asm_const(a, T0, c->site);
             asm_jmp_to(a, e->be->leave);
             break;
-        case COLD_CROSS:
+        case COLD_CROSS: /* flags are in memory */
+            e->u = last;
+            e->rc = (struct jit_recipe){.slot = true};
             cross_page(e, c->target);
             break;
         case COLD_VEC:
@@ -461,6 +542,9 @@ void x64_cold(struct em *e)
             break;
         case COLD_X87:
             x64_x87_cold(e, c);
+            break;
+        case COLD_SIDE:
+            cold_side(e, c);
             break;
         default:
             x64_vec_spill(e, &e->cold_vec[k]);

@@ -20,7 +20,16 @@ enum { T0 = R14, T1 = R15, ENV = RBP };
 #define GUEST_PINNED 12u
 
 /* Cold code, emitted behind the block. */
-enum cold_kind { COLD_REFILL, COLD_JUMP, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_VEC, COLD_X87 };
+enum cold_kind {
+    COLD_REFILL,
+    COLD_JUMP,
+    COLD_BUDGET,
+    COLD_LINK,
+    COLD_CROSS,
+    COLD_VEC,
+    COLD_X87,
+    COLD_SIDE
+};
 struct cold {
     uint8_t kind;
     bool undo;      /* REFILL: T1 is the address XORed with the tag */
@@ -31,7 +40,12 @@ struct cold {
     int32_t tag;    /* REFILL: offset of the tag array */
     struct xo addr; /* REFILL without undo: the address as an LEA operand */
     uint32_t to;    /* JUMP: common code */
-    int32_t target; /* CROSS: from the page's first byte */
+    int32_t target; /* CROSS, SIDE: from the page's first byte */
+    /* SIDE: the state there. */
+    const struct uop *u;
+    struct jit_recipe rc;
+    uint8_t over;
+    uint16_t x87_off, x87_op;
 };
 
 #define COLD_MAX 512
