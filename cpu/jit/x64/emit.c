@@ -46,7 +46,7 @@ void x64_get_high(struct em *e, unsigned r, unsigned dst)
 
 /* ---- one micro-operation ---- */
 
-/* The operations behind U_END. */
+/* The operations behind U_LOOP. */
 static bool more(struct em *e)
 {
     switch (e->u->op) {
@@ -176,10 +176,11 @@ bool x64_uop(struct em *e)
     case U_X87:
         return x64_emit_x87(e);
     default:
-        if (u->op > U_END) {
+        if (u->op > U_LOOP) {
             return more(e);
         }
-        if (!(u->op == U_JCC && (u->attr & UF_SIDE))) { /* its way out stores them itself */
+        if (!(u->op == U_JCC && (u->attr & UF_SIDE)) && /* its way out stores them itself */
+            !(u->op == U_LOOP && e->vec_loop)) {
             x64_vec_flush(e);
         }
         return x64_flow(e);
@@ -206,6 +207,11 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
                    .over = OVER_ANY,
                    .align = 1};
     x64_block_entry(&e);
+    if (src->u[src->n - 1].op == U_LOOP) {
+        e.vec_loop = x64_vec_loop_begin(&e);
+        x64_segment(&e);
+        e.body = e.a.at;
+    }
     for (unsigned k = 0; k < src->n; k++) {
         if (k && src->u[k].part != src->u[k - 1].part) {
             x64_segment(&e);

@@ -163,6 +163,18 @@ void x64_segment(struct em *e)
     e->seg_insns = e->seg_interp = 0;
 }
 
+/* Take the piece's length off the budget, or leave in front of it. */
+static void charge(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    unsigned was = emit_class(&a->count, EMIT_budget);
+    asm_alu_imm(a, 8, 5, xm(ENV, e->be->l->budget), (int32_t)e->code->charge);
+    struct cold *c = x64_cold_new(e);
+    *c = (struct cold){.kind = COLD_BUDGET, .site = x64_site(e, SITE_BUDGET)};
+    c->from = asm_jcc(a, XL);
+    emit_class(&a->count, was);
+}
+
 void x64_block_entry(struct em *e)
 {
     struct asmbuf *a = &e->a;
@@ -172,12 +184,7 @@ void x64_block_entry(struct em *e)
         asm_const(a, T0, x64_site(e, SITE_CHECK));
         asm_call_to(a, e->be->interp);
     }
-    unsigned was = emit_class(&a->count, EMIT_budget);
-    asm_alu_imm(a, 8, 5, xm(ENV, e->be->l->budget), (int32_t)e->code->charge);
-    struct cold *c = x64_cold_new(e);
-    *c = (struct cold){.kind = COLD_BUDGET, .site = x64_site(e, SITE_BUDGET)};
-    c->from = asm_jcc(a, XL);
-    emit_class(&a->count, was);
+    charge(e);
 }
 
 void x64_leave(struct em *e, unsigned kind)
@@ -292,6 +299,7 @@ static void side_exit(struct em *e, int64_t target64, unsigned cc)
                        .u = e->u,
                        .rc = e->rc,
                        .over = e->over,
+                       .sahf = e->sahf,
                        .x87_off = e->x87_off,
                        .x87_op = e->x87_op};
     c->from = asm_jcc(&e->a, cc);
@@ -303,6 +311,7 @@ static void cold_side(struct em *e, const struct cold *c)
     e->u = c->u;
     e->rc = c->rc;
     e->over = c->over;
+    e->sahf = c->sahf;
     e->x87_off = c->x87_off;
     e->x87_op = c->x87_op;
     x64_vec_spill(e, &e->cold_vec[c - e->cold]);
@@ -441,7 +450,11 @@ bool x64_flow(struct em *e)
         return true;
     case U_LOOP:
         x64_spill_flags(e);
-        asm_jmp_to(&e->a, e->code->entry);
+        if (e->vec_loop) {
+            x64_vec_loop_end(e);
+        }
+        charge(e);
+        asm_jmp_to(&e->a, e->body);
         return true;
     case U_CALL:
         if (u->attr & UF_SIDE) {
@@ -522,6 +535,7 @@ void x64_cold(struct em *e)
             cold_refill(e, c);
             break;
         case COLD_BUDGET:
+            x64_vec_spill(e, &e->cold_vec[k]);
             asm_alu_imm(a, 8, 0, xm(ENV, e->be->l->budget), (int32_t)e->code->charge);
             asm_const(a, T0, c->site);
             asm_jmp_to(a, e->be->leave);

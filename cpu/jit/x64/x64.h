@@ -45,6 +45,7 @@ struct cold {
     const struct uop *u;
     struct jit_recipe rc;
     uint8_t over;
+    bool sahf;
     uint16_t x87_off, x87_op;
 };
 
@@ -67,6 +68,8 @@ struct em {
     uint8_t host_flags;        /* the host's flags are the guest's */
     struct vec_place vec;      /* vector registers */
     struct vec_state vec_head; /* at the head of a loop */
+    bool vec_loop;             /* it keeps vector registers from run to run */
+    uint32_t body;             /* of a loop: behind its entry */
     uint8_t align; /* of the next memory operand: x64_mem bails unless it is aligned so */
     struct cold cold[COLD_MAX];
     struct vec_state cold_vec[COLD_MAX]; /* where each piece is jumped to */
