@@ -2,7 +2,7 @@
  * The A64 assembler of cpu/jit/a64: instructions against what GNU as 2.40 makes of the text beside
  * them; bit masks and constants by decoding what was emitted. Runs on every host.
  */
-#include "cpu/jit/a64/asm.h"
+#include "cpu/jit/a64/asm_vec.h"
 
 #include "tests/t.h"
 #include "util/bits.h"
@@ -218,6 +218,130 @@ TEST(conditions_memory_and_transfers)
     is(a, 0xd65f03c0, "ret");
     asm_word(a, A64_NOP);
     is(a, 0xd503201f, "nop");
+}
+
+TEST(vectors_and_floating_point)
+{
+    struct buf b;
+    struct asmbuf *a = begin(&b);
+    asm_v3(a, V3(0, 2, V_ADD), 17, 18, 1);
+    is(a, 0x4ea18651, "add v17.4s, v18.4s, v1.4s");
+    asm_v3(a, V3(1, 0, V_ADD), 17, 18, 1);
+    is(a, 0x6e218651, "sub v17.16b, v18.16b, v1.16b");
+    asm_v3(a, V3(1, 0, 0x11), 17, 18, 1);
+    is(a, 0x6e218e51, "cmeq v17.16b, v18.16b, v1.16b");
+    asm_v3(a, V3(0, 1, V_CMGT), 17, 18, 1);
+    is(a, 0x4e613651, "cmgt v17.8h, v18.8h, v1.8h");
+    asm_v3(a, V3(1, 0, V_MIN), 17, 18, 1);
+    is(a, 0x6e216e51, "umin v17.16b, v18.16b, v1.16b");
+    asm_v3(a, V3(0, 1, V_MAX), 17, 18, 1);
+    is(a, 0x4e616651, "smax v17.8h, v18.8h, v1.8h");
+    asm_v3(a, V3(1, 0, 1), 17, 18, 1);
+    is(a, 0x6e210e51, "uqadd v17.16b, v18.16b, v1.16b");
+    asm_v3(a, V3(0, 1, 5), 17, 18, 1);
+    is(a, 0x4e612e51, "sqsub v17.8h, v18.8h, v1.8h");
+    asm_v3(a, V3(1, 1, 2), 17, 18, 1);
+    is(a, 0x6e611651, "urhadd v17.8h, v18.8h, v1.8h");
+    asm_v3(a, V3(0, 1, 0x13), 17, 18, 1);
+    is(a, 0x4e619e51, "mul v17.8h, v18.8h, v1.8h");
+    asm_v3(a, V_BIC, 17, 18, 1);
+    is(a, 0x4e611e51, "bic v17.16b, v18.16b, v1.16b");
+    asm_v3(a, V_EOR, 17, 18, 1);
+    is(a, 0x6e211e51, "eor v17.16b, v18.16b, v1.16b");
+    asm_v3(a, V_ZIP1 | 2u << 22, 17, 18, 1);
+    is(a, 0x4e813a51, "zip1 v17.4s, v18.4s, v1.4s");
+    asm_v3(a, V_ZIP2 | 3u << 22, 17, 18, 1);
+    is(a, 0x4ec17a51, "zip2 v17.2d, v18.2d, v1.2d");
+    asm_vmov(a, 16, 31);
+    is(a, 0x4ebf1ff0, "mov v16.16b, v31.16b");
+    asm_vzero(a, 20);
+    is(a, 0x6f00e414, "movi v20.2d, #0");
+    asm_dup(a, 4, 0, 17, 3);
+    is(a, 0x4e1c0620, "dup v0.4s, v17.s[3]");
+    asm_dup(a, 8, 0, 17, 1);
+    is(a, 0x4e180620, "dup v0.2d, v17.d[1]");
+    asm_ins(a, 4, 0, 1, 17, 2);
+    is(a, 0x6e0c4620, "mov v0.s[1], v17.s[2]");
+    asm_ins(a, 2, 0, 7, 17, 5);
+    is(a, 0x6e1e5620, "mov v0.h[7], v17.h[5]");
+    asm_ins_gpr(a, 8, 17, 1, 4);
+    is(a, 0x4e181c91, "mov v17.d[1], x4");
+    asm_umov(a, 4, 4, 17, 0);
+    is(a, 0x0e043e24, "umov w4, v17.s[0]");
+    asm_umov(a, 8, 4, 17, 1);
+    is(a, 0x4e183e24, "umov x4, v17.d[1]");
+    asm_umov(a, 1, 4, 17, 8);
+    is(a, 0x0e113e24, "umov w4, v17.b[8]");
+    asm_ext(a, 17, 18, 1, 8);
+    is(a, 0x6e014251, "ext v17.16b, v18.16b, v1.16b, #8");
+    asm_vshl(a, 2, 17, 18, 3);
+    is(a, 0x4f135651, "shl v17.8h, v18.8h, #3");
+    asm_vshl(a, 8, 17, 18, 63);
+    is(a, 0x4f7f5651, "shl v17.2d, v18.2d, #63");
+    asm_vshr(a, V_USHR, 8, 17, 18, 64);
+    is(a, 0x6f400651, "ushr v17.2d, v18.2d, #64");
+    asm_vshr(a, V_SSHR, 4, 17, 18, 31);
+    is(a, 0x4f210651, "sshr v17.4s, v18.4s, #31");
+    asm_vshr(a, V_USRA, 2, 0, 0, 7);
+    is(a, 0x6f191400, "usra v0.8h, v0.8h, #7");
+    asm_vmem_imm(a, true, 16, 17, 23, 480);
+    is(a, 0x3dc07af1, "ldr q17, [x23, #480]");
+    asm_vmem_imm(a, false, 16, 17, 23, 32);
+    is(a, 0x3d800af1, "str q17, [x23, #32]");
+    asm_vmem(a, true, 16, 1, 17, 4);
+    is(a, 0x3ce46a21, "ldr q1, [x17, x4]");
+    asm_vmem(a, true, 8, 1, 17, 4);
+    is(a, 0xfc646a21, "ldr d1, [x17, x4]");
+    asm_vmem(a, false, 4, 1, 17, 4);
+    is(a, 0xbc246a21, "str s1, [x17, x4]");
+    asm_vmem(a, false, 16, 1, 17, 4);
+    is(a, 0x3ca46a21, "str q1, [x17, x4]");
+    asm_f2(a, 8, F_ADD, 0, 17, 18);
+    is(a, 0x1e722a20, "fadd d0, d17, d18");
+    asm_f2(a, 4, F_DIV, 0, 17, 18);
+    is(a, 0x1e321a20, "fdiv s0, s17, s18");
+    asm_f2(a, 8, F_SUB, 0, 17, 18);
+    is(a, 0x1e723a20, "fsub d0, d17, d18");
+    asm_f2(a, 8, F_MUL, 0, 17, 18);
+    is(a, 0x1e720a20, "fmul d0, d17, d18");
+    asm_fv2(a, 8, F_MUL, 0, 17, 18);
+    is(a, 0x6e72de20, "fmul v0.2d, v17.2d, v18.2d");
+    asm_fv2(a, 4, F_DIV, 0, 17, 18);
+    is(a, 0x6e32fe20, "fdiv v0.4s, v17.4s, v18.4s");
+    asm_fv2(a, 4, F_ADD, 0, 17, 18);
+    is(a, 0x4e32d620, "fadd v0.4s, v17.4s, v18.4s");
+    asm_fv2(a, 8, F_SUB, 0, 17, 18);
+    is(a, 0x4ef2d620, "fsub v0.2d, v17.2d, v18.2d");
+    asm_fsqrt(a, 8, 0, 17);
+    is(a, 0x1e61c220, "fsqrt d0, d17");
+    asm_fcmp(a, 8, false, 17, 18);
+    is(a, 0x1e722220, "fcmp d17, d18");
+    asm_fcmp(a, 4, true, 17, 18);
+    is(a, 0x1e322230, "fcmpe s17, s18");
+    asm_fcvt(a, 8, 0, 17);
+    is(a, 0x1e624220, "fcvt s0, d17");
+    asm_fcvt(a, 4, 0, 17);
+    is(a, 0x1e22c220, "fcvt d0, s17");
+    asm_scvtf(a, 8, 8, 0, 4);
+    is(a, 0x9e620080, "scvtf d0, x4");
+    asm_scvtf(a, 4, 4, 0, 4);
+    is(a, 0x1e220080, "scvtf s0, w4");
+    asm_fcvts(a, true, 8, 4, 4, 17);
+    is(a, 0x1e780224, "fcvtzs w4, d17");
+    asm_fcvts(a, false, 4, 8, 4, 17);
+    is(a, 0x9e200224, "fcvtns x4, s17");
+    asm_fmov(a, 8, 0, 17);
+    is(a, 0x1e604220, "fmov d0, d17");
+    asm_fmov_from(a, 4, 17, 4);
+    is(a, 0x1e270091, "fmov s17, w4");
+    asm_fmov_from(a, 8, 17, 4);
+    is(a, 0x9e670091, "fmov d17, x4");
+    asm_msr_fpcr(a, 16);
+    is(a, 0xd51b4410, "msr fpcr, x16");
+    asm_msr_fpsr(a, XZR);
+    is(a, 0xd51b443f, "msr fpsr, xzr");
+    asm_mrs_fpsr(a, 16);
+    is(a, 0xd53b4430, "mrs x16, fpsr");
 }
 
 // clang-format on

@@ -6,7 +6,8 @@
  * x28 points at struct jit_env; x27 at the soft TLB's array and x26 at the jump table of the
  * running view; x25 is env->page and x24 the budget, both in memory whenever C runs. x0-x3 (T0-T3),
  * x16 and x17 (P0, P1) and x30 hold nothing between guest instructions. x18 belongs to some hosts'
- * systems and is never touched; x23 is free, x29 stays the host's frame pointer.
+ * systems and is never touched; x23 points at the guest's vector registers, x29 stays the
+ * host's frame pointer.
  *
  * Who may change what within one micro-operation: flags.c P0 and x30 (and T3, where a64_cond says
  * so); a memory check P0, P1, x30 and, for the address, T1; a call to C nothing but P0. After a
@@ -25,15 +26,30 @@
 #include "cpu/jit/backend.h"
 
 enum { T0 = X0, T1 = X1, T2 = X2, T3 = X3, P0 = X16, P1 = X17, LINK = X30 };
-enum { BUDGET = X24, PAGE = X25, TABLE = X26, TLB = X27, ENV = X28 };
+enum { VECS = X23, BUDGET = X24, PAGE = X25, TABLE = X26, TLB = X27, ENV = X28 };
 
 /* Words in front of a block's entry: offsets from ENV to the jump table and the soft TLB. */
 #define PREFIX_BYTES 8u
 
 /* Cold code, emitted behind the block. */
-enum cold_kind { COLD_REFILL, COLD_LEAVE, COLD_BUDGET, COLD_LINK, COLD_CROSS, COLD_SIDE };
+enum cold_kind {
+    COLD_REFILL,
+    COLD_LEAVE,
+    COLD_BUDGET,
+    COLD_LINK,
+    COLD_CROSS,
+    COLD_SIDE,
+    COLD_FP_ON,
+    COLD_FP_ODD
+};
+/* Guest vector registers; see vec.c. */
+struct vec {
+    uint16_t live, dirty; /* in their host registers; and not in memory */
+    uint8_t checked;      /* JIT_VEC_xx that are known not to hold */
+};
 struct cold {
     uint8_t kind;
+    bool aligned;   /* REFILL: only to a multiple of the size */
     uint8_t size;   /* REFILL: of the access */
     uint8_t addr;   /* REFILL: the register with the address */
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx */
@@ -43,6 +59,7 @@ struct cold {
     uint32_t site;
     int32_t target;       /* CROSS, SIDE: from the page's first byte */
     struct jit_recipe rc; /* SIDE: flags to put into memory */
+    struct vec vec;
     const struct uop *u;
 };
 
@@ -59,6 +76,7 @@ enum {
     NZ_Z,     /* Z */
     NZ_SUBU,  /* Z and inverted C */
     NZ_CF,    /* C */
+    NZ_FCMP,  /* of a floating-point comparison: B, BE, P */
 };
 
 struct em {
@@ -68,9 +86,10 @@ struct em {
     struct jit_code *code;
     const struct uop *u;  /* the current one */
     struct jit_recipe rc; /* pending flags */
-    bool aside;           /* a64_save_cf put CF into T2 */
-    bool over_clean;      /* in memory: no enum jit_over is there */
-    uint8_t nz;           /* what NZCV hold */
+    struct vec vec;
+    bool aside;      /* a64_save_cf put CF into T2 */
+    bool over_clean; /* in memory: no enum jit_over is there */
+    uint8_t nz;      /* what NZCV hold */
     struct cold cold[COLD_MAX];
     unsigned ncold;
     bool failed; /* more than the tables hold */
@@ -165,6 +184,9 @@ struct a64_loc {
 };
 /* Check a memory operand for an access of `size` bytes. NZCV stay, unless limits are checked. */
 struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write);
+/* It bails unless the address is a multiple of `align`, which is 1 or size. */
+struct a64_loc a64_mem_aligned(struct em *e, const struct uop_mem *m, unsigned size, bool write,
+                               unsigned align);
 static inline void a64_load(struct em *e, unsigned w, unsigned t, struct a64_loc at)
 {
     asm_mem(&e->a, w, A_LD, t, P1, at.addr);
@@ -196,10 +218,36 @@ void a64_cold(struct em *e); /* emit all cold code */
 /* ---- common code (common.c) ---- */
 void a64_common(struct jit_backend *be);
 
+/* ---- vectors (vec.c, emit_vec.c) ---- */
+static inline unsigned a64_v(unsigned guest)
+{
+    return 16 + (guest & 15);
+}
+/* For code that leaves: store what is dirty. Or calls C: what is loaded counts no more. Or calls
+ * the interpreter: nothing is known any more. NZCV stay. */
+void a64_vec_flush(struct em *e);
+void a64_vec_drop(struct em *e);
+void a64_vec_forget(struct em *e);
+/* In cold code: store what is dirty in v; load again what is live. */
+void a64_vec_spill(struct em *e, const struct vec *v);
+void a64_vec_reload(struct em *e, const struct vec *v);
+/* The host register of guest register r, loaded; the same about to be written. */
+unsigned a64_vec_use(struct em *e, unsigned r);
+unsigned a64_vec_written(struct em *e, unsigned r);
+/* Common code: be->fp_on; the host's FPCR for C again. */
+void a64_fp_common(struct jit_backend *be, struct asmbuf *a);
+void a64_fp_off(struct asmbuf *a, unsigned tmp);
+/* Cold code up to where the block leaves. */
+void a64_cold_fp_on(struct em *e, const struct cold *c);
+void a64_cold_fp_odd(struct em *e, const struct cold *c);
+/* FPSR: all but IXC and two bits that are zero. */
+#define FPSR_TELLS 0xffffff8fu
+
 /* ---- operations (emit_move.c, emit_alu.c, emit_bits.c): false: not this one ---- */
 bool a64_emit_move(struct em *e);
 bool a64_emit_alu(struct em *e);
 bool a64_emit_bits(struct em *e);
+bool a64_emit_vec(struct em *e);
 
 /* dst = bits 15:8 of guest register r. */
 static inline void a64_get_high(struct em *e, unsigned r, unsigned dst)

@@ -71,7 +71,7 @@ static void move_stack(struct asmbuf *a, int32_t n)
 }
 
 /* Call C with (env, P1, P0) or (env, P0), its result to P0; everything else stays, NZCV too. */
-static uint32_t helper(struct asmbuf *a, int32_t fn, bool la)
+static uint32_t helper(const struct jit_backend *be, struct asmbuf *a, int32_t fn, bool la)
 {
     enum { FRAME = 160 };
     uint32_t at = a->at;
@@ -82,12 +82,21 @@ static uint32_t helper(struct asmbuf *a, int32_t fn, bool la)
     asm_pair(a, false, P1, LINK, XSP, 128);
     asm_mrs_nzcv(a, T2);
     asm_mem_imm(a, 8, A_ST, T2, XSP, 144);
+    asm_mem_imm(a, 1, A_LD, T3, ENV, (uint32_t)ENV_OFF(vec_no));
+    asm_mem_imm(a, 8, A_ST, T3, XSP, 152);
+    a64_fp_off(a, T3);
     asm_mov(a, 8, X0, ENV);
     asm_mov(a, 8, X1, la ? P1 : P0);
     asm_mov(a, 8, X2, P0);
     asm_mem_imm(a, 8, A_LD, P0, ENV, (uint32_t)fn);
     asm_blr(a, P0);
     asm_mov(a, 4, P0, X0);
+    asm_mem_imm(a, 8, A_LD, T3, XSP, 152);
+    uint32_t was_off = asm_tbz(a, true, T3, 3);
+    asm_mov(a, 4, T3, P0);
+    asm_bl_to(a, be->fp_on);
+    asm_mov(a, 4, P0, T3);
+    asm_here(a, was_off);
     asm_mem_imm(a, 8, A_LD, T2, XSP, 144);
     asm_msr_nzcv(a, T2);
     asm_pair(a, true, P1, LINK, XSP, 128);
@@ -120,20 +129,24 @@ void a64_common(struct jit_backend *be)
     asm_mem_near(&a, 4, A_LDS8, TLB, X1, 4 - (int32_t)PREFIX_BYTES);
     asm_addsub(&a, 8, A_ADD, TABLE, TABLE, ENV, A_LSL, 0);
     asm_addsub(&a, 8, A_ADD, TLB, TLB, ENV, A_LSL, 0);
+    a64_env_address(&a, VECS, be->l->ymm);
     pinned(&a, be->l, true);
     asm_br(&a, X1);
 
     be->leave = a.at; /* T0: site */
+    a64_fp_off(&a, P0);
     pinned(&a, be->l, false);
     uint32_t out = a.at;
     callee_saved(&a, true);
     move_stack(&a, ENTER_FRAME);
     asm_ret(&a);
 
-    be->refill = helper(&a, ENV_OFF(refill), true);
-    be->cond = helper(&a, ENV_OFF(cond), false);
+    a64_fp_common(be, &a);
+    be->refill = helper(be, &a, ENV_OFF(refill), true);
+    be->cond = helper(be, &a, ENV_OFF(cond), false);
 
     be->interp = a.at; /* T0: site */
+    a64_fp_off(&a, P0);
     pinned(&a, be->l, false);
     move_stack(&a, -16);
     asm_mem_imm(&a, 8, A_ST, LINK, XSP, 0);

@@ -76,7 +76,12 @@ static bool a64_uop(struct em *e)
     case U_IDIV:
     case U_BT:
         return a64_emit_bits(e);
+    case U_VEC:
+        return a64_emit_vec(e);
     default:
+        if (!(e->u->op == U_JCC && (e->u->attr & UF_SIDE))) { /* its way out stores them itself */
+            a64_vec_flush(e);
+        }
         return a64_flow(e);
     }
 }
@@ -107,9 +112,11 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         unsigned ncold = e.ncold;
         struct jit_recipe rc = e.rc;
         bool over_clean = e.over_clean;
+        struct vec vec = e.vec;
         e.u = &src->u[k];
         e.seg_insns += e.u->op != U_END;
         if (e.u->op == U_INTERP_END) {
+            a64_vec_flush(&e);
             a64_leave(&e, SITE_BAIL);
             e.seg_interp++;
         } else if (e.u->op == U_INTERP || !a64_uop(&e)) {
@@ -117,6 +124,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
             e.ncold = ncold;
             e.rc = rc;
             e.over_clean = over_clean;
+            e.vec = vec;
             a64_interp(&e);
             e.seg_interp++;
         }

@@ -337,6 +337,7 @@ static bool bit_test(struct em *e)
     if (!e->over_clean && a64_need(e)) {
         /* A rotate's OF may stand where CF is going to. */
         asm_mem_imm(a, 1, A_LD, P0, ENV, (uint32_t)ENV_OFF(cc_op) + 1);
+        a64_vec_drop(e); /* on both ways */
         uint32_t clean = asm_cbz(a, 4, false, P0);
         asm_const(a, P0, 16);
         asm_bl_to(a, e->be->cond);

@@ -262,6 +262,9 @@ static int host_cc(unsigned nz, unsigned cc)
     case NZ_CF:
         h = c == 1 ? A_CS : -1;
         break;
+    case NZ_FCMP:
+        h = c == 1 ? A_LT : c == 3 ? A_LE : c == 5 ? A_VS : -1;
+        break;
     default:
         break;
     }
@@ -283,6 +286,7 @@ static struct a64_test test_reg(unsigned reg, unsigned w, bool nonzero)
 /* P0 = condition cc of the recipe in memory, 0 or 1. */
 static void call_cond(struct em *e, unsigned cc)
 {
+    a64_vec_drop(e);
     asm_const(&e->a, P0, cc);
     asm_bl_to(&e->a, e->be->cond);
     e->over_clean = true;
@@ -377,11 +381,21 @@ static struct a64_test cond(struct em *e, unsigned cc)
     if (h >= 0) {
         return test_nzcv((unsigned)h);
     }
+    if (!r->slot && r->cc == CC_BITS && c >= 1 && c <= 5) {
+        static const uint16_t bits[] = {0, 0x0100, 0x4000, 0x4100, 0x8000, 0x0400};
+        asm_mem_imm(&e->a, 8, A_LD, T3, ENV, (uint32_t)ENV_OFF(cc_res));
+        if (c == 3) { /* CF or ZF */
+            asm_logic_x(&e->a, 4, A_ORR, false, T3, T3, T3, A_LSR, 6);
+        }
+        unsigned bit = (unsigned)__builtin_ctz(bits[c]);
+        return (struct a64_test){
+            .kind = TEST_BIT, .reg = T3, .w = 4, .bit = (uint8_t)bit, .inv = inv};
+    }
     if (!r->slot && c == 5) {
         return parity(e, inv);
     }
     bool against_0 = r->cc == CC_CMP && r->b_at == LOC_IMM && r->b_imm == 0;
-    if (!r->slot && (r->cc != CC_CMP || against_0) && (c == 2 || c == 4)) {
+    if (!r->slot && r->cc != CC_BITS && (r->cc != CC_CMP || against_0) && (c == 2 || c == 4)) {
         if (c == 4) {
             return (struct a64_test){.kind = TEST_BIT,
                                      .reg = (uint8_t)res_value(e, T3),
@@ -482,6 +496,7 @@ static void save_cf(struct em *e, bool aside)
     unsigned reg = aside ? T2 : P0;
     bool counts = (e->u->op == U_INC || e->u->op == U_DEC) && !aside;
     if (e->rc.slot && counts && host_cc(e->nz, 2) < 0) {
+        a64_vec_drop(e); /* on both ways */
         uint32_t over = own_kind(e);
         call_cond(e, 2);
         a64_store_cf(e, P0);

@@ -15,7 +15,7 @@ struct cold *a64_cold_new(struct em *e)
         return &e->cold[0];
     }
     struct cold *c = &e->cold[e->ncold++];
-    *c = (struct cold){.u = e->u};
+    *c = (struct cold){.u = e->u, .rc = e->rc, .vec = e->vec};
     return c;
 }
 
@@ -25,7 +25,6 @@ static struct cold *cold(struct em *e, unsigned kind, uint32_t from, uint32_t si
     c->kind = (uint8_t)kind;
     c->from = from;
     c->site = site;
-    c->rc = e->rc;
     return c;
 }
 
@@ -103,6 +102,7 @@ void a64_leave(struct em *e, unsigned kind)
 
 void a64_interp(struct em *e)
 {
+    a64_vec_forget(e);
     unsigned was = a64_class(e, EMIT_glue);
     asm_const(&e->a, T0, a64_site(e, SITE_INTERP));
     asm_bl_to(&e->a, e->be->interp);
@@ -349,17 +349,25 @@ static void cold_refill(struct em *e, const struct cold *c)
 {
     struct asmbuf *a = &e->a;
     uint32_t wrong = 0;
-    if (c->size > 1) { /* P0: address XOR tag. In the page, and all of it? */
+    if (c->size > 1 && !c->aligned) { /* P0: address XOR tag. In the page, and all of it? */
         asm_lsr(a, 8, LINK, P0, 12);
         wrong = asm_cbz(a, 8, true, LINK);
         asm_addsub_imm(a, 8, A_SUB, LINK, P0, 4097u - c->size);
         asm_patch(a, asm_tbz(a, true, LINK, 63), c->pass);
         asm_here(a, wrong);
     }
+    a64_vec_spill(e, &c->vec);
     asm_mov(a, 8, P1, c->addr);
     asm_const(a, P0, c->what);
     asm_bl_to(a, e->be->refill);
-    asm_patch(a, asm_cbz(a, 4, true, P0), c->retry);
+    if (c->vec.live) {
+        uint32_t no = asm_cbz(a, 4, false, P0);
+        a64_vec_reload(e, &c->vec);
+        asm_b_to(a, c->retry);
+        asm_here(a, no);
+    } else {
+        asm_patch(a, asm_cbz(a, 4, true, P0), c->retry);
+    }
     leave_by(e, c->site);
 }
 
@@ -374,6 +382,7 @@ static void refund(struct em *e)
 static void cold_side(struct em *e, const struct cold *c)
 {
     struct asmbuf *a = &e->a;
+    a64_vec_spill(e, &c->vec);
     a64_spill_flags(e);
     refund(e);
     if (!in_page(c->target)) {
@@ -411,7 +420,16 @@ void a64_cold(struct em *e)
         case COLD_SIDE:
             cold_side(e, c);
             break;
+        case COLD_FP_ON:
+            a64_cold_fp_on(e, c);
+            leave_by(e, c->site);
+            break;
+        case COLD_FP_ODD:
+            a64_cold_fp_odd(e, c);
+            leave_by(e, c->site);
+            break;
         default:
+            a64_vec_spill(e, &c->vec);
             leave_by(e, c->site);
             break;
         }

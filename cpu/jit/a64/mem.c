@@ -115,22 +115,25 @@ static unsigned linear(struct em *e, const struct uop_mem *m, unsigned addr, uns
     return T1;
 }
 
-static struct a64_loc probe(struct em *e, const struct uop_mem *m, unsigned size, bool write)
+static struct a64_loc probe(struct em *e, const struct uop_mem *m, unsigned size, bool write,
+                            bool aligned)
 {
     const struct jit_layout *l = e->be->l;
     struct asmbuf *a = &e->a;
     uint32_t site = a64_site(e, SITE_BAIL);
     unsigned addr = linear(e, m, a64_ea(e, m, T1), size, write, site);
     struct cold *c = a64_cold_new(e);
-    *c =
-        (struct cold){.kind = COLD_REFILL,
-                      .u = e->u,
-                      .rc = e->rc,
-                      .size = (uint8_t)size,
-                      .addr = (uint8_t)addr,
-                      .what = size | (write ? JIT_REFILL_WRITE : 0) | JIT_REFILL_VIEW(e->src->view),
-                      .retry = a->at,
-                      .site = site};
+    *c = (struct cold){.kind = COLD_REFILL,
+                       .u = e->u,
+                       .rc = e->rc,
+                       .vec = e->vec,
+                       .aligned = aligned,
+                       .size = (uint8_t)size,
+                       .addr = (uint8_t)addr,
+                       .what = size | (write ? JIT_REFILL_WRITE : 0) |
+                               (aligned ? JIT_REFILL_ALIGN : 0) | JIT_REFILL_VIEW(e->src->view),
+                       .retry = a->at,
+                       .site = site};
     asm_ubfx(a, 8, P0, addr, 12, (unsigned)__builtin_ctz(l->l1_entries));
     asm_addsub(a, 8, A_ADD, P0, TLB, P0, A_LSL, 5);
     asm_pair(a, true, P0, P1, P0, write ? 16 : 0);
@@ -141,10 +144,16 @@ static struct a64_loc probe(struct em *e, const struct uop_mem *m, unsigned size
     return (struct a64_loc){(uint8_t)addr};
 }
 
-struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write)
+struct a64_loc a64_mem_aligned(struct em *e, const struct uop_mem *m, unsigned size, bool write,
+                               unsigned align)
 {
     unsigned was = a64_class(e, EMIT_address);
-    struct a64_loc at = probe(e, m, size, write);
+    struct a64_loc at = probe(e, m, size, write, align > 1 && align == size);
     a64_class(e, was);
     return at;
+}
+
+struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write)
+{
+    return a64_mem_aligned(e, m, size, write, 1);
 }

@@ -1,0 +1,526 @@
+/*
+ * Vector instructions: moves, integer operations on elements, scalar and packed arithmetic, in
+ * their legacy SSE encodings. VEX ones, and what the tables below do not have, are interpreted.
+ *
+ * The order within one: may it run at all (check, once per block), the check of its memory operand,
+ * the operation into a temporary where it may still bail, the destination.
+ */
+#include "cpu/jit/a64/a64.h"
+#include "cpu/jit/a64/asm_vec.h"
+
+#define KEY(pp, opc) ((pp) << 8 | (opc))
+enum { NP, P66, PF3, PF2 };
+
+/* ---- may it run? ---- */
+
+static void check(struct em *e, bool fp)
+{
+    struct asmbuf *a = &e->a;
+    unsigned need = JIT_VEC_NO_SSE | (fp ? JIT_VEC_TRAPS | JIT_VEC_UNLOADED : 0);
+    need &= ~(unsigned)e->vec.checked;
+    if (!need) {
+        return;
+    }
+    uint32_t site = a64_site(e, SITE_BAIL);
+    asm_mem_imm(a, 1, A_LD, P0, ENV, (uint32_t)ENV_OFF(vec_no));
+    if (need & JIT_VEC_NO_SSE) {
+        a64_leave_from(e, asm_tbz(a, true, P0, 0), site);
+    }
+    if (need & JIT_VEC_UNLOADED) {
+        asm_logic_imm(a, 4, A_AND, P0, P0, JIT_VEC_TRAPS | JIT_VEC_UNLOADED);
+        struct cold *c = a64_cold_new(e);
+        c->kind = COLD_FP_ON;
+        c->site = site;
+        c->from = asm_cbz(a, 4, true, P0);
+        c->retry = a->at;
+    }
+    e->vec.checked |= (uint8_t)need;
+}
+
+void a64_cold_fp_on(struct em *e, const struct cold *c)
+{
+    struct asmbuf *a = &e->a;
+    uint32_t traps = asm_tbz(a, true, P0, 2);
+    _Static_assert(JIT_VEC_TRAPS == 1u << 2, "the bit tested");
+    asm_bl_to(a, e->be->fp_on);
+    asm_patch(a, asm_cbz(a, 4, false, P0), c->retry);
+    asm_here(a, traps);
+    a64_vec_spill(e, &c->vec);
+}
+
+/* Bail if the operation just done was not an ordinary one. NZCV stay. */
+static void ordinary(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    uint32_t site = a64_site(e, SITE_BAIL);
+    asm_mrs_fpsr(a, P0);
+    asm_logic_imm(a, 4, A_AND, P0, P0, FPSR_TELLS);
+    struct cold *c = a64_cold_new(e);
+    c->kind = COLD_FP_ODD;
+    c->site = site;
+    c->from = asm_cbz(a, 4, true, P0);
+    c->retry = a->at;
+}
+
+/* FPSR.QC, which the mask cannot leave out, is no reason: saturation sets it. */
+void a64_cold_fp_odd(struct em *e, const struct cold *c)
+{
+    struct asmbuf *a = &e->a;
+    asm_msr_fpsr(a, XZR);
+    asm_logic_imm(a, 4, A_AND, P0, P0, 0xff);
+    asm_patch(a, asm_cbz(a, 4, false, P0), c->retry);
+    a64_vec_spill(e, &c->vec);
+}
+
+/* ---- operands ---- */
+
+/* The source in a vector register; memory (sw bytes, zero above) in v1. */
+static unsigned source(struct em *e)
+{
+    const struct uop *u = e->u;
+    if (u->sk == UK_XMM) {
+        return a64_vec_use(e, u->sr);
+    }
+    struct a64_loc at = a64_mem_aligned(e, &u->m, u->sw, false, u->v.align);
+    asm_vmem(&e->a, true, u->sw, 1, P1, at.addr);
+    return 1;
+}
+
+/* ---- integer and logic: d = a op s ---- */
+
+static const struct {
+    uint16_t key;
+    uint32_t op;
+} simple[] = {
+    {KEY(NP, 0x54), V_AND},
+    {KEY(P66, 0x54), V_AND},
+    {KEY(P66, 0xdb), V_AND},
+    {KEY(NP, 0x56), V_ORR},
+    {KEY(P66, 0x56), V_ORR},
+    {KEY(P66, 0xeb), V_ORR},
+    {KEY(NP, 0x57), V_EOR},
+    {KEY(P66, 0x57), V_EOR},
+    {KEY(P66, 0xef), V_EOR},
+    {KEY(P66, 0xfc), V3(0, 0, V_ADD)},
+    {KEY(P66, 0xfd), V3(0, 1, V_ADD)},
+    {KEY(P66, 0xfe), V3(0, 2, V_ADD)},
+    {KEY(P66, 0xd4), V3(0, 3, V_ADD)},
+    {KEY(P66, 0xf8), V3(1, 0, V_ADD)},
+    {KEY(P66, 0xf9), V3(1, 1, V_ADD)},
+    {KEY(P66, 0xfa), V3(1, 2, V_ADD)},
+    {KEY(P66, 0xfb), V3(1, 3, V_ADD)},
+    {KEY(P66, 0x74), V3(1, 0, 0x11)},
+    {KEY(P66, 0x75), V3(1, 1, 0x11)},
+    {KEY(P66, 0x76), V3(1, 2, 0x11)},
+    {KEY(P66, 0x64), V3(0, 0, V_CMGT)},
+    {KEY(P66, 0x65), V3(0, 1, V_CMGT)},
+    {KEY(P66, 0x66), V3(0, 2, V_CMGT)},
+    {KEY(P66, 0xda), V3(1, 0, V_MIN)},
+    {KEY(P66, 0xde), V3(1, 0, V_MAX)},
+    {KEY(P66, 0xea), V3(0, 1, V_MIN)},
+    {KEY(P66, 0xee), V3(0, 1, V_MAX)},
+    {KEY(P66, 0xdc), V3(1, 0, 1)}, /* PADDUSB, PADDUSW, PADDSB, PADDSW */
+    {KEY(P66, 0xdd), V3(1, 1, 1)},
+    {KEY(P66, 0xec), V3(0, 0, 1)},
+    {KEY(P66, 0xed), V3(0, 1, 1)},
+    {KEY(P66, 0xd8), V3(1, 0, 5)}, /* PSUBUSB, PSUBUSW, PSUBSB, PSUBSW */
+    {KEY(P66, 0xd9), V3(1, 1, 5)},
+    {KEY(P66, 0xe8), V3(0, 0, 5)},
+    {KEY(P66, 0xe9), V3(0, 1, 5)},
+    {KEY(P66, 0xe0), V3(1, 0, 2)}, /* PAVGB, PAVGW */
+    {KEY(P66, 0xe3), V3(1, 1, 2)},
+    {KEY(P66, 0xd5), V3(0, 1, 0x13)}, /* PMULLW */
+    {KEY(P66, 0x60), V_ZIP1},
+    {KEY(P66, 0x61), V_ZIP1 | 1u << 22},
+    {KEY(P66, 0x62), V_ZIP1 | 2u << 22},
+    {KEY(P66, 0x6c), V_ZIP1 | 3u << 22},
+    {KEY(NP, 0x14), V_ZIP1 | 2u << 22},
+    {KEY(P66, 0x14), V_ZIP1 | 3u << 22},
+    {KEY(P66, 0x68), V_ZIP2},
+    {KEY(P66, 0x69), V_ZIP2 | 1u << 22},
+    {KEY(P66, 0x6a), V_ZIP2 | 2u << 22},
+    {KEY(P66, 0x6d), V_ZIP2 | 3u << 22},
+    {KEY(NP, 0x15), V_ZIP2 | 2u << 22},
+    {KEY(P66, 0x15), V_ZIP2 | 3u << 22},
+};
+
+static bool integer(struct em *e, unsigned key)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    bool andn = key == KEY(NP, 0x55) || key == KEY(P66, 0x55) || key == KEY(P66, 0xdf);
+    for (unsigned k = 0; k < sizeof simple / sizeof simple[0] || andn; k++) {
+        if (!andn && simple[k].key != key) {
+            continue;
+        }
+        if (u->v.a == UR_NONE) {
+            return false;
+        }
+        check(e, false);
+        if (u->sk == UK_XMM && u->sr == u->v.a && (simple[k].op == V_EOR && !andn)) {
+            asm_vzero(a, a64_vec_written(e, u->dr));
+            return true;
+        }
+        unsigned s = source(e), x = a64_vec_use(e, u->v.a), d = a64_vec_written(e, u->dr);
+        if (andn) {
+            asm_v3(a, V_BIC, d, s, x);
+        } else {
+            asm_v3(a, simple[k].op, d, x, s);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* ---- shifts by an immediate, shuffles, masks ---- */
+
+static bool shift_group(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned w = u->v.opc == 0x71 ? 2 : u->v.opc == 0x72 ? 4 : 8, n = (unsigned)u->imm & 0xff;
+    unsigned digit = u->v.digit, bits = 8 * w;
+    if (u->v.opc < 0x71 || u->v.opc > 0x73 || u->v.pp != P66 ||
+        (digit == 4 && (w == 8 || n == 0))) {
+        return false;
+    }
+    check(e, false);
+    unsigned s = a64_vec_use(e, u->sr), d = a64_vec_written(e, u->dr);
+    if (digit == 4) {
+        asm_vshr(a, V_SSHR, w, d, s, n < bits ? n : bits);
+    } else if (digit == 3 || digit == 7) { /* by bytes */
+        asm_vzero(a, 0);
+        if (n > 15) {
+            asm_vmov(a, d, 0);
+        } else if (digit == 3) {
+            asm_ext(a, d, s, 0, n);
+        } else if (n == 0) {
+            asm_vmov(a, d, s);
+        } else {
+            asm_ext(a, d, 0, s, 16 - n);
+        }
+    } else if (n >= bits) {
+        asm_vzero(a, d);
+    } else if (digit == 6) {
+        asm_vshl(a, w, d, s, n);
+    } else if (n) {
+        asm_vshr(a, V_USHR, w, d, s, n);
+    } else {
+        asm_vmov(a, d, s);
+    }
+    return true;
+}
+
+/* PSHUFD, SHUFPS, SHUFPD: elements of v0 one by one; the common ones at once. */
+static bool shuffle(struct em *e, unsigned key)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned imm = (unsigned)u->imm & 0xff, w = key == KEY(P66, 0xc6) ? 8 : 4, n = 16 / w;
+    bool one = key == KEY(P66, 0x70);
+    if (!one && (key & 0xff) != 0xc6) {
+        return false;
+    }
+    check(e, false);
+    unsigned s = source(e), x = one ? s : a64_vec_use(e, u->v.a);
+    if (one && (imm == 0x4e || imm == 0x44 || imm == 0xee || imm % 0x55 == 0)) {
+        unsigned d = a64_vec_written(e, u->dr);
+        if (imm == 0x4e) {
+            asm_ext(a, d, s, s, 8);
+        } else if (imm % 0x55 == 0) {
+            asm_dup(a, 4, d, s, imm & 3);
+        } else {
+            asm_dup(a, 8, d, s, imm == 0xee);
+        }
+        return true;
+    }
+    for (unsigned k = 0; k < n; k++) {
+        unsigned pick = w == 8 ? imm >> k & 1 : imm >> (2 * k) & 3, from = k < n / 2 ? x : s;
+        if (k) {
+            asm_ins(a, w, 0, k, from, pick);
+        } else {
+            asm_dup(a, w, 0, from, pick);
+        }
+    }
+    asm_vmov(a, a64_vec_written(e, u->dr), 0);
+    return true;
+}
+
+/* PMOVMSKB: sign bits, gathered by halves, quarters, eighths. */
+static bool byte_mask(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned d = a64_host(u->dr);
+    check(e, false);
+    unsigned s = a64_vec_use(e, u->sr);
+    a64_kill_reg(e, u->dr);
+    asm_vshr(a, V_USHR, 1, 0, s, 7);
+    asm_vshr(a, V_USRA, 2, 0, 0, 7);
+    asm_vshr(a, V_USRA, 4, 0, 0, 14);
+    asm_vshr(a, V_USRA, 8, 0, 0, 28);
+    asm_umov(a, 1, d, 0, 0);
+    asm_umov(a, 1, P0, 0, 8);
+    asm_logic_x(a, 4, A_ORR, false, d, d, P0, A_LSL, 8);
+    return true;
+}
+
+/* ---- moves ---- */
+
+static bool store(struct em *e, unsigned key)
+{
+    const struct uop *u = e->u;
+    static const uint16_t whole[] = {KEY(NP, 0x11),  KEY(PF3, 0x11), KEY(PF2, 0x11), KEY(PF3, 0x7f),
+                                     KEY(P66, 0xd6), KEY(P66, 0x7e), KEY(NP, 0x13),  KEY(P66, 0x13),
+                                     KEY(NP, 0x17),  KEY(P66, 0x17)};
+    unsigned k = 0, from;
+    while (k < sizeof whole / sizeof whole[0] && whole[k] != key) {
+        k++;
+    }
+    if (k == sizeof whole / sizeof whole[0]) {
+        return false;
+    }
+    check(e, false);
+    from = a64_vec_use(e, u->sr);
+    struct a64_loc at = a64_mem_aligned(e, &u->m, u->w, true, u->v.align);
+    if ((key & 0xff) == 0x17) {
+        asm_dup(&e->a, 8, 0, from, 1);
+        from = 0;
+    }
+    asm_vmem(&e->a, false, u->w, from, P1, at.addr);
+    return true;
+}
+
+static bool move(struct em *e, unsigned key)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned s, w = u->sk == UK_MEM ? u->sw : key == KEY(PF3, 0x10) ? 4 : 8;
+    switch (key) {
+    case KEY(NP, 0x10): /* MOVUPS and all that move whole registers */
+    case KEY(NP, 0x11):
+    case KEY(PF3, 0x6f):
+    case KEY(PF3, 0x7f):
+        check(e, false);
+        if (u->sk == UK_MEM) {
+            struct a64_loc at = a64_mem_aligned(e, &u->m, u->sw, false, u->v.align);
+            asm_vmem(a, true, u->sw, a64_vec_written(e, u->dr), P1, at.addr);
+        } else {
+            s = a64_vec_use(e, u->sr);
+            asm_vmov(a, a64_vec_written(e, u->dr), s);
+        }
+        return true;
+    case KEY(PF3, 0x10): /* MOVSS, MOVSD */
+    case KEY(PF2, 0x10):
+    case KEY(PF3, 0x11):
+    case KEY(PF2, 0x11):
+        check(e, false);
+        if (u->sk == UK_MEM) {
+            s = source(e);
+            asm_fmov(a, u->sw == 4 ? 4 : 8, a64_vec_written(e, u->dr), s);
+        } else {
+            s = a64_vec_use(e, u->sr);
+            a64_vec_use(e, u->dr);
+            w = u->v.pp == PF3 ? 4 : 8;
+            asm_ins(a, w, a64_vec_written(e, u->dr), 0, s, 0);
+        }
+        return true;
+    case KEY(PF3, 0x7e): /* MOVQ */
+    case KEY(P66, 0xd6):
+        check(e, false);
+        s = source(e);
+        asm_fmov(a, 8, a64_vec_written(e, u->dr), s);
+        return true;
+    case KEY(P66, 0x6e): /* MOVD, MOVQ from a general register */
+        check(e, false);
+        if (u->sk == UK_MEM) {
+            s = source(e);
+            asm_fmov(a, u->sw == 4 ? 4 : 8, a64_vec_written(e, u->dr), s);
+        } else {
+            asm_fmov_from(a, u->sw, a64_vec_written(e, u->dr), a64_host(u->sr));
+        }
+        return true;
+    case KEY(NP, 0x12): /* MOVLPS, MOVHPS; MOVHLPS, MOVLHPS */
+    case KEY(P66, 0x12):
+    case KEY(NP, 0x16):
+    case KEY(P66, 0x16): {
+        unsigned high = u->v.opc == 0x16;
+        check(e, false);
+        s = source(e);
+        a64_vec_use(e, u->dr);
+        asm_ins(a, 8, a64_vec_written(e, u->dr), high, s, u->sk == UK_XMM && !high);
+        return true;
+    }
+    default:
+        return false;
+    }
+}
+
+/* ---- arithmetic ---- */
+
+/* w bytes of v0 to the destination's low part, or all of it. */
+static void put_result(struct em *e, unsigned w, bool scalar)
+{
+    unsigned r = e->u->dr;
+    if (scalar) {
+        a64_vec_use(e, r);
+        asm_ins(&e->a, w, a64_vec_written(e, r), 0, 0, 0);
+    } else {
+        asm_vmov(&e->a, a64_vec_written(e, r), 0);
+    }
+}
+
+static bool arithmetic(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned pp = u->v.pp, w = pp == P66 || pp == PF2 ? 8 : 4, s, x;
+    bool scalar = pp >= PF3, less = u->v.opc == 0x5d || u->v.opc == 0x5f;
+    static const int8_t ops[] = {[0] = F_ADD, [1] = F_MUL, [4] = F_SUB, [6] = F_DIV};
+    if (less && !scalar) {
+        return false;
+    }
+    check(e, true);
+    s = source(e);
+    x = a64_vec_use(e, u->v.a);
+    if (less) { /* the second unless the first is less (greater): of zeros too; NaNs bail */
+        e->nz = NZ_NONE;
+        asm_fcmp(a, w, true, x, s);
+        ordinary(e);
+        uint32_t over = asm_bcond(a, u->v.opc == 0x5d ? A_MI : A_GT);
+        a64_vec_use(e, u->dr);
+        asm_ins(a, w, a64_vec_written(e, u->dr), 0, s, 0);
+        asm_here(a, over);
+        return true;
+    }
+    if (scalar) {
+        asm_f2(a, w, (unsigned)ops[u->v.opc - 0x58], 0, x, s);
+    } else {
+        asm_fv2(a, w, (unsigned)ops[u->v.opc - 0x58], 0, x, s);
+    }
+    ordinary(e);
+    put_result(e, w, scalar);
+    return true;
+}
+
+/* Scalars: roots and conversions. */
+static bool convert(struct em *e, unsigned key)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned w = u->v.pp == PF2 ? 8 : 4, s;
+    if (u->v.pp < PF3) {
+        return false;
+    }
+    switch (key & 0xff) {
+    case 0x51:
+    case 0x5a:
+        check(e, true);
+        s = source(e);
+        if (u->v.opc == 0x51) {
+            asm_fsqrt(a, w, 0, s);
+        } else {
+            asm_fcvt(a, w, 0, s);
+            w = 12 - w;
+        }
+        ordinary(e);
+        put_result(e, w, true);
+        return true;
+    case 0x2a: {
+        check(e, true);
+        unsigned r = u->sk == UK_REG ? a64_host(u->sr) : T0;
+        if (u->sk == UK_MEM) {
+            struct a64_loc at = a64_mem(e, &u->m, u->sw, false);
+            a64_load(e, u->sw, T0, at);
+        }
+        asm_scvtf(a, w, u->sw, 0, r);
+        put_result(e, w, true);
+        return true;
+    }
+    case 0x2c:
+    case 0x2d:
+        check(e, true);
+        s = source(e);
+        asm_fcvts(a, u->v.opc == 0x2c, w, u->w, T0, s);
+        ordinary(e);
+        a64_kill_reg(e, u->dr);
+        a64_put(e, u->dr, u->w, T0);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* COMISS and its like: NZCV of the comparison, and EFLAGS as LAHF has them. */
+static bool compare(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned w = u->v.pp == P66 ? 8 : 4;
+    if (u->v.pp > P66 || u->v.a == UR_NONE) {
+        return false;
+    }
+    check(e, true);
+    unsigned s = source(e), x = a64_vec_use(e, u->v.a);
+    asm_fcmp(a, w, u->v.opc == 0x2f, x, s);
+    e->nz = NZ_NONE;
+    ordinary(e);
+    if (a64_need(e)) {
+        unsigned was = a64_class(e, EMIT_flags);
+        asm_cset(a, T0, A_VS);
+        asm_cset(a, T2, A_LT);
+        asm_csel(a, 4, A_CSINC, T3, T0, XZR, A_NE); /* equal or unordered */
+        asm_logic_x(a, 4, A_ORR, false, T2, T2, T0, A_LSL, 2);
+        asm_logic_x(a, 4, A_ORR, false, T2, T2, T3, A_LSL, 6);
+        asm_lsl(a, 4, T2, T2, 8);
+        a64_class(e, was);
+    }
+    a64_set_recipe(e, CC_BITS, 4, NZ_FCMP);
+    if (a64_need(e)) {
+        a64_res_host(e, T2);
+    }
+    return true;
+}
+
+bool a64_emit_vec(struct em *e)
+{
+    const struct uop *u = e->u;
+    const struct uop_vec *v = &u->v;
+    unsigned key = KEY((unsigned)v->pp, v->opc);
+    if ((v->flags & UV_VEX) || v->map != 1 || v->vl != 16 || v->fourth != UR_NONE) {
+        return false;
+    }
+    if (u->dk == UK_NONE) {
+        return (v->opc == 0x2e || v->opc == 0x2f) && compare(e);
+    }
+    if (u->dk == UK_MEM) {
+        return store(e, key);
+    }
+    if (v->flags & UV_GROUP) {
+        return shift_group(e);
+    }
+    if (u->dk == UK_REG) {
+        if (key == KEY(P66, 0xd7)) {
+            return byte_mask(e);
+        }
+        if (key == KEY(P66, 0x7e)) { /* MOVD, MOVQ to a general register */
+            check(e, false);
+            unsigned s = a64_vec_use(e, u->sr);
+            a64_kill_reg(e, u->dr);
+            asm_umov(&e->a, u->w, a64_host(u->dr), s, 0);
+            return true;
+        }
+        return convert(e, key);
+    }
+    switch (v->opc) {
+    case 0x58:
+    case 0x59:
+    case 0x5c:
+    case 0x5d:
+    case 0x5e:
+    case 0x5f:
+        return v->a != UR_NONE && arithmetic(e);
+    default:
+        return move(e, key) || integer(e, key) || shuffle(e, key) || convert(e, key);
+    }
+}
