@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu/jit/a64/a64.h"
+#include "cpu/jit/pass.h"
 
 /* ---- registers ---- */
 
@@ -86,6 +87,18 @@ static bool a64_uop(struct em *e)
     }
 }
 
+/* Is it always the interpreter's? Then flags must be right in front of it. */
+static bool left_out(const struct uop *u)
+{
+    bool shift = u->op >= U_SHL && u->op <= U_ROR, by_cl = u->sk == UK_REG;
+    unsigned n = (unsigned)u->imm & (u->w == 8 ? 63 : 31);
+    if (shift) {
+        return u->dk == UK_REGH || (by_cl ? u->dk != UK_REG || u->w < 4 || u->op >= U_ROL
+                                          : u->op < U_ROL && n >= 8u * u->w);
+    }
+    return u->op > U_END;
+}
+
 /* ---- the back end's interface ---- */
 
 void jit_host_common(struct jit_backend *be)
@@ -103,6 +116,10 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
                    .code = code,
                    .u = src->u,
                    .rc = in_memory};
+    for (unsigned k = 0; k < src->n; k++) {
+        src->u[k].attr |= left_out(&src->u[k]) ? UF_BAIL : 0;
+    }
+    jit_pass_flags(src->u, src->n);
     a64_block_entry(&e);
     for (unsigned k = 0; k < src->n; k++) {
         if (k && src->u[k].part != src->u[k - 1].part) {

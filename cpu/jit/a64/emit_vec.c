@@ -469,6 +469,7 @@ static bool compare(struct em *e)
         unsigned was = a64_class(e, EMIT_flags);
         asm_cset(a, T0, A_VS);
         asm_cset(a, T2, A_LT);
+        a64_store_cf(e, T2);
         asm_csel(a, 4, A_CSINC, T3, T0, XZR, A_NE); /* equal or unordered */
         asm_logic_x(a, 4, A_ORR, false, T2, T2, T0, A_LSL, 2);
         asm_logic_x(a, 4, A_ORR, false, T2, T2, T3, A_LSL, 6);

@@ -295,8 +295,7 @@ static void call_cond(struct em *e, unsigned cc)
 /* Is CF in env->cc_cf already, whatever else the recipe says? */
 static bool cf_in_slot(const struct jit_recipe *r)
 {
-    return !r->slot && (r->cc == CC_INC || r->cc == CC_DEC || r->cc == CC_SHL || r->cc == CC_SHR ||
-                        r->cc == CC_SAR || r->cc == CC_MUL);
+    return !r->slot && r->cc >= CC_INC;
 }
 
 static unsigned res_value(struct em *e, unsigned tmp)
@@ -471,15 +470,15 @@ void a64_store_cf(struct em *e, unsigned reg)
     a64_class(e, was);
 }
 
-/* Does memory hold the recipe of the current INC or DEC's own kind? Then CF is in its slot: a loop
- * that counts down meets its own kind. The place of the jump if so. */
-static uint32_t own_kind(struct em *e)
+/* Does memory hold a recipe that has CF in its slot, and nothing else that matters? The place of
+ * the jump if so. */
+static uint32_t slot_has_cf(struct em *e)
 {
-    unsigned kind = e->u->op == U_INC ? CC_INC : CC_DEC;
     asm_mem_imm(&e->a, 4, A_LD, P0, ENV, (uint32_t)ENV_OFF(cc_op));
-    asm_addsub_imm(&e->a, 4, A_SUBS, XZR, P0, kind << 2 | asm_log2(e->u->w));
+    asm_addsub_imm(&e->a, 4, A_SUB, P0, P0, CC_INC << 2);
+    asm_addsub_imm(&e->a, 4, A_SUBS, XZR, P0, 0x100 - (CC_INC << 2));
     e->nz = NZ_NONE;
-    return asm_bcond(&e->a, A_EQ);
+    return asm_bcond(&e->a, A_CC);
 }
 
 static void save_cf(struct em *e, bool aside)
@@ -494,10 +493,9 @@ static void save_cf(struct em *e, bool aside)
         return;
     }
     unsigned reg = aside ? T2 : P0;
-    bool counts = (e->u->op == U_INC || e->u->op == U_DEC) && !aside;
-    if (e->rc.slot && counts && host_cc(e->nz, 2) < 0) {
+    if (e->rc.slot && !aside && host_cc(e->nz, 2) < 0) {
         a64_vec_drop(e); /* on both ways */
-        uint32_t over = own_kind(e);
+        uint32_t over = slot_has_cf(e);
         call_cond(e, 2);
         a64_store_cf(e, P0);
         asm_here(&e->a, over);
