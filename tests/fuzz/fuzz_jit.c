@@ -301,7 +301,9 @@ static void stack(struct prog *p)
         byte(p, 0xc3);
         return;
     }
-    if (rnd(p, 3) == 0) {
+    if (rnd(p, 6) == 0) {
+        insn(p, 4, 0xff, 6, -1);
+    } else if (rnd(p, 3) == 0) {
         byte(p, 0x6a);
         imm(p, 1);
     } else {

@@ -198,6 +198,14 @@ static void push(struct em *e)
 {
     const struct uop *u = e->u;
     a64_kill_reg(e, 4);
+    if (u->sk == UK_MEM) {
+        struct uop_mem stack = {
+            .base = 4, .index = UR_NONE, .asz = e->src->bits == 64 ? 8 : 4, .disp = -(int64_t)u->w};
+        a64_load(e, u->w, T2, a64_mem(e, &u->m, u->w, false));
+        a64_store(e, u->w, T2, a64_mem(e, &stack, u->w, true));
+        add_sp(e, a64_host(4), -(int32_t)u->w);
+        return;
+    }
     struct a64_loc at = a64_mem(e, &u->m, u->w, true);
     a64_store(e, u->w, any_src(e), at);
     if (at.addr == T1 && u->m.segm == US_FLAT) {
@@ -265,9 +273,6 @@ bool a64_emit_move(struct em *e)
         sign(e);
         return true;
     case U_PUSH:
-        if (u->sk == UK_MEM) {
-            return false;
-        }
         push(e);
         return true;
     case U_POP:

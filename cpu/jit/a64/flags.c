@@ -295,7 +295,7 @@ static void call_cond(struct em *e, unsigned cc)
 /* Is CF in env->cc_cf already, whatever else the recipe says? */
 static bool cf_in_slot(const struct jit_recipe *r)
 {
-    return !r->slot && r->cc >= CC_INC;
+    return !r->slot && r->cc < CC_CANON;
 }
 
 static unsigned res_value(struct em *e, unsigned tmp)
@@ -475,8 +475,7 @@ void a64_store_cf(struct em *e, unsigned reg)
 static uint32_t slot_has_cf(struct em *e)
 {
     asm_mem_imm(&e->a, 4, A_LD, P0, ENV, (uint32_t)ENV_OFF(cc_op));
-    asm_addsub_imm(&e->a, 4, A_SUB, P0, P0, CC_INC << 2);
-    asm_addsub_imm(&e->a, 4, A_SUBS, XZR, P0, 0x100 - (CC_INC << 2));
+    asm_addsub_imm(&e->a, 4, A_SUBS, XZR, P0, CC_CANON << 2);
     e->nz = NZ_NONE;
     return asm_bcond(&e->a, A_CC);
 }
