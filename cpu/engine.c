@@ -323,6 +323,28 @@ static int do_interp(struct jit_env *env, uint32_t site)
     return 0;
 }
 
+/* A store that misses because there is code in its page, but not where it goes (data beside code).
+ */
+static int write_once(struct cpu *cpu, uint64_t la, unsigned size, enum tlb_view view)
+{
+    struct tlb_result r = tlb_translate(&cpu->tlb, &cpu->walk, cpu->mem, la, ACC_WRITE, view);
+    if (!r.ok || cpu->tlb.nwatch || lockstep_of(cpu)) {
+        return 0;
+    }
+    struct aspace_hit hit = aspace_find(cpu->mem, r.addr);
+    if (!hit.ram || !hit.whole_page || hit.split || hit.readonly ||
+        ram_has_code(hit.ram, hit.pfn, (unsigned)(la & ~PAGE_MASK), size)) {
+        return 0;
+    }
+    /* To unshare a page with code is the interpreter's: jumps into it become stale. */
+    const uint8_t *page = ram_own_ptr(hit.ram, hit.pfn);
+    if (!page) {
+        return 0;
+    }
+    cpu->jit.once = (uintptr_t)page - (la & PAGE_MASK);
+    return 2;
+}
+
 static int do_refill(struct jit_env *env, uint64_t la, uint32_t what)
 {
     struct cpu *cpu = env_cpu(env);
@@ -338,7 +360,10 @@ static int do_refill(struct jit_env *env, uint64_t la, uint32_t what)
         return 0;
     }
     const struct tlb_entry *t = &cpu->tlb.l1[view][la >> PAGE_BITS & TLB_L1_MASK];
-    return (la & PAGE_MASK) == (write ? t->tag_w : t->tag_r);
+    if ((la & PAGE_MASK) == (write ? t->tag_w : t->tag_r)) {
+        return 1;
+    }
+    return write && (what & JIT_REFILL_ONCE) ? write_once(cpu, la, size, view) : 0;
 }
 
 static int do_cond(struct jit_env *env, uint32_t cc)

@@ -99,7 +99,8 @@ struct jit_env {
      * unloads it in front of all C. vec_hi0: the guest's bits 255:128 are known to be zero. */
     uint8_t vec_no, vec_hi0; /* JIT_VEC_xx */
     uint32_t host_mxcsr;
-    uint64_t tsc; /* what the clock shows when the budget is used up */
+    uint64_t tsc;  /* what the clock shows when the budget is used up */
+    uint64_t once; /* refill: the bias (host minus guest address) for this one access */
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
@@ -122,7 +123,8 @@ struct jit_env {
 #define JIT_COND_IMAGE     17u /* that, and RFLAGS as PUSHF stores them */
 #define JIT_REFILL_WRITE   0x100u
 #define JIT_REFILL_VIEW(v) ((uint32_t)(v) << 9)
-#define JIT_REFILL_ALIGN   0x800u /* fails unless the address is a multiple of the size */
+#define JIT_REFILL_ALIGN   0x800u  /* fails unless the address is a multiple of the size */
+#define JIT_REFILL_ONCE    0x1000u /* it may answer 2: no entry, but env->once for this access */
 
 /* Why vector instructions may not run in code just now. */
 #define JIT_VEC_NO_SSE   1u /* they fault */

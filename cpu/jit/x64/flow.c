@@ -508,15 +508,18 @@ static void cold_refill(struct em *e, const struct cold *c)
     asm_const(a, T0, c->what);
     asm_call_to(a, e->be->refill);
     asm_test(a, 4, xr(T0), T0);
-    if (vec->live) {
-        uint32_t no = asm_jcc(a, XE);
+    uint32_t no = asm_jcc(a, XE);
+    if (c->what & JIT_REFILL_ONCE) { /* T1 is still the address, for those who need it */
+        asm_alu_imm(a, 4, 7, xr(T0), 2);
+        uint32_t entry = asm_jcc(a, XNE);
         x64_vec_reload(e, vec);
-        asm_jmp_to(a, c->retry);
-        asm_here(a, no);
-    } else {
-        uint32_t again = asm_jcc(a, XNE);
-        asm_patch(a, again, c->retry);
+        asm_load(a, 8, T0, xm(ENV, ENV_OFF(once)));
+        asm_jmp_to(a, c->once);
+        asm_here(a, entry);
     }
+    x64_vec_reload(e, vec);
+    asm_jmp_to(a, c->retry);
+    asm_here(a, no);
     asm_const(a, T0, c->site);
     asm_jmp_to(a, e->be->leave);
 }

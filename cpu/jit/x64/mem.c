@@ -171,7 +171,7 @@ static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, boo
     struct cold *c = x64_cold_new(e);
     *c = (struct cold){.kind = COLD_REFILL,
                        .undo = !simple,
-                       .what = size | (write ? JIT_REFILL_WRITE : 0) |
+                       .what = size | (write ? JIT_REFILL_WRITE | JIT_REFILL_ONCE : 0) |
                                (aligned ? JIT_REFILL_ALIGN : 0) | JIT_REFILL_VIEW(e->src->view),
                        .retry = retry,
                        .site = site,
@@ -182,6 +182,7 @@ static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, boo
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
     }
     asm_load(a, 8, T0, xmi(ENV, T0, 0, tag + 8));
+    c->once = a->at;
     e->host_flags = HF_NONE;
     if (simple && m->index == UR_NONE) {
         return xmi(T0, x64_host(m->base), 0, (int32_t)m->disp);

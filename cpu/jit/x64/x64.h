@@ -36,6 +36,7 @@ struct cold {
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx; VEC: JIT_VEC_xx that were tested */
     uint32_t from;  /* displacement to patch to here */
     uint32_t retry; /* REFILL, X87: where to go on */
+    uint32_t once;  /* REFILL: and where with the bias in T0 */
     uint32_t site;
     int32_t tag;    /* REFILL: offset of the tag array */
     struct xo addr; /* REFILL without undo: the address as an LEA operand */
