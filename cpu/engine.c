@@ -278,6 +278,17 @@ static uint64_t rip_of(const struct cpu *cpu, const struct block *b, unsigned k)
 
 /* ---- the interpreter, from compiled code ---- */
 
+/* May code go on behind an instruction that the interpreter ran? */
+static bool undisturbed(const struct cpu *cpu, uint64_t gen, uint32_t mode)
+{
+    return !(cpu->exit_req | cpu->attn | cpu->stop) && cpu->tlb.gen == gen && cpu->mode == mode;
+}
+
+static bool ends_block(const struct insn *i)
+{
+    return i->row == 0xffff || insn_rows[i->row].sem->ends;
+}
+
 static int do_interp(struct jit_env *env, uint32_t site)
 {
     struct cpu *cpu = env_cpu(env);
@@ -307,12 +318,18 @@ static int do_interp(struct jit_env *env, uint32_t site)
     solo[1].fn = solo_end;
     cpu->budget += refund;
     begin_at(cpu, b, solo);
+    uint64_t next = insn_next_ip(cpu, solo); /* a branch may run on into other blocks */
     solo->fn(cpu, solo);
     if (!cpu->cur) {
         return 1; /* it left the block */
     }
-    if (UNLIKELY(cpu->exit_req || cpu->attn || cpu->stop || cpu->tlb.gen != gen ||
-                 cpu->mode != mode || !b->valid || !code->valid || cpu->budget < refund)) {
+    bool on = undisturbed(cpu, gen, mode) && b->valid && code->valid && cpu->budget >= refund;
+    if (ends_block(solo)) { /* it has set RIP */
+        if (!on || cpu->s.rip != next) {
+            end_run(cpu);
+            return 1;
+        }
+    } else if (UNLIKELY(!on)) {
         run_rest(cpu, b, &b->insn[k + 1]);
         return 1;
     }

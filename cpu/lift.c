@@ -271,6 +271,7 @@ static bool lift_shift(const struct insn *i, struct uop *u)
         u->attr |= u->dk == UK_REGH || u->w < 4 ? UF_BAIL : 0; /* may be left to the interpreter */
         return u->sr == REG_RCX;
     }
+    u->attr |= u->dk == UK_REGH || n >= 8u * u->w ? UF_BAIL : 0;
     return u->sk == UK_IMM && n != 0;
 }
 

@@ -225,8 +225,9 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         e.u = &src->u[k];
         e.seg_insns += e.u->op != U_END;
         if (e.u->op == U_INTERP_END) {
-            x64_vec_flush(&e);
-            x64_leave(&e, SITE_BAIL);
+            x64_vec_forget(&e);
+            x64_interp(&e);
+            x64_go_on(&e);
             e.seg_interp++;
         } else if (e.u->op == U_INTERP || !x64_uop(&e)) {
             e.a = a; /* what was emitted in vain */

@@ -339,6 +339,11 @@ static int64_t next_off(const struct em *e)
     return e->u->off + e->u->len;
 }
 
+void x64_go_on(struct em *e)
+{
+    go(e, next_off(e), -1);
+}
+
 /* T0 or T1 = RIP of the next instruction. */
 static void next_rip(struct em *e, unsigned dst)
 {

@@ -167,6 +167,7 @@ void x64_segment(struct em *e);
 void x64_segment_end(struct em *e);
 bool x64_flow(struct em *e);   /* the current micro-operation is a transfer: emit it */
 void x64_interp(struct em *e); /* U_INTERP */
+void x64_go_on(struct em *e);  /* jump to the next instruction, of another block */
 void x64_leave(struct em *e, unsigned kind);
 /* A piece of cold code to be emitted behind the block. */
 struct cold *x64_cold_new(struct em *e);
