@@ -96,7 +96,7 @@ static bool left_out(const struct uop *u)
         return u->dk == UK_REGH || (by_cl ? u->dk != UK_REG || u->w < 4 || u->op >= U_ROL
                                           : u->op < U_ROL && n >= 8u * u->w);
     }
-    return u->op > U_END;
+    return u->op > U_LOOP;
 }
 
 /* ---- the back end's interface ---- */

@@ -314,6 +314,10 @@ bool a64_flow(struct em *e)
         a64_spill_flags(e);
         go(e, u->off, NULL);
         return true;
+    case U_LOOP:
+        a64_spill_flags(e);
+        asm_b_to(&e->a, e->code->entry);
+        return true;
     case U_CALL:
         if (u->attr & UF_SIDE) {
             a64_kill_reg(e, 4);
