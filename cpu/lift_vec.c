@@ -7,7 +7,7 @@
  * destination, which opcodes depend on MXCSR, and what stays with the interpreter:
  *   - MMX, since it is x87 state;
  *   - RCPPS, RSQRTPS and DPPS with their scalars: x86 makers differ, cpu/fp defines one answer;
- *   - masked moves and gathers (faults by element), string comparisons, VZEROALL, LDMXCSR.
+ *   - masked moves and gathers (faults by element), string comparisons, VZEROALL.
  */
 #include "cpu/lift.h"
 
@@ -175,7 +175,7 @@ static bool left_out(const struct uop_vec *v)
            k == 0x28c || k == 0x28e ||                 /* VPMASKMOVD */
            (k >= 0x290 && k <= 0x293) ||               /* gathers */
            (k >= 0x360 && k <= 0x363) ||               /* PCMPESTRM and the like */
-           k == 0x1ae || (k == 0x177 && v->vl == 32);  /* LDMXCSR, VZEROALL */
+           (k == 0x177 && v->vl == 32);                /* VZEROALL */
 }
 
 static bool find_set(unsigned feature, uint8_t *set)
@@ -301,6 +301,18 @@ static void memory_size(struct uop *u)
     }
 }
 
+static void lift_mxcsr(struct uop *u)
+{
+    bool store = u->v.digit == 3;
+    u->v.a = u->v.fourth = UR_NONE;
+    u->v.flags |= UV_FP | (store ? UV_STORE : 0);
+    u->dk = store ? UK_MEM : UK_NONE;
+    u->sk = store ? UK_NONE : UK_MEM;
+    u->w = u->sw = 4;
+    u->op = U_VEC;
+    u->attr |= UF_BAIL;
+}
+
 bool lift_vec(const struct block *b, const struct insn *i, struct uop *u)
 {
     const struct insn_row *r = &insn_rows[i->row];
@@ -329,6 +341,11 @@ bool lift_vec(const struct block *b, const struct insn *i, struct uop *u)
     }
     if ((r->attr & A_L1) && vex) {
         v->vl = 32;
+    }
+    if (key(v) == 0x1ae) { /* LDMXCSR, STMXCSR */
+        lift_mxcsr(u);
+        lift_mem(b, i, &u->m);
+        return true;
     }
     if (left_out(v) || (v->map == 1 && v->opc == 0x77)) {
         if (v->map == 1 && v->opc == 0x77 && v->vl == 16) { /* VZEROUPPER */

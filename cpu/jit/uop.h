@@ -116,6 +116,8 @@ enum {
  * UK_REG, UK_MEM with sw bytes, or UK_NONE. A write to an XMM register keeps (legacy) or clears
  * (UV_VEX) what lies above its vl bytes. The immediate is uop.imm.
  *
+ * LDMXCSR and STMXCSR (0F AE /2, /3) are here too: s or d is their memory operand, nothing else.
+ *
  * Normalized: moves of whole registers are MOVUPS or MOVDQU (F3 6F, F3 7F) whatever they were (with
  * `align`); BLENDVPS, BLENDVPD and PBLENDVB are the VEX forms with register 0 as `fourth`. */
 struct uop_vec {

@@ -75,6 +75,7 @@ struct program {
     uint8_t b[CODE_MAX];
     unsigned n;
     uint64_t cr0_set, cr4_clear, xcr0_clear;
+    uint8_t mxcsr[4]; /* at SPACE */
 };
 
 static void put(struct program *p, const uint8_t *bytes, unsigned n)
@@ -93,16 +94,19 @@ static void put_integer(struct sse_gen *g, struct program *p)
     static const struct {
         uint8_t n, b[4];
     } list[] = {
-        {3, {0x0f, 0x92, 0xc0}}, /* setb al */
-        {3, {0x0f, 0x44, 0xc3}}, /* cmovz eax, ebx */
-        {2, {0x7a, 0x00}},       /* jp: both ways lead on */
-        {2, {0x77, 0x00}},       /* ja */
-        {2, {0x7c, 0x00}},       /* jl */
-        {3, {0x83, 0xd0, 0x01}}, /* adc eax, 1 */
-        {3, {0x48, 0xff, 0xc3}}, /* inc rbx */
-        {2, {0x85, 0xdb}},       /* test ebx, ebx */
-        {2, {0x0f, 0xa2}},       /* cpuid: interpreted */
-        {1, {0x9f}},             /* lahf */
+        {3, {0x0f, 0x92, 0xc0}},       /* setb al */
+        {3, {0x0f, 0x44, 0xc3}},       /* cmovz eax, ebx */
+        {2, {0x7a, 0x00}},             /* jp: both ways lead on */
+        {2, {0x77, 0x00}},             /* ja */
+        {2, {0x7c, 0x00}},             /* jl */
+        {3, {0x83, 0xd0, 0x01}},       /* adc eax, 1 */
+        {3, {0x48, 0xff, 0xc3}},       /* inc rbx */
+        {2, {0x85, 0xdb}},             /* test ebx, ebx */
+        {2, {0x0f, 0xa2}},             /* cpuid: interpreted */
+        {1, {0x9f}},                   /* lahf */
+        {3, {0x0f, 0xae, 0x16}},       /* ldmxcsr [rsi] */
+        {3, {0x0f, 0xae, 0x1f}},       /* stmxcsr [rdi] */
+        {4, {0x41, 0x0f, 0xae, 0x1f}}, /* stmxcsr [r15] */
     };
     unsigned k = (unsigned)rnd(g, ARRAY_LEN(list));
     put(p, list[k].b, list[k].n);
@@ -147,6 +151,8 @@ static void make(struct sse_gen *g, struct program *p)
         put(p, back, 4);
     }
     put(p, (const uint8_t[]){0xeb, 0xfe}, 2);
+    uint32_t mx = 0x1f80 | (uint32_t)(rnd(g, 0x10000) & (rnd(g, 2) ? 0xe07f : 0x6000));
+    le32_put(p->mxcsr, rnd(g, 8) ? mx : mx ^ 1u << rnd(g, 32));
     if (rnd(g, 16) == 0) {
         p->cr0_set = rnd(g, 2) ? CR0_TS : CR0_EM;
     } else if (rnd(g, 16) == 0) {
@@ -181,6 +187,7 @@ static void load(struct bare *b, const struct program *p)
     ram_write(&b->ram, CODE, p->b, p->n);
     ram_write(&b->ram, SPACE, data, DATA_SIZE);
     ram_write(&b->ram, HOLE - 512, data, 512);
+    ram_write(&b->ram, SPACE, p->mxcsr, 4);
     ram_write(&b->ram, FIXED, data, 512);
     bare_mode(b, 64, 0);
     s->cr3 = PML4;
@@ -198,6 +205,7 @@ static void load(struct bare *b, const struct program *p)
     cpu_restored(b->cpu);
     sse_load(b->cpu, &side);
     s->gpr[REG_RSP] = STACK;
+    s->gpr[REG_RSI] = SPACE; /* what LDMXCSR loads */
     cpu_sync(b->cpu);
     cpu_restored(b->cpu);
 }

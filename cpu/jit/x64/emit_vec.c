@@ -82,6 +82,30 @@ static void vzeroupper(struct em *e)
     e->host_flags = HF_NONE;
 }
 
+/* LDMXCSR, STMXCSR: the host's register is the guest's, once it is loaded. A value that unmasks an
+ * exception or has a reserved bit is the interpreter's. */
+static void mxcsr(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    bool store = u->v.digit == 3;
+    check(e, (u->v.flags & UV_VEX ? JIT_VEC_NO_AVX : JIT_VEC_NO_SSE) | JIT_VEC_TRAPS |
+                 JIT_VEC_UNLOADED);
+    struct xo at = x64_mem(e, &u->m, 4, store, false);
+    if (store) {
+        asm_op(a, 4, 0x0fae, 3, at, 0);
+        return;
+    }
+    asm_load(a, 4, T1, at);
+    asm_mov(a, 4, T0, T1);
+    asm_alu_imm(a, 4, 4, xr(T0), (int32_t)0xffff1f80);
+    asm_alu_imm(a, 4, 7, xr(T0), 0x1f80);
+    x64_bail_if(e, XNE, x64_site(e, SITE_BAIL));
+    asm_store(a, 4, xm(ENV, ENV_OFF(scratch)), T1);
+    asm_op(a, 4, 0x0fae, 2, xm(ENV, ENV_OFF(scratch)), 0);
+    e->host_flags = HF_NONE;
+}
+
 /* Is there a VEX form, and does the host have it? */
 static bool use_vex(const struct em *e)
 {
@@ -221,6 +245,13 @@ bool x64_emit_vec(struct em *e)
         }
         check(e, JIT_VEC_NO_AVX);
         vzeroupper(e);
+        return true;
+    }
+    if (v->map == 1 && v->opc == 0xae) {
+        if ((v->flags & UV_VEX) && !host_has(e, UVS_AVX)) {
+            return false;
+        }
+        mxcsr(e);
         return true;
     }
     if (!possible(e)) {
