@@ -546,6 +546,17 @@ static void super_compile(struct engine *e, struct super_path *p)
     e->nsupers++;
 }
 
+/* A block of the path may have been overwritten while the path was being recorded. */
+static bool path_valid(const struct super_path *p)
+{
+    for (unsigned k = 0; k < p->n; k++) {
+        if (!p->b[k]->valid) {
+            return false;
+        }
+    }
+    return p->n != 0;
+}
+
 void engine_record(struct cpu *cpu, struct block *b)
 {
     struct engine *e = cpu->engine;
@@ -555,7 +566,7 @@ void engine_record(struct cpu *cpu, struct block *b)
     }
     cpu->one_by_one &= (uint8_t)~ONE_RECORD;
     if (p->cpu == cpu) {
-        if (p->n && p->b[0]->valid && !e->full) {
+        if (path_valid(p) && !e->full) {
             super_compile(e, p);
         }
         p->cpu = NULL;

@@ -239,8 +239,10 @@ TEST(programs_end_in_the_same_state)
         {.jit = true, .threshold = 1, .buffer = 1u << 20},
         {.jit = true, .threshold = 2, .buffer = 1u << 16},
         {.jit = true, .threshold = 1, .buffer = 1u << 20, .no_links = true},
+        {.jit = true, .threshold = 1, .super = 1, .buffer = 1u << 20},
+        {.jit = true, .threshold = 1, .super = 1, .buffer = 1u << 20},
     };
-    static const uint64_t slices[ARRAY_LEN(options)] = {0, 0, 9, 61};
+    static const uint64_t slices[ARRAY_LEN(options)] = {0, 0, 9, 61, 0, 97};
     struct bare *b[ARRAY_LEN(options)];
     struct sse_gen g = {.in = &side, .data = data};
     const char *few = getenv("CASES");
