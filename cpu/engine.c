@@ -373,8 +373,12 @@ static int do_refill(struct jit_env *env, uint64_t la, uint32_t what)
     if (cpu_code64(cpu) ? bits_sext(la, 48) != la : la >> 32 != 0) {
         return 0;
     }
+    uint64_t moved = cpu->tlb.moved;
     if (!tlb_refill(&cpu->tlb, &cpu->walk, cpu->mem, la, write ? ACC_WRITE : ACC_READ, view)) {
         return 0;
+    }
+    if (cpu->tlb.moved != moved) {
+        return 0; /* code may still use the place where it was (cpu/jit/groups.h) */
     }
     const struct tlb_entry *t = &cpu->tlb.l1[view][la >> PAGE_BITS & TLB_L1_MASK];
     if ((la & PAGE_MASK) == (write ? t->tag_w : t->tag_r)) {

@@ -558,6 +558,7 @@ void tlb_drop_l1(struct tlb *t)
 void tlb_drop_ram(struct tlb *t, const struct ram *ram, uint64_t pfn)
 {
     (void)ram; /* entries of another map with the same number go too: harmless, and rare */
+    t->moved++;
     struct tlb_l2 *l2 = t->l2;
     if (pfn == RAM_EVERY_PAGE) {
         drop_filled(t, true);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cpu/jit/backend.h"
+#include "cpu/jit/groups.h"
 #include "cpu/jit/pass.h"
 
 struct jit {
@@ -92,6 +93,9 @@ struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
     c->valid = true;
     for (unsigned p = 0; p < src->nparts; p++) {
         c->charge = (uint16_t)(c->charge + src->part[p].charge);
+    }
+    if (src->nparts > 1 || src->u[src->n - 1].op == U_LOOP) {
+        jit_pass_groups(src);
     }
     jit_pass_flags(src->u, src->n);
     uint32_t sites = j->be.nsites, at = j->be.at;

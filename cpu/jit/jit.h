@@ -116,6 +116,7 @@ struct jit_env {
     uint8_t x87_seg; /* of x87_dp; 0xff: as it was */
     uint8_t x87_live;
     uint8_t x87_image[108];
+    uint64_t bias[JIT_GROUPS]; /* of groups of accesses: host minus guest address */
     struct jit_jt jt[JIT_VIEWS][JIT_JT_SIZE];
 };
 #define JIT_X87_NONE       (UINT64_C(1) << 63) /* no canonical address */

@@ -162,6 +162,8 @@ enum {
  * rAX. */
 #define UX_NOTED 0x10000
 
+#define JIT_GROUPS 32u
+
 struct uop {
     uint8_t op;              /* enum uop_code */
     uint8_t w;               /* bytes of d */
@@ -178,6 +180,12 @@ struct uop {
     int64_t imm;
     struct uop_mem m;
     struct uop_vec v; /* U_VEC */
+    /* Accesses that need one check together (jit_pass_groups). The leader checks gspan bytes from
+     * its own address + glo, for writing with gwrite; others of the group need no check. */
+    uint8_t group; /* 1..JIT_GROUPS; 0: none */
+    bool glead, gwrite;
+    uint8_t gspan, gsize; /* gsize: of its own access */
+    int16_t glo;
 };
 
 #endif

@@ -222,6 +222,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         struct vec_place vec = e.vec;
         uint8_t over = e.over, host_flags = e.host_flags;
         bool sahf = e.sahf;
+        uint32_t groups = e.groups;
         e.u = &src->u[k];
         e.seg_insns += e.u->op != U_END;
         if (e.u->op == U_INTERP_END) {
@@ -235,6 +236,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
             e.rc = rc;
             e.over = over;
             e.sahf = sahf;
+            e.groups = groups;
             e.host_flags = host_flags;
             e.vec = vec;
             x64_vec_forget(&e);

@@ -205,6 +205,7 @@ void x64_interp(struct em *e)
     e->rc = (struct jit_recipe){.slot = true};
     e->over = OVER_NONE; /* C settled everything */
     e->sahf = false;
+    e->groups = 0;
     e->x87_on = false;
     e->x87_off = 0;
     e->host_flags = HF_NONE;
@@ -285,6 +286,17 @@ static void go(struct em *e, int64_t target64, int cc)
     emit_class(&e->a.count, was);
 }
 
+void x64_cold_state(struct em *e, struct cold *c, int32_t target)
+{
+    c->target = target;
+    c->u = e->u;
+    c->rc = e->rc;
+    c->over = e->over;
+    c->sahf = e->sahf;
+    c->x87_off = e->x87_off;
+    c->x87_op = e->x87_op;
+}
+
 /* Leave a superblock for `target` if the host's condition cc holds; the rest is cold. */
 static void side_exit(struct em *e, int64_t target64, unsigned cc)
 {
@@ -294,17 +306,12 @@ static void side_exit(struct em *e, int64_t target64, unsigned cc)
         return;
     }
     struct cold *c = x64_cold_new(e);
-    *c = (struct cold){.kind = COLD_SIDE,
-                       .target = target,
-                       .u = e->u,
-                       .rc = e->rc,
-                       .over = e->over,
-                       .sahf = e->sahf,
-                       .x87_off = e->x87_off,
-                       .x87_op = e->x87_op};
+    *c = (struct cold){.kind = COLD_SIDE};
+    x64_cold_state(e, c, target);
     c->from = asm_jcc(&e->a, cc);
 }
 
+/* The way out to a known place. Vector registers are in memory. */
 static void cold_side(struct em *e, const struct cold *c)
 {
     struct asmbuf *a = &e->a;
@@ -314,12 +321,14 @@ static void cold_side(struct em *e, const struct cold *c)
     e->sahf = c->sahf;
     e->x87_off = c->x87_off;
     e->x87_op = c->x87_op;
-    x64_vec_spill(e, &e->cold_vec[c - e->cold]);
     x64_x87_spill(e);
     x64_spill_flags(e);
     uint32_t s = x64_site(e, SITE_LINK);
     e->be->site[s].target = c->target;
     int32_t refund = x64_refund(e);
+    if (c->lead) { /* this instruction and the rest of its block have not begun either */
+        refund += e->src->part[c->u->part].charge - c->u->k;
+    }
     if (refund) {
         asm_alu_imm(a, 8, 0, xm(ENV, e->be->l->budget), refund);
     }
@@ -525,6 +534,10 @@ static void cold_refill(struct em *e, const struct cold *c)
     x64_vec_reload(e, vec);
     asm_jmp_to(a, c->retry);
     asm_here(a, no);
+    if (c->lead) {
+        cold_side(e, c);
+        return;
+    }
     asm_const(a, T0, c->site);
     asm_jmp_to(a, e->be->leave);
 }
@@ -566,6 +579,7 @@ void x64_cold(struct em *e)
             x64_x87_cold(e, c);
             break;
         case COLD_SIDE:
+            x64_vec_spill(e, &e->cold_vec[k]);
             cold_side(e, c);
             break;
         default:

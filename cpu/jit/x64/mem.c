@@ -197,10 +197,81 @@ static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, boo
     return xmi(T0, T1, 0, 0);
 }
 
+/* ---- groups (cpu/jit/groups.h) ---- */
+
+static struct xo group_bias(const struct uop *u)
+{
+    return xm(ENV, ENV_OFF(bias) + 8 * (u->group - 1));
+}
+
+/* The group's page is known. Keeps the host's flags. */
+static struct xo place(struct em *e, bool free_t1)
+{
+    const struct uop_mem *m = &e->u->m;
+    struct asmbuf *a = &e->a;
+    if (m->asz == 8 && m->base != UR_NONE && m->base != UR_PAGE && x64_host(m->base) != RNONE &&
+        m->index == UR_NONE) {
+        asm_load(a, 8, T0, group_bias(e->u));
+        return xmi(T0, x64_host(m->base), 0, (int32_t)m->disp);
+    }
+    x64_ea(e, m, T1, 0);
+    asm_load(a, 8, T0, group_bias(e->u));
+    if (free_t1) {
+        asm_lea(a, 8, T0, xmi(T0, T1, 0, 0));
+        return xm(T0, 0);
+    }
+    return xmi(T0, T1, 0, 0);
+}
+
+/* Check the whole group. */
+static void lead(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    const struct jit_layout *l = e->be->l;
+    int32_t tag = l->l1[e->src->view] + (u->gwrite ? 16 : 0);
+    uint32_t retry = a->at;
+    x64_ea(e, &u->m, T1, u->glo);
+    asm_mov(a, 4, T0, T1);
+    asm_shift(a, 4, 5, xr(T0), 7);
+    asm_alu_imm(a, 4, 4, xr(T0), (int32_t)((l->l1_entries - 1) << 5));
+    asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
+    asm_alu_imm(a, 8, 7, xr(T1), (int32_t)(4096 - u->gspan));
+    struct cold *c = x64_cold_new(e);
+    *c = (struct cold){.kind = COLD_REFILL,
+                       .lead = true,
+                       .undo = true,
+                       .what = u->gspan | (u->gwrite ? JIT_REFILL_WRITE : 0) |
+                               JIT_REFILL_VIEW(e->src->view),
+                       .retry = retry,
+                       .tag = tag};
+    x64_cold_state(e, c, u->off);
+    c->from = asm_jcc(a, XA);
+    asm_load(a, 8, T0, xmi(ENV, T0, 0, tag + 8));
+    asm_store(a, 8, group_bias(u), T0);
+    e->host_flags = HF_NONE;
+    e->groups |= UINT32_C(1) << (u->group - 1);
+}
+
+static bool grouped(const struct em *e, const struct uop_mem *m, unsigned size)
+{
+    const struct uop *u = e->u;
+    return u->group && m == &u->m && size <= u->gsize &&
+           (u->glead || (e->groups >> (u->group - 1) & 1));
+}
+
 struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write, bool free_t1)
 {
     unsigned was = emit_class(&e->a.count, EMIT_address);
-    struct xo at = probe(e, m, size, write, free_t1);
+    struct xo at;
+    if (grouped(e, m, size)) {
+        if (e->u->glead) {
+            lead(e);
+        }
+        at = place(e, free_t1);
+    } else {
+        at = probe(e, m, size, write, free_t1);
+    }
     emit_class(&e->a.count, was);
     return at;
 }

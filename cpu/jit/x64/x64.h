@@ -32,6 +32,7 @@ enum cold_kind {
 };
 struct cold {
     uint8_t kind;
+    bool lead;      /* REFILL: of a group: code leaves if it fails */
     bool undo;      /* REFILL: T1 is the address XORed with the tag */
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx; VEC: JIT_VEC_xx that were tested */
     uint32_t from;  /* displacement to patch to here */
@@ -69,6 +70,7 @@ struct em {
     uint8_t host_flags;        /* the host's flags are the guest's */
     struct vec_place vec;      /* vector registers */
     struct vec_state vec_head; /* at the head of a loop */
+    uint32_t groups;           /* those whose place is in env->bias */
     bool vec_loop;             /* it keeps vector registers from run to run */
     uint32_t body;             /* of a loop: behind its entry */
     uint8_t align; /* of the next memory operand: x64_mem bails unless it is aligned so */
@@ -171,6 +173,8 @@ void x64_go_on(struct em *e);  /* jump to the next instruction, of another block
 void x64_leave(struct em *e, unsigned kind);
 /* A piece of cold code to be emitted behind the block. */
 struct cold *x64_cold_new(struct em *e);
+/* It leaves for `target` (bytes from the page's first): what it needs to know of here. */
+void x64_cold_state(struct em *e, struct cold *c, int32_t target);
 void x64_cold(struct em *e); /* emit all cold code */
 void x64_common(struct jit_backend *be);
 
