@@ -219,7 +219,7 @@ static void move(struct prog *p)
         if (p->wide) {
             byte(p, 0x48 | (r >> 3));
         }
-        byte(p, (rnd(p, 2) ? 0xb8 : p->wide ? 0xb8 : 0xb8) | (r & 7));
+        byte(p, 0xb8 | (r & 7));
         imm(p, p->wide ? 8 : 4);
         if (rnd(p, 2)) {
             if (p->wide) {
@@ -318,11 +318,36 @@ static void stack(struct prog *p)
     byte(p, 0x58 | (d & 7));
 }
 
+/* CMPXCHG, XADD, MOVBE; BSF and its like. */
+static void more(struct prog *p)
+{
+    static const uint8_t scans[] = {0xbc, 0xbd, 0xb8, 0xbc, 0xbd};
+    unsigned w = width(p), k = rnd(p, sizeof scans), big = w > 1;
+    switch (rnd(p, 4)) {
+    case 0:
+        insn(p, w, 0x0fb0 | big, any_reg(p), operand(p, true));
+        break;
+    case 1:
+        insn(p, w, 0x0fc0 | big, target_reg(p), operand(p, true));
+        break;
+    case 2:
+        if (k > 1) {
+            byte(p, 0xf3); /* POPCNT, TZCNT, LZCNT */
+        }
+        insn(p, 4, 0x0f00u | scans[k], target_reg(p), operand(p, false));
+        break;
+    default:
+        insn(p, 4, rnd(p, 2) ? 0x0fa4 : 0x0fac, any_reg(p), operand(p, true));
+        imm(p, 1);
+        break;
+    }
+}
+
 static void one(struct prog *p)
 {
     static void (*const kinds[])(struct prog *) = {
         arithmetic, arithmetic, arithmetic, look_at_flags, look_at_flags, move,
-        move,       shift,      multiply,   bit,           stack};
+        move,       shift,      multiply,   bit,           more,          stack};
     unsigned r = rnd(p, 40);
     if (r == 0) {
         byte(p, 0x98);

@@ -248,6 +248,9 @@ bool a64_emit_move(struct em *e);
 bool a64_emit_alu(struct em *e);
 bool a64_emit_bits(struct em *e);
 bool a64_emit_vec(struct em *e);
+bool a64_emit_more(struct em *e);
+/* Is it one that a64_emit_more emits? */
+bool a64_has_more(const struct uop *u);
 
 /* dst = bits 15:8 of guest register r. */
 static inline void a64_get_high(struct em *e, unsigned r, unsigned dst)

@@ -80,6 +80,9 @@ static bool a64_uop(struct em *e)
     case U_VEC:
         return a64_emit_vec(e);
     default:
+        if (e->u->op > U_LOOP) {
+            return a64_emit_more(e);
+        }
         if (!(e->u->op == U_JCC && (e->u->attr & UF_SIDE))) { /* its way out stores them itself */
             a64_vec_flush(e);
         }
@@ -96,7 +99,7 @@ static bool left_out(const struct uop *u)
         return u->dk == UK_REGH || (by_cl ? u->dk != UK_REG || u->w < 4 || u->op >= U_ROL
                                           : u->op < U_ROL && n >= 8u * u->w);
     }
-    return u->op > U_LOOP;
+    return u->op > U_LOOP && !a64_has_more(u);
 }
 
 /* ---- the back end's interface ---- */
