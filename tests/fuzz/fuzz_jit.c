@@ -318,12 +318,37 @@ static void stack(struct prog *p)
     byte(p, 0x58 | (d & 7));
 }
 
-/* CMPXCHG, XADD, MOVBE; BSF and its like. */
+/* SHLX SARX SHRX MULX RORX of registers, and MOVBE. */
+static void bmi(struct prog *p)
+{
+    unsigned d = target_reg(p), v = target_reg(p), s = any_reg(p), kind = rnd(p, 6), w = rnd(p, 2);
+    static const uint8_t pp[] = {1, 2, 3, 3, 3};
+    if (kind == 5) {
+        byte(p, 0x0f); /* MOVBE EAX or ECX, [ESI] and back */
+        byte(p, 0x38);
+        byte(p, 0xf0 | w);
+        byte(p, 6 | rnd(p, 2) << 3);
+        return;
+    }
+    byte(p, 0xc4);
+    byte(p, (d & 8 ? 0 : 0x80) | 0x40 | (s & 8 ? 0 : 0x20) | (kind == 4 ? 3 : 2));
+    byte(p, (p->wide && w ? 0x80u : 0) | (kind == 4 ? 0x78 : (~v & 15) << 3) | pp[kind]);
+    byte(p, kind == 4 ? 0xf0 : kind == 3 ? 0xf6 : 0xf7);
+    byte(p, 0xc0 | (d & 7) << 3 | (s & 7));
+    if (kind == 4) {
+        imm(p, 1);
+    }
+}
+
+/* CMPXCHG, XADD, BSF and its like, SHLD, SHRD. */
 static void more(struct prog *p)
 {
     static const uint8_t scans[] = {0xbc, 0xbd, 0xb8, 0xbc, 0xbd};
     unsigned w = width(p), k = rnd(p, sizeof scans), big = w > 1;
-    switch (rnd(p, 4)) {
+    switch (rnd(p, 5)) {
+    case 4:
+        bmi(p);
+        break;
     case 0:
         insn(p, w, 0x0fb0 | big, any_reg(p), operand(p, true));
         break;
