@@ -34,10 +34,13 @@
 /* A superblock: its code, and a link for each of its blocks. */
 struct super_ref {
     struct jit_code *code;
+    struct block *block;
     struct super_ref *next; /* of the same block */
 };
 struct super {
     struct super *next;
+    struct jit_code *code;
+    unsigned nrefs;
     struct super_ref ref[]; /* one for each part */
 };
 
@@ -47,7 +50,6 @@ struct engine {
     struct cpu *cpus[MAX_CPUS];
     struct lockstep *lockstep[MAX_CPUS]; /* by number in cpus[]; NULL: not compared */
     unsigned ncpus;
-    bool full; /* the buffer: flush between blocks */
     struct super_path path;
     struct super *supers;
     uint64_t nsupers;                           /* since the start */
@@ -245,14 +247,14 @@ static struct lockstep *lockstep_of(const struct cpu *cpu)
 
 /* Code has come to `rip`, with `left` instructions charged for and not begun. False: it did not do
  * what the interpreter does; the vCPU stops. */
-static bool stretch_end(struct cpu *cpu, uint64_t rip, int64_t left)
+static bool stretch_end(struct cpu *cpu, const struct jit_site *s, uint64_t rip, int64_t left)
 {
     struct lockstep *ls = lockstep_of(cpu);
     if (LIKELY(!ls)) {
         return true;
     }
     cpu->s.rip = rip & cpu->ip_mask;
-    if (lockstep_end(ls, left)) {
+    if (lockstep_end(ls, left, s->flags_dead)) {
         return true;
     }
     cpu->budget += left;
@@ -302,13 +304,13 @@ static int do_interp(struct jit_env *env, uint32_t site)
     settle(cpu, &s->rc);
     x87_host_settle(cpu, s);
     if (s->kind == SITE_CHECK) {
-        if (!stretch_end(cpu, rip_of(cpu, b, 0), 0)) {
+        if (!stretch_end(cpu, s, rip_of(cpu, b, 0), 0)) {
             return 1;
         }
         stretch_begin(cpu, b, 0, 0);
         return 0;
     }
-    if (!stretch_end(cpu, rip_of(cpu, b, k), b->n - k + refund)) {
+    if (!stretch_end(cpu, s, rip_of(cpu, b, k), b->n - k + refund)) {
         return 1;
     }
     cpu->engine->interp[b->insn[k].row & (MAX_ROWS - 1)]++;
@@ -470,7 +472,6 @@ static struct jit_code *compile_parts(struct engine *e, struct cpu *cpu, struct 
         src.part[p] = (struct jit_part){b[p], b[p]->n};
     }
     struct jit_code *code = jit_compile(e->jit, &src);
-    e->full |= !code;
     return code;
 }
 
@@ -488,7 +489,7 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
     }
     b->code = compile_parts(e, cpu, &b, 1, u, n);
     if (!b->code) {
-        b->left = (int32_t)e->o.threshold;
+        b->left = INT32_MAX; /* more than a back end holds */
         return false;
     }
     b->left = 0;
@@ -497,12 +498,13 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
 
 /* ---- superblocks ---- */
 
-static void drop_host(struct engine *e, const struct block *b)
+/* No table leads to the code of a block at pa. */
+static void drop_host(struct engine *e, const struct jit_code *code, gpa pa)
 {
+    uint64_t host = jit_host(e->jit, code);
+    unsigned low = (unsigned)(pa & (JIT_JT_SIZE - 1));
     for (unsigned c = 0; c < e->ncpus; c++) {
         struct cpu *cpu = e->cpus[c];
-        uint64_t host = jit_host(e->jit, b->code);
-        unsigned low = (unsigned)(b->pa & (JIT_JT_SIZE - 1));
         for (unsigned v = 0; v < JIT_VIEWS; v++) {
             if (cpu->jit.jt[v][low].host == host) {
                 jt_drop(cpu, v, low);
@@ -515,7 +517,7 @@ static void drop_host(struct engine *e, const struct block *b)
 static void cut_off(struct engine *e, struct block *b)
 {
     jit_unlink(e->jit, b->code);
-    drop_host(e, b);
+    drop_host(e, b->code, b->pa);
 }
 
 static void super_compile(struct engine *e, struct super_path *p)
@@ -541,8 +543,10 @@ static void super_compile(struct engine *e, struct super_path *p)
     }
     head->code = code;
     head->left = 0;
+    s->code = code;
+    s->nrefs = parts;
     for (unsigned k = 0; k < parts; k++) {
-        s->ref[k] = (struct super_ref){code, p->b[k]->supers};
+        s->ref[k] = (struct super_ref){code, p->b[k], p->b[k]->supers};
         p->b[k]->supers = &s->ref[k];
     }
     s->next = e->supers;
@@ -570,7 +574,7 @@ void engine_record(struct cpu *cpu, struct block *b)
     }
     cpu->one_by_one &= (uint8_t)~ONE_RECORD;
     if (p->cpu == cpu) {
-        if (path_valid(p) && !e->full) {
+        if (path_valid(p)) {
             super_compile(e, p);
         }
         p->cpu = NULL;
@@ -596,6 +600,30 @@ static void sample(struct engine *e, struct cpu *cpu, struct block *b)
     }
 }
 
+/* A superblock's code goes. */
+static void super_forget(struct engine *e, const struct jit_code *code)
+{
+    struct super **at = &e->supers;
+    while (*at && (*at)->code != code) {
+        at = &(*at)->next;
+    }
+    struct super *s = *at;
+    if (!s) {
+        return;
+    }
+    *at = s->next;
+    for (unsigned k = 0; k < s->nrefs; k++) {
+        struct super_ref **r = &s->ref[k].block->supers;
+        while (*r && *r != &s->ref[k]) {
+            r = &(*r)->next;
+        }
+        if (*r) {
+            *r = s->ref[k].next;
+        }
+    }
+    free(s);
+}
+
 /* b was overwritten: no superblock with it may run. */
 static void supers_invalidate(struct engine *e, struct block *b)
 {
@@ -606,7 +634,7 @@ static void supers_invalidate(struct engine *e, struct block *b)
             code->valid = false;
             jit_unlink(e->jit, code);
             if (head->code == code) {
-                drop_host(e, head);
+                drop_host(e, code, head->pa);
                 head->code = NULL;
                 head->hot = 0;
                 head->left = (int32_t)e->o.threshold;
@@ -641,7 +669,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
     switch (s->kind) {
     case SITE_BAIL:
         engine_unhold(cpu);
-        if (!stretch_end(cpu, rip_of(cpu, b, s->k), b->n - s->k + (int64_t)s->refund)) {
+        if (!stretch_end(cpu, s, rip_of(cpu, b, s->k), b->n - s->k + (int64_t)s->refund)) {
             return;
         }
         e->bails[b->insn[s->k].row & (MAX_ROWS - 1)]++;
@@ -653,7 +681,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
         rip = cpu->jit.page + (uint64_t)(int64_t)s->target;
         cpu->s.rip = rip & cpu->ip_mask;
         cpu->jit_from = site;
-        stretch_end(cpu, rip, 0);
+        stretch_end(cpu, s, rip, 0);
         break;
     default:
         rip = cpu->jit.page + s->code->page_off;
@@ -662,7 +690,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
             sample(e, cpu, s->code->owner);
         }
         engine_unhold(cpu);
-        stretch_end(cpu, rip, 0);
+        stretch_end(cpu, s, rip, 0);
         break;
     }
 }
@@ -686,11 +714,11 @@ bool engine_run(struct cpu *cpu, struct block *b)
     uint32_t from = cpu->jit_from;
     cpu->jit_from = JIT_DONE;
     if (!b->code) {
-        if (e->full) {
-            block_cache_drop_code(cpu->blocks);
-            from = JIT_DONE;
-        }
-        if (!compile(e, cpu, b)) {
+        cpu->jit_from = from; /* eviction may take the site */
+        bool ok = compile(e, cpu, b);
+        from = cpu->jit_from;
+        cpu->jit_from = JIT_DONE;
+        if (!ok) {
             return false;
         }
         if (e->o.super == 1 && !e->o.no_super && b->hot != NEVER_SUPER && !e->path.cpu) {
@@ -721,6 +749,24 @@ bool engine_run(struct cpu *cpu, struct block *b)
     return true;
 }
 
+/* Code is about to go, to make room. */
+static void evicted(void *ctx, struct jit_code *code)
+{
+    struct engine *e = ctx;
+    struct block *b = code->owner;
+    drop_host(e, code, b->pa);
+    if (code->super) {
+        super_forget(e, code);
+    }
+    if (b->code == code) {
+        b->code = NULL;
+        b->left = (int32_t)e->o.threshold;
+    }
+    for (unsigned c = 0; c < e->ncpus; c++) {
+        e->cpus[c]->jit_from = JIT_DONE;
+    }
+}
+
 void engine_invalidate(struct engine *e, struct block *b)
 {
     if (!e) {
@@ -738,7 +784,6 @@ void engine_flush(struct engine *e)
         return;
     }
     jit_reset(e->jit);
-    e->full = false;
     e->path.cpu = NULL;
     while (e->supers) {
         struct super *next = e->supers->next;
@@ -779,6 +824,9 @@ struct engine *engine_new(const struct engine_options *o)
         e->o.threshold = o->threshold ? o->threshold : 32;
         e->o.jit = o->jit || o->lockstep;
         e->jit = e->o.jit ? jit_new(&l, o->buffer ? o->buffer : BUFFER_BYTES) : NULL;
+    }
+    if (e && e->jit) {
+        jit_on_evict(e->jit, evicted, e);
     }
     if (e && e->jit && o->lockstep) {
         jit_check(e->jit);

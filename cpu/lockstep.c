@@ -28,7 +28,7 @@ struct lockstep {
     struct cpu *cpu;
     bool open, replaying;
     const struct block *at;
-    int64_t begun; /* budget less what was charged for and not begun, at the start */
+    int64_t begun; /* budget and what is held or was charged for and not begun, at the start */
     struct cpu_state start, compiled;
     uint64_t lf_res, lf_aux; /* at the start */
     struct page **page;
@@ -224,7 +224,7 @@ void lockstep_begin(struct lockstep *ls, const struct block *at, int64_t left)
     ls->start = cpu->s;
     ls->lf_res = cpu->lf_res;
     ls->lf_aux = cpu->lf_aux;
-    ls->begun = cpu->budget + left;
+    ls->begun = cpu->budget + cpu->held + left;
     ls->at = at;
     ls->open = true;
 }
@@ -234,10 +234,10 @@ void lockstep_forget(struct lockstep *ls)
     ls->open = false;
 }
 
-bool lockstep_end(struct lockstep *ls, int64_t left)
+bool lockstep_end(struct lockstep *ls, int64_t left, bool flags_dead)
 {
     struct cpu *cpu = ls->cpu;
-    int64_t n = ls->begun - (cpu->budget + left);
+    int64_t n = ls->begun - (cpu->budget + cpu->held + left);
     if (!ls->open || ls->used) {
         return !ls->used;
     }
@@ -275,6 +275,10 @@ bool lockstep_end(struct lockstep *ls, int64_t left)
     bool ok = replay(ls, (uint64_t)n);
     cpu->budget = budget;
     cpu_sync(cpu);
+    if (flags_dead) {
+        ls->compiled.rflags &= ~(uint64_t)FL_ARITH;
+        ls->compiled.rflags |= cpu->s.rflags & FL_ARITH;
+    }
     ok = same_state(ls, (uint64_t)n) && ok;
     for (unsigned k = 0; k < ls->npages; k++) {
         ok = same_page(ls, ls->page[k], (uint64_t)n) && ok;

@@ -29,9 +29,9 @@ void lockstep_free(struct lockstep *ls);
  * instruction, not yet charged, or to go on behind an instruction of it, charged. `left`:
  * instructions charged for and not yet begun. */
 void lockstep_begin(struct lockstep *ls, const struct block *at, int64_t left);
-/* It ends, if one is open: RIP and flags are settled. False: the two differ; the report is in
- * lockstep_report() and the vCPU is as the interpreter left it. */
-bool lockstep_end(struct lockstep *ls, int64_t left);
+/* It ends, if one is open: RIP and flags are settled, unless the flags are dead. False: the two
+ * differ; the report is in lockstep_report() and the vCPU is as the interpreter left it. */
+bool lockstep_end(struct lockstep *ls, int64_t left, bool flags_dead);
 /* The stretch is given up: nothing ran in it. */
 void lockstep_forget(struct lockstep *ls);
 /* What differed, in lines; NULL: nothing so far. */

@@ -122,12 +122,16 @@ static void info_jit(struct doppel_vm *vm, struct mon_out *o)
         mon_printf(o, "code is interpreted\n");
         return;
     }
-    mon_printf(
-        o,
-        "%" PRIu64 " blocks, %" PRIu64 " bytes of code, %" PRIu64 " sites; since start: %" PRIu64
-        " instructions compiled (%" PRIu64 " left to the interpreter), %" PRIu64 " links, %" PRIu64
-        " unlinked, %" PRIu64 " flushes\n",
-        s.blocks, s.code_bytes, s.sites, s.insns, s.interp_insns, s.links, s.unlinks, s.resets);
+    mon_printf(o,
+               "%" PRIu64 " blocks, %" PRIu64 " bytes of code, %" PRIu64
+               " sites; since start: %" PRIu64 " instructions compiled (%" PRIu64
+               " left to the interpreter), %" PRIu64 " links, %" PRIu64 " unlinked, %" PRIu64
+               " flushes, %" PRIu64 " regions with %" PRIu64 " blocks evicted\n",
+               s.blocks, s.code_bytes, s.sites, s.insns, s.interp_insns, s.links, s.unlinks,
+               s.resets, s.evictions, s.evicted);
+    size_t decoded = block_cache_stats(vm->blocks).bytes;
+    mon_printf(o, "host memory: code, sites and tables %" PRIu64 " KiB, decoded blocks %zu KiB\n",
+               s.memory >> 10, decoded >> 10);
     jit_classes(o, "as compiled", s.emitted, s.insns);
     jit_counted(vm, o);
     uint64_t stretches, insns;

@@ -13,19 +13,23 @@ struct jit_backend {
     struct os_code mem;
     uint32_t has;   /* of the host, for the back end alone */
     uint32_t at;    /* next free byte */
+    uint32_t end;   /* code being emitted ends here at the latest */
+    bool full;      /* jit_host_emit: it did not fit */
     uint32_t start; /* behind the common code */
     /* Common code, offsets. */
     uint32_t enter, leave, refill, interp, cond, fp_on, vec_zero, x87_load;
     uint32_t features; /* of the host, as the back end numbers them */
     struct jit_site *site;
     uint32_t nsites, max_sites;
+    uint32_t free_site;            /* index + 1 */
     struct jit_counting *counting; /* NULL: code does not count its runs */
     bool check;                    /* blocks begin with a SITE_CHECK */
 };
 
 /* Emit the common code at the buffer's start and set be->at, be->start. */
 void jit_host_common(struct jit_backend *be);
-/* Emit a block at be->at; code->entry and bytes are set, be->at moves. False: no room. */
+/* Emit a block between be->at and be->end; code->entry and bytes are set, be->at moves. False: no
+ * room (be->full), or the block is more than the back end can hold. */
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code);
 /* The displacement at `place` leads to `target` from now on. */
 void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target);

@@ -1,8 +1,9 @@
 /*
  * The host-neutral half of the JIT: the buffer, code and sites, links. See jit.h.
  *
- * Code is allocated upward; when the buffer is full the caller drops all of it. Links are a list
- * per code of the sites that jump to it, so that an invalid block is cut off in a time proportional
+ * Code is allocated upward in one region of the buffer after the other, round and round; what lies
+ * in the region that comes next is evicted, so the oldest code goes first and the rest stays. Links
+ * are a list per code of the sites that jump to it, so that code is cut off in a time proportional
  * to its callers.
  */
 #include "cpu/jit/jit.h"
@@ -15,12 +16,32 @@
 #include "cpu/jit/groups.h"
 #include "cpu/jit/pass.h"
 
+#define MAX_REGIONS  8u
+#define REGION_BYTES (16u << 10) /* at least: several times the largest piece of code */
+
 struct jit {
     struct jit_backend be;
     struct jit_layout layout;
-    struct jit_code *codes;
+    struct jit_code *codes[MAX_REGIONS];
+    unsigned nregions, region; /* region: where code is allocated */
+    void (*on_evict)(void *ctx, struct jit_code *code);
+    void *ctx;
     struct jit_stats stats;
 };
+
+/* ---- regions ---- */
+
+static uint32_t region_end(const struct jit *j, unsigned r)
+{
+    return (uint32_t)(j->be.mem.bytes / j->nregions * (r + 1));
+}
+
+static void region_begin(struct jit *j, unsigned r)
+{
+    j->region = r;
+    j->be.at = r ? region_end(j, r - 1) : j->be.start;
+    j->be.end = region_end(j, r);
+}
 
 struct jit *jit_new(const struct jit_layout *l, size_t bytes)
 {
@@ -35,21 +56,118 @@ struct jit *jit_new(const struct jit_layout *l, size_t bytes)
     j->layout = *l;
     j->be.l = &j->layout;
     jit_host_common(&j->be);
+    size_t fit = j->be.mem.bytes / REGION_BYTES;
+    j->nregions = fit < 1 ? 1 : fit > MAX_REGIONS ? MAX_REGIONS : (unsigned)fit;
+    region_begin(j, 0);
     return j;
+}
+
+/* ---- sites ---- */
+
+uint32_t jit_site_new(struct jit_backend *be, struct jit_code *code, unsigned kind)
+{
+    uint32_t k = be->free_site;
+    if (k) {
+        be->free_site = be->site[--k].next_of;
+    } else {
+        if (be->nsites == be->max_sites) {
+            uint32_t max = be->max_sites ? be->max_sites + be->max_sites / 2 : 4096;
+            struct jit_site *s = realloc(be->site, max * sizeof *s);
+            if (!s) {
+                return UINT32_MAX;
+            }
+            be->site = s;
+            be->max_sites = max;
+        }
+        k = be->nsites++;
+    }
+    be->site[k] = (struct jit_site){.code = code, .kind = (uint8_t)kind, .next_of = code->sites};
+    code->sites = k + 1;
+    return k;
+}
+
+/* Take a site out of the list of those that jump where it does. */
+static void leave_incoming(struct jit *j, uint32_t site)
+{
+    struct jit_site *s = &j->be.site[site];
+    uint32_t *at = &s->to->incoming;
+    while (*at != site + 1) {
+        at = &j->be.site[*at - 1].next_in;
+    }
+    *at = s->next_in;
+    s->to = NULL;
+}
+
+/* Free what code holds. Nothing jumps to it any more. */
+static void code_free(struct jit *j, struct jit_code *c)
+{
+    for (uint32_t k = c->sites, next; k; k = next) {
+        struct jit_site *s = &j->be.site[k - 1];
+        next = s->next_of;
+        if (s->to) {
+            leave_incoming(j, k - 1);
+        }
+        s->code = NULL;
+        s->next_of = j->be.free_site;
+        j->be.free_site = k;
+        j->stats.sites--;
+    }
+    if (j->be.counting) {
+        jit_segments_drop(j->be.counting, c);
+    }
+    free(c);
+}
+
+/* ---- code ---- */
+
+/* Evict all code of a region. Jumps to it first: a site of the region may be linked to code of the
+ * same region. */
+static void region_evict(struct jit *j, unsigned r)
+{
+    for (struct jit_code *c = j->codes[r]; c; c = c->next) {
+        jit_unlink(j, c);
+        if (j->on_evict) {
+            j->on_evict(j->ctx, c);
+        }
+    }
+    j->stats.evictions += j->codes[r] != NULL;
+    while (j->codes[r]) {
+        struct jit_code *c = j->codes[r];
+        j->codes[r] = c->next;
+        j->stats.blocks--;
+        j->stats.evicted++;
+        j->stats.code_bytes -= c->bytes;
+        code_free(j, c);
+    }
+}
+
+void jit_on_evict(struct jit *j, void (*fn)(void *ctx, struct jit_code *code), void *ctx)
+{
+    j->on_evict = fn;
+    j->ctx = ctx;
+}
+
+void jit_evict(struct jit *j)
+{
+    unsigned next = (j->region + 1) % j->nregions;
+    region_evict(j, next);
+    region_begin(j, next);
 }
 
 void jit_reset(struct jit *j)
 {
-    while (j->codes) {
-        struct jit_code *next = j->codes->next;
-        if (j->be.counting) {
-            jit_segments_drop(j->be.counting, j->codes);
+    for (unsigned r = 0; r < j->nregions; r++) {
+        while (j->codes[r]) {
+            struct jit_code *c = j->codes[r];
+            j->codes[r] = c->next;
+            if (j->be.counting) {
+                jit_segments_drop(j->be.counting, c);
+            }
+            free(c);
         }
-        free(j->codes);
-        j->codes = next;
     }
-    j->be.at = j->be.start;
-    j->be.nsites = 0;
+    region_begin(j, 0);
+    j->be.nsites = j->be.free_site = 0;
     j->stats.resets++;
     j->stats.code_bytes = 0;
     j->stats.blocks = 0;
@@ -67,22 +185,7 @@ void jit_free(struct jit *j)
     }
 }
 
-uint32_t jit_site_new(struct jit_backend *be, struct jit_code *code, unsigned kind)
-{
-    if (be->nsites == be->max_sites) {
-        uint32_t max = be->max_sites ? be->max_sites * 2 : 4096;
-        struct jit_site *s = realloc(be->site, max * sizeof *s);
-        if (!s) {
-            return UINT32_MAX;
-        }
-        be->site = s;
-        be->max_sites = max;
-    }
-    be->site[be->nsites] = (struct jit_site){.code = code, .kind = (uint8_t)kind};
-    return be->nsites++;
-}
-
-struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
+static struct jit_code *emit(struct jit *j, const struct jit_source *src)
 {
     struct jit_code *c = calloc(1, sizeof *c);
     if (!c) {
@@ -94,23 +197,36 @@ struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
     for (unsigned p = 0; p < src->nparts; p++) {
         c->charge = (uint16_t)(c->charge + src->part[p].charge);
     }
+    uint32_t at = j->be.at;
+    bool ok = jit_host_emit(&j->be, src, c);
+    for (uint32_t k = c->sites; k; k = j->be.site[k - 1].next_of) {
+        j->stats.sites++;
+    }
+    if (!ok) {
+        j->be.at = at;
+        code_free(j, c);
+        return NULL;
+    }
+    os_code_commit(&j->be.mem, at, j->be.at - at);
+    return c;
+}
+
+struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
+{
     if (src->nparts > 1 || src->u[src->n - 1].op == U_LOOP) {
         jit_pass_groups(src);
     }
     jit_pass_flags(src->u, src->n);
-    uint32_t sites = j->be.nsites, at = j->be.at;
-    if (!jit_host_emit(&j->be, src, c)) {
-        j->be.nsites = sites;
-        j->be.at = at;
-        if (j->be.counting) {
-            jit_segments_drop(j->be.counting, c);
-        }
-        free(c);
+    struct jit_code *c = emit(j, src);
+    if (!c && j->be.full) {
+        jit_evict(j);
+        c = emit(j, src);
+    }
+    if (!c) {
         return NULL;
     }
-    os_code_commit(&j->be.mem, at, j->be.at - at);
-    c->next = j->codes;
-    j->codes = c;
+    c->next = j->codes[j->region];
+    j->codes[j->region] = c;
     j->stats.blocks++;
     j->stats.insns += src->n;
     for (unsigned k = 0; k < src->n; k++) {
@@ -120,7 +236,6 @@ struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
         j->stats.emitted[k] += c->emitted[k];
     }
     j->stats.code_bytes += c->bytes;
-    j->stats.sites = j->be.nsites;
     return c;
 }
 
@@ -190,5 +305,8 @@ struct jit_running jit_running(const struct jit *j)
 
 struct jit_stats jit_stats(const struct jit *j)
 {
-    return j->stats;
+    struct jit_stats s = j->stats;
+    s.memory =
+        s.code_bytes + j->be.nsites * sizeof *j->be.site + s.blocks * sizeof(struct jit_code);
+    return s;
 }

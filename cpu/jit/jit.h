@@ -17,8 +17,10 @@
  *   SITE_INTERP  instruction k runs in the interpreter; code goes on behind it
  *   SITE_CHECK   a block is entered, not charged yet; env->interp is called (jit_check)
  *
- * What always holds: code is freed only by jit_reset, between blocks. Invalid code is unreachable:
- * jit_unlink takes away every jump to it and the caller every table entry.
+ * The buffer is a ring of regions. When one is full, the code in the next, the oldest, is evicted.
+ *
+ * What always holds: code is freed only by jit_reset and jit_compile, between blocks. Invalid code
+ * is unreachable: jit_unlink takes away every jump to it and the caller every table entry.
  */
 #ifndef DOPPEL_CPU_JIT_JIT_H
 #define DOPPEL_CPU_JIT_JIT_H
@@ -157,6 +159,7 @@ struct jit_site {
     uint8_t kind;
     uint16_t k;           /* BAIL, INTERP: the instruction of that block */
     uint16_t refund;      /* charged at the entry for blocks behind this one: BAIL, INTERP */
+    bool flags_dead;      /* rc may be wrong: the flags are set anew before anybody looks */
     struct jit_recipe rc; /* flags there */
     uint16_t x87_off;     /* 1 + bytes from the page's first to what x87_ip must become; 0: it is */
     uint16_t x87_op;      /* and x87_op */
@@ -165,6 +168,7 @@ struct jit_site {
     uint32_t unlinked;    /* LINK: where it goes unlinked */
     struct jit_code *to;  /* linked to */
     uint32_t next_in;     /* next site linked to the same code, as index + 1 */
+    uint32_t next_of;     /* next site of this code, or of the free ones, likewise */
 };
 
 /* Code for a block, or for a superblock. */
@@ -177,6 +181,7 @@ struct jit_code {
     uint32_t bytes;    /* emitted */
     uint16_t page_off; /* of the block's first byte in its page */
     uint32_t incoming; /* sites linked here: index + 1, or 0 */
+    uint32_t sites;    /* its sites: index + 1, or 0 */
     uint32_t segs;     /* its segments (count.c): the first's index + 1, or 0 */
     uint32_t emitted[EMIT_COUNT];
     struct jit_code *next;
@@ -209,6 +214,8 @@ struct jit_source {
 struct jit_stats {
     uint64_t blocks, insns, code_bytes, sites;
     uint64_t links, unlinks, resets;
+    uint64_t evictions, evicted;  /* regions, and pieces of code in them */
+    uint64_t memory;              /* bytes of host memory: code, sites, tables */
     uint64_t interp_insns;        /* compiled instructions left to the interpreter */
     uint64_t emitted[EMIT_COUNT]; /* since start, like insns */
 };
@@ -226,7 +233,11 @@ const char *jit_host_name(void);
 /* A JIT with a code buffer of `bytes`. NULL: this host has no back end, or no memory. */
 struct jit *jit_new(const struct jit_layout *l, size_t bytes);
 void jit_free(struct jit *j);
-/* Code for a block, or NULL: the buffer is full (jit_reset helps). */
+/* Code is about to be evicted: the guest CPU forgets it. Set-up time. */
+void jit_on_evict(struct jit *j, void (*fn)(void *ctx, struct jit_code *code), void *ctx);
+/* Evict the oldest region now. Not while code runs. */
+void jit_evict(struct jit *j);
+/* Code for a block; may evict other code. NULL: it cannot be compiled. Not while code runs. */
 struct jit_code *jit_compile(struct jit *j, const struct jit_source *src);
 /* Drop all code. Not while code runs. The caller forgets every struct jit_code. */
 void jit_reset(struct jit *j);

@@ -56,7 +56,7 @@ static void play(struct fake *f, uint32_t value, uint64_t to)
 /* End the stretch; want a report that holds `text`, or none. Ends the fake. */
 static void end(struct fake *f, const char *text)
 {
-    bool ok = lockstep_end(f->ls, 0);
+    bool ok = lockstep_end(f->ls, 0, false);
     const char *report = lockstep_report(f->ls);
     if (!text) {
         EXPECT(ok && !report);

@@ -198,7 +198,7 @@ void jit_host_common(struct jit_backend *be)
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code)
 {
     static const struct jit_recipe in_memory = {.slot = true};
-    struct em e = {.a = {.base = be->mem.write, .at = be->at, .end = (uint32_t)be->mem.bytes},
+    struct em e = {.a = {.base = be->mem.write, .at = be->at, .end = be->end},
                    .be = be,
                    .src = src,
                    .code = code,
@@ -246,13 +246,14 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
     }
     x64_segment_end(&e);
     x64_cold(&e);
+    be->full = e.a.full;
     if (e.a.full || e.failed) {
         return false;
     }
     memcpy(code->emitted, e.a.count.n, sizeof code->emitted);
     code->bytes = e.a.at - code->entry;
     be->at = (e.a.at + 15) & ~15u;
-    return be->at < be->mem.bytes;
+    return true;
 }
 
 void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)

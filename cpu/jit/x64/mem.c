@@ -99,6 +99,7 @@ uint32_t x64_site(struct em *e, unsigned kind)
     to->owner = e->src->part[e->u->part].owner;
     to->k = e->u->k;
     to->rc = e->rc;
+    to->flags_dead = e->u > e->src->u && !(e->u[-1].attr & UF_NEED);
     to->refund = (uint16_t)x64_refund(e);
     to->x87_off = e->x87_off;
     to->x87_op = e->x87_op;
