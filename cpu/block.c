@@ -384,7 +384,11 @@ static void log_block(const struct cpu *cpu, const struct block *b)
     for (unsigned k = 0; k < b->n; k++) {
         char text[128];
         uint64_t pc = cpu->s.rip + b->insn[k].off;
-        disasm_insn(bits, pc, b->copy + b->insn[k].off, b->insn[k].len, text, sizeof text);
+        if (disasm_present()) {
+            disasm_insn(bits, pc, b->copy + b->insn[k].off, b->insn[k].len, text, sizeof text);
+        } else {
+            disasm_hex(b->copy + b->insn[k].off, b->insn[k].len, text, sizeof text);
+        }
         log_line(log, LOG_in_asm, "0x%08llx:  %s", (unsigned long long)pc, text);
     }
 }

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "cpu/engine_log.h"
 #include "cpu/flags.h"
 #include "cpu/lift.h"
 #include "cpu/lockstep.h"

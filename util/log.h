@@ -15,6 +15,8 @@
     X(unimp, "guest use of something doppel does not have")                                        \
     X(int, "interrupts and exceptions, as delivered")                                              \
     X(in_asm, "guest code, as decoded")                                                            \
+    X(uops, "micro-operations of each block that is compiled")                                     \
+    X(out_asm, "host code of each block that is compiled")                                         \
     X(exec, "each block entered")                                                                  \
     X(cpu_reset, "CPU state at reset, INIT and triple fault")                                      \
     X(mmu, "page-table walks that fault")                                                          \

@@ -15,6 +15,7 @@
 #include "cpu/model.h"
 #include "host/hosttime.h"
 #include "hw/hw.h"
+#include "util/disasm.h"
 #include "util/suggest.h"
 #include "vm/boot.h"
 #include "vm/drives.h"
@@ -208,6 +209,10 @@ static bool open_log(struct doppel_vm *vm, struct err *e)
             return err_set(e, "-D %s: cannot be written", vm->opt.log_file);
         }
         setvbuf(vm->log_file, NULL, _IOLBF, 0);
+    }
+    if (!disasm_present()) {
+        enum log_cat cat = log_on(&vm->log, LOG_in_asm) ? LOG_in_asm : LOG_out_asm;
+        log_line(&vm->log, cat, "this doppel is built without capstone: code is shown as bytes");
     }
     vm->mem.log = vm->io.log = &vm->log;
     if (log_on(&vm->log, LOG_gate)) {

@@ -269,6 +269,11 @@ void jit_unlink(struct jit *j, struct jit_code *to)
     }
 }
 
+const unsigned char *jit_bytes(const struct jit *j, const struct jit_code *code)
+{
+    return j->be.mem.write + code->entry;
+}
+
 uint64_t jit_host(const struct jit *j, const struct jit_code *code)
 {
     return (uintptr_t)(j->be.mem.exec + code->entry);

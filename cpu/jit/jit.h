@@ -245,6 +245,8 @@ void jit_reset(struct jit *j);
 uint32_t jit_run(struct jit *j, struct jit_env *env, const struct jit_code *code);
 #define JIT_DONE UINT32_MAX
 const struct jit_site *jit_site(const struct jit *j, uint32_t site);
+/* What was emitted: code->bytes bytes, the block's own first, cold code behind. */
+const unsigned char *jit_bytes(const struct jit *j, const struct jit_code *code);
 /* Let a SITE_LINK in the same page jump to `to` from now on. */
 void jit_link(struct jit *j, uint32_t site, struct jit_code *to);
 /* Take away every jump to it. */
