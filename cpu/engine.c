@@ -473,6 +473,10 @@ static struct jit_code *compile_parts(struct engine *e, struct cpu *cpu, struct 
         src.part[p] = (struct jit_part){b[p], b[p]->n};
     }
     struct jit_code *code = jit_compile(e->jit, &src);
+    if (code) {
+        engine_log_uops(cpu, b[0], u, n); /* behind the passes */
+        engine_log_code(cpu, e->jit, code);
+    }
     return code;
 }
 
