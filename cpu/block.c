@@ -480,7 +480,8 @@ static struct block *decode_new(struct cpu *cpu, gpa pa, uint64_t lin)
     if (hit.ram && hit.whole_page) {
         unsigned used;
         const uint8_t *bytes = ram_read_ptr(hit.ram, hit.pfn) + off;
-        unsigned n = decode_run(cpu, bytes, avail, cpu->scratch, BLOCK_INSNS, &used);
+        unsigned max = engine_max_block(cpu->blocks->engine);
+        unsigned n = decode_run(cpu, bytes, avail, cpu->scratch, max, &used);
         if (n) {
             return insert(cpu, pa, &hit, UINT64_MAX, cpu->scratch, n, bytes, used);
         }

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "cpu/chaos.h"
 #include "cpu/engine_log.h"
 #include "cpu/flags.h"
 #include "cpu/lift.h"
@@ -53,7 +54,8 @@ struct engine {
     unsigned ncpus;
     struct super_path path;
     struct super *supers;
-    uint64_t nsupers;                           /* since the start */
+    uint64_t nsupers; /* since the start */
+    struct chaos chaos;
     uint64_t entered;                           /* runs of code begun */
     uint64_t interp[MAX_ROWS], bails[MAX_ROWS]; /* by the instruction's row */
 };
@@ -370,7 +372,8 @@ static int do_refill(struct jit_env *env, uint64_t la, uint32_t what)
     struct cpu *cpu = env_cpu(env);
     unsigned size = what & 0xff, view = what >> 9 & 3;
     bool write = what & JIT_REFILL_WRITE;
-    if ((la & ~PAGE_MASK) + size > PAGE_SIZE || ((what & JIT_REFILL_ALIGN) && (la & (size - 1)))) {
+    if ((la & ~PAGE_MASK) + size > PAGE_SIZE || ((what & JIT_REFILL_ALIGN) && (la & (size - 1))) ||
+        chaos_hits(&cpu->engine->chaos, 8)) {
         return 0;
     }
     if (cpu_code64(cpu) ? bits_sext(la, 48) != la : la >> 32 != 0) {
@@ -469,6 +472,11 @@ static struct jit_code *compile_parts(struct engine *e, struct cpu *cpu, struct 
                              .bits = b[0]->mode & MODE_C64 ? 64 : 32,
                              .view = (uint8_t)cpu->view,
                              .x87_pointers = !cpu_has(cpu, FEAT_fdp_excptn_only)};
+    for (unsigned k = 0; k < n; k++) {
+        if (chaos_hits(&e->chaos, 32)) {
+            lift_refuse(&u[k]);
+        }
+    }
     for (unsigned p = 0; p < parts; p++) {
         src.part[p] = (struct jit_part){b[p], b[p]->n};
     }
@@ -654,8 +662,8 @@ static void link(struct engine *e, uint32_t site, struct block *b)
 {
     const struct jit_site *s = jit_site(e->jit, site);
     const struct block *from = s->owner;
-    if (!e->o.no_links && from->valid && from->ram == b->ram && from->pfn == b->pfn &&
-        from->mode == b->mode) {
+    if (!e->o.no_links && !chaos_hits(&e->chaos, 2) && from->valid && from->ram == b->ram &&
+        from->pfn == b->pfn && from->mode == b->mode) {
         jit_link(e->jit, site, b->code);
     }
 }
@@ -709,11 +717,35 @@ static void hold(struct cpu *cpu)
     cpu->jit.tsc -= (uint64_t)cpu->held;
 }
 
+/* Before b runs: drop this and that. False: let the interpreter run it this time. */
+static bool chaos_agrees(struct engine *e, struct cpu *cpu, struct block *b)
+{
+    struct chaos *c = &e->chaos;
+    if (chaos_hits(c, 4096)) {
+        block_cache_drop_code(cpu->blocks);
+    } else if (chaos_hits(c, 2048)) {
+        jit_evict(e->jit);
+    } else if (chaos_hits(c, 256)) {
+        tlb_drop_l1(&cpu->tlb);
+    } else if (chaos_hits(c, 64) && b->code) {
+        cut_off(e, b);
+    }
+    if (chaos_hits(c, 8)) {
+        cpu->jit_from = JIT_DONE;
+        b->left = (int32_t)chaos_below(c, 4);
+        return false;
+    }
+    return true;
+}
+
 bool engine_run(struct cpu *cpu, struct block *b)
 {
     struct engine *e = cpu->engine;
     if (!e || !e->jit) {
         b->left = INT32_MAX;
+        return false;
+    }
+    if (UNLIKELY(e->chaos.on) && !chaos_agrees(e, cpu, b)) {
         return false;
     }
     uint32_t from = cpu->jit_from;
@@ -826,7 +858,8 @@ struct engine *engine_new(const struct engine_options *o)
     struct engine *e = calloc(1, sizeof *e);
     if (e) {
         e->o = *o;
-        e->o.threshold = o->threshold ? o->threshold : 32;
+        e->o.threshold = o->threshold ? o->threshold : o->chaos ? 8 : 32;
+        e->chaos = (struct chaos){o->chaos, o->chaos_seed};
         e->o.jit = o->jit || o->lockstep;
         e->jit = e->o.jit ? jit_new(&l, o->buffer ? o->buffer : BUFFER_BYTES) : NULL;
     }
@@ -873,8 +906,17 @@ void engine_add_cpu(struct engine *e, struct cpu *cpu)
     jt_init(cpu);
 }
 
-int32_t engine_patience(const struct engine *e)
+unsigned engine_max_block(struct engine *e)
 {
+    unsigned max = e && e->o.maxblock && e->o.maxblock < BLOCK_INSNS ? e->o.maxblock : BLOCK_INSNS;
+    return e && e->chaos.on ? 1 + (unsigned)chaos_below(&e->chaos, max) : max;
+}
+
+int32_t engine_patience(struct engine *e)
+{
+    if (e && e->jit && e->chaos.on) {
+        return 1 + (int32_t)chaos_below(&e->chaos, 2 * e->o.threshold);
+    }
     return e && e->jit ? (int32_t)e->o.threshold : INT32_MAX;
 }
 

@@ -20,8 +20,11 @@ struct engine_options {
     bool no_super;      /* no superblocks */
     bool no_links;      /* compiled blocks never jump to each other directly */
     size_t buffer;      /* bytes of code; 0: the default */
-    bool lockstep;      /* what compiled code does is compared with the interpreter */
-    bool count;         /* compiled code counts how often it runs (engine_running) */
+    uint32_t maxblock;  /* instructions in a block at most; 0: as many as go */
+    bool chaos;         /* choices are made at random, from chaos_seed (cpu/chaos.h) */
+    uint64_t chaos_seed;
+    bool lockstep; /* what compiled code does is compared with the interpreter */
+    bool count;    /* compiled code counts how often it runs (engine_running) */
 };
 
 /* From "interp", "jit" or "lockstep", and ",NAME=VALUE" each (cpu/engine_options.c). */
@@ -48,7 +51,9 @@ static inline void engine_unhold(struct cpu *cpu)
     cpu->held = 0;
 }
 /* What b->left is for a new block. */
-int32_t engine_patience(const struct engine *e);
+int32_t engine_patience(struct engine *e);
+/* How many instructions a new block may have at most, 1 to BLOCK_INSNS. */
+unsigned engine_max_block(struct engine *e);
 /* b's bytes were overwritten: nothing may jump to its code. */
 void engine_invalidate(struct engine *e, struct block *b);
 /* Drop all code; the blocks that had some are about to be freed. Between blocks. */

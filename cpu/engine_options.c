@@ -15,7 +15,9 @@
     X(buffer, 64, 1048576, o->buffer = (size_t)v << 10)              /* KiB */                     \
     X(super, 0, 255, (o->super = (uint32_t)v, o->no_super = v == 0)) /* 0: none; 1: at once */     \
     X(links, 0, 1, o->no_links = !v)                                                               \
-    X(count, 0, 1, o->count = v != 0)
+    X(count, 0, 1, o->count = v != 0)                                                              \
+    X(maxblock, 1, 64, o->maxblock = (uint32_t)v)                                                  \
+    X(chaos, 0, 4294967295, (o->chaos = true, o->chaos_seed = (uint64_t)v))
 
 static bool set(struct engine_options *o, const char *name, long long v)
 {

@@ -470,6 +470,18 @@ static bool lift_known(const struct block *b, const struct insn *i, struct uop *
                              : lift_details(b, i, u, yields);
 }
 
+static void refuse(struct uop *u, bool ends)
+{
+    *u = (struct uop){.op = ends ? U_INTERP_END : U_INTERP,
+                      .part = u->part,
+                      .k = u->k,
+                      .off = u->off,
+                      .len = u->len,
+                      .rflags = u->rflags,
+                      .wflags = u->wflags,
+                      .attr = UF_BAIL};
+}
+
 static void lift_one(const struct block *b, const struct insn *i, struct uop *u, bool yields)
 {
     *u = (struct uop){.op = U_INTERP, .k = i->k, .off = page_off(b, i), .len = i->len};
@@ -483,14 +495,7 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
         u->wflags = r->writes;
     }
     if (i->row == 0xffff || !lift_known(b, i, u, yields)) {
-        uint16_t rf = u->rflags, wf = u->wflags;
-        *u = (struct uop){.op = ends ? U_INTERP_END : U_INTERP,
-                          .k = i->k,
-                          .off = page_off(b, i),
-                          .len = i->len,
-                          .rflags = rf,
-                          .wflags = wf,
-                          .attr = UF_BAIL};
+        refuse(u, ends);
     }
 }
 
@@ -498,6 +503,15 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
 static bool ends_block(const struct uop *u)
 {
     return u->op == U_INTERP_END || (u->op >= U_JCC && u->op <= U_CALLI);
+}
+
+bool lift_refuse(struct uop *u)
+{
+    if (u->op == U_NOP || u->op == U_END || u->op == U_LOOP || (u->attr & UF_SIDE)) {
+        return false;
+    }
+    refuse(u, ends_block(u));
+    return true;
 }
 
 /* Calls on the way of a superblock: where they return to. */

@@ -24,4 +24,7 @@ unsigned lift_super(struct block *const *b, unsigned *parts, bool *loop, struct 
 /* Is there any point in compiling code of this mode (MODE_xx)? */
 bool lift_mode(uint32_t mode);
 
+/* Let the interpreter run this one, for no reason (cpu/chaos.h). False: it must stay. */
+bool lift_refuse(struct uop *u);
+
 #endif

@@ -189,7 +189,7 @@ static struct bare *build(const struct setup *u)
 
 static bool same(const struct setup *u, uint64_t n)
 {
-    static const uint64_t slices[] = {0, 1, 7, 1000, 0, 0, 7, 50, 1000, 100};
+    static const uint64_t slices[] = {0, 1, 7, 1000, 0, 0, 7, 50, 1000, 100, 0, 30};
     static const struct engine_options engines[ARRAY_LEN(slices)] = {
         [4] = {.jit = true, .threshold = 1, .super = 1, .buffer = 1u << 20},
         [5] = {.jit = true, .threshold = 3, .buffer = 1u << 16},
@@ -197,12 +197,16 @@ static bool same(const struct setup *u, uint64_t n)
         [7] = {.jit = true, .threshold = 1, .buffer = 1u << 20, .no_links = true},
         [8] = {.jit = true, .threshold = 2, .super = 1, .buffer = 1u << 20},
         [9] = {.lockstep = true, .threshold = 1, .super = 1, .buffer = 1u << 20},
+        [10] = {.jit = true, .chaos = true, .threshold = 2, .super = 1, .buffer = 1u << 17},
+        [11] = {.jit = true, .threshold = 1, .buffer = 1u << 20, .maxblock = 1},
     };
     uint64_t want = 0, want_done = 0;
     for (unsigned k = 0; k < ARRAY_LEN(slices); k++) {
         struct bare *b = build(u);
         if (engines[k].jit || engines[k].lockstep) {
-            bare_engine(b, &engines[k]);
+            struct engine_options o = engines[k];
+            o.chaos_seed = u->seed;
+            bare_engine(b, &o);
         }
         uint64_t done = bare_run(b, n, slices[k]);
         uint64_t got = bare_digest(b);
