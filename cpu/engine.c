@@ -463,14 +463,14 @@ static bool not_worth(const struct uop *u, unsigned n)
 }
 
 static struct jit_code *compile_parts(struct engine *e, struct cpu *cpu, struct block *const *b,
-                                      unsigned parts, struct uop *u, unsigned n)
+                                      unsigned parts, struct uop *u, unsigned n, enum tlb_view view)
 {
     struct jit_source src = {.nparts = parts,
                              .u = u,
                              .n = n,
                              .page_off = (uint16_t)(b[0]->pa & ~PAGE_MASK),
                              .bits = b[0]->mode & MODE_C64 ? 64 : 32,
-                             .view = (uint8_t)cpu->view,
+                             .view = (uint8_t)view,
                              .x87_pointers = !cpu_has(cpu, FEAT_fdp_excptn_only)};
     for (unsigned k = 0; k < n; k++) {
         if (chaos_hits(&e->chaos, 32)) {
@@ -500,7 +500,7 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
         b->left = INT32_MAX;
         return false;
     }
-    b->code = compile_parts(e, cpu, &b, 1, u, n);
+    b->code = compile_parts(e, cpu, &b, 1, u, n, cpu->view);
     if (!b->code) {
         b->left = INT32_MAX; /* more than a back end holds */
         return false;
@@ -545,7 +545,7 @@ static void super_compile(struct engine *e, struct super_path *p)
         return;
     }
     struct super *s = malloc(sizeof *s + parts * sizeof s->ref[0]);
-    struct jit_code *code = s ? compile_parts(e, p->cpu, p->b, parts, u, n) : NULL;
+    struct jit_code *code = s ? compile_parts(e, p->cpu, p->b, parts, u, n, p->view) : NULL;
     if (!code) {
         free(s);
         return;

@@ -26,6 +26,7 @@ bool super_step(struct super_path *p, struct block *b)
     }
     if (p->n == 0) {
         p->page = page;
+        p->view = p->cpu->view; /* when the path ends, the vCPU may be in another ring */
         if (b != p->b[0]) {
             return false;
         }

@@ -19,8 +19,9 @@ struct super_path {
     struct cpu *cpu; /* NULL: none */
     struct block *b[JIT_PARTS_MAX];
     unsigned n, insns;
-    uint64_t page; /* linear, of the head's RIP */
-    bool loop;     /* closed on its head */
+    uint64_t page;      /* linear, of the head's RIP */
+    enum tlb_view view; /* of the head's data accesses */
+    bool loop;          /* closed on its head */
 };
 
 /* The next block of this vCPU should be `head`: begin there. */

@@ -155,7 +155,7 @@ uint64_t bare_run(struct bare *b, uint64_t n, uint64_t slice)
         done += used;
         if (b->engine && engine_failure(b->engine)) {
             fputs(engine_failure(b->engine), stdout);
-            printf("FAIL lockstep\n");
+            printf("FAIL lockstep %s\n", b->label);
             abort();
         }
         if (!used) {

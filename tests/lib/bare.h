@@ -24,6 +24,7 @@ struct bare {
     struct block_cache *blocks;
     struct engine *engine; /* NULL: interpreter */
     struct cpu *cpu;
+    char label[64]; /* shown with what lockstep finds: how to repeat it */
 };
 
 /* A machine with `bytes` of RAM and CPU model `model` ("" for the default), reset. Exits the test
