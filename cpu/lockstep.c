@@ -183,7 +183,7 @@ static bool replay(struct lockstep *ls, uint64_t n)
     struct cpu *cpu = ls->cpu;
     jmp_buf outer;
     volatile uint64_t left = n;
-    const uint64_t slice = cpu->slice;
+    uint64_t slice = cpu->slice, used = slice + (uint64_t)cpu->held - (uint64_t)ls->begun;
     memcpy(&outer, &cpu->fault, sizeof outer);
     ls->replaying = true;
     if (setjmp(cpu->fault)) {
@@ -199,8 +199,7 @@ static bool replay(struct lockstep *ls, uint64_t n)
                 break;
             }
             unsigned some = b->n < left ? b->n : (unsigned)left;
-            /* RDTSC reads the time that it did */
-            cpu->slice = slice - (uint64_t)(ls->begun - (int64_t)(n - left) - (int64_t)some);
+            cpu->slice = used + (n - left) + some; /* so that time is what it was */
             cpu_run_head(cpu, b, some);
             left -= some;
         }

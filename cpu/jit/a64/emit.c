@@ -113,7 +113,7 @@ void jit_host_common(struct jit_backend *be)
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code)
 {
     static const struct jit_recipe in_memory = {.slot = true};
-    struct em e = {.a = {.base = be->mem.write, .at = be->at, .end = (uint32_t)be->mem.bytes},
+    struct em e = {.a = {.base = be->mem.write, .at = be->at, .end = be->end},
                    .be = be,
                    .src = src,
                    .code = code,
@@ -134,7 +134,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         bool over_clean = e.over_clean;
         struct vec vec = e.vec;
         e.u = &src->u[k];
-        e.seg_insns += e.u->op != U_END;
+        e.seg_insns += e.u->op != U_END && e.u->op != U_LOOP;
         if (e.u->op == U_INTERP_END) {
             a64_vec_flush(&e);
             a64_leave(&e, SITE_BAIL);
@@ -151,13 +151,14 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
     }
     a64_segment_end(&e);
     a64_cold(&e);
+    be->full = e.a.full;
     if (e.a.full || e.failed) {
         return false;
     }
     memcpy(code->emitted, e.a.count.n, sizeof code->emitted);
     code->bytes = e.a.at - code->entry;
     be->at = (e.a.at + 15) & ~15u;
-    return be->at < be->mem.bytes;
+    return true;
 }
 
 static void put(struct jit_backend *be, uint32_t place, uint32_t word)

@@ -87,6 +87,7 @@ uint32_t a64_site(struct em *e, unsigned kind)
     to->owner = e->src->part[e->u->part].owner;
     to->k = e->u->k;
     to->rc = e->rc;
+    to->flags_dead = e->u > e->src->u && !(e->u[-1].attr & UF_NEED);
     to->refund = (uint16_t)a64_refund(e);
     return s;
 }

@@ -224,7 +224,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         bool sahf = e.sahf;
         uint32_t groups = e.groups;
         e.u = &src->u[k];
-        e.seg_insns += e.u->op != U_END;
+        e.seg_insns += e.u->op != U_END && e.u->op != U_LOOP;
         if (e.u->op == U_INTERP_END) {
             x64_vec_forget(&e);
             x64_interp(&e);
