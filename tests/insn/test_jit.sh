@@ -41,7 +41,10 @@ fi
 way jit $all
 if [ "$level" != quick ]; then
     way jit,threshold=1,links=off $some
-    way lockstep $some
+    way lockstep,threshold=1,super=1 $some
+    way jit,threshold=1,super=1 $some
+    way jit,threshold=1,maxblock=1 $some
+    way jit,threshold=4,chaos=1 $some
 fi
 echo "$pass passed, $fail failed, $skip skipped"
 [ "$fail" -eq 0 ]
