@@ -61,6 +61,13 @@
     X(call_rel, CALL)                                                                              \
     X(call_ind, CALLI)                                                                             \
     X(ret_near, RET)                                                                               \
+    X(movs, MOVS)                                                                                  \
+    X(stos, STOS)                                                                                  \
+    X(lods, LODS)                                                                                  \
+    X(loopne, JCOUNT)                                                                              \
+    X(loope, JCOUNT)                                                                               \
+    X(loop, JCOUNT)                                                                                \
+    X(jcxz, JCOUNT)                                                                                \
     X(rdtsc, RDTSC)                                                                                \
     X(rdtscp, RDTSC)                                                                               \
     X(pushf, PUSHF)                                                                                \
@@ -327,10 +334,36 @@ static void lift_rm(const struct block *b, const struct insn *i, struct uop *u)
     u->attr |= UF_BAIL; /* the host may not have it */
 }
 
+/* MOVS, STOS, LODS of one element, between flat segments. */
+static bool lift_string(const struct insn *i, struct uop *u)
+{
+    u->m = (struct uop_mem){
+        .base = REG_RSI, .index = UR_NONE, .asz = i->asz, .segm = i->segm, .seg = i->seg};
+    u->attr |= UF_BAIL;
+    return !(i->pfx & (PFX_REP | PFX_REPNE)) && i->asz >= 4;
+}
+
+/* LOOP and its kind, JCXZ. */
+static bool lift_count(const struct block *b, const struct insn *i, struct uop *u)
+{
+    const struct sem *s = insn_rows[i->row].sem;
+    u->w = (uint8_t)native_width(b);
+    u->sw = i->asz;
+    u->cc = s == &sem_loopne ? 0 : s == &sem_loope ? 1 : s == &sem_loop ? 2 : 3;
+    u->imm = (int64_t)page_off(b, i) + i->len + i->imm;
+    return i->osz == u->w;
+}
+
 /* Scans, exchanges, double shifts and others of the 0F maps. */
 static bool lift_more(const struct block *b, const struct insn *i, struct uop *u)
 {
     switch (u->op) {
+    case U_MOVS:
+    case U_STOS:
+    case U_LODS:
+        return lift_string(i, u);
+    case U_JCOUNT:
+        return lift_count(b, i, u);
     case U_SHLD:
     case U_SHRD: {
         unsigned n = (unsigned)i->imm & (i->w == 8 ? 63 : 31);
@@ -502,7 +535,7 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
 /* Micro-operations that end a block by themselves. */
 static bool ends_block(const struct uop *u)
 {
-    return u->op == U_INTERP_END || (u->op >= U_JCC && u->op <= U_CALLI);
+    return u->op == U_INTERP_END || u->op == U_JCOUNT || (u->op >= U_JCC && u->op <= U_CALLI);
 }
 
 bool lift_refuse(struct uop *u)

@@ -71,7 +71,13 @@
      * Those in the first line set flags: SF ZF PF of the result, AF OF 0, CF as the SDM \
      * says (ANDN, BEXTR: 0). MULX: d high half, then vr low; RORX: by imm. */           \
     X(ANDN) X(BLSR) X(BLSMSK) X(BLSI) X(BZHI) X(BEXTR)                                   \
-    X(PEXT) X(PDEP) X(SHLX) X(SARX) X(SHRX) X(MULX) X(RORX)
+    X(PEXT) X(PDEP) X(SHLX) X(SARX) X(SHRX) X(MULX) X(RORX)                              \
+    /* Strings, one element of w bytes: m is the source, by rSI; the destination is      \
+     * ES:rDI, flat, as wide as m.asz. Forward: bails with DF. */                        \
+    X(MOVS) X(STOS) X(LODS)                                                              \
+    /* LOOPNE, LOOPE, LOOP, JCXZ: cc 0 to 3; the count is sw bytes of rCX; imm: target.  \
+     * Ends a block. */                                                                  \
+    X(JCOUNT)
 // clang-format on
 
 enum uop_code {

@@ -190,7 +190,7 @@ static void put_word(struct gen *g)
         put(g, w->op[k]);
     }
     if (g->bits == 64 && (r >> 8 & 1)) {
-        rex = 0x40 | ((r >> 9 & 1) << 3) | ((r >> 10 & 1) << 2);
+        rex = 0x40 | (unsigned)((r >> 9 & 1) << 3) | (unsigned)((r >> 10 & 1) << 2);
         put(g, rex);
     }
     for (; k < n; k++) {

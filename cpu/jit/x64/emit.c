@@ -93,6 +93,15 @@ static bool more(struct em *e)
     case U_MOVBE:
         x64_emit_movbe(e);
         return true;
+    case U_MOVS:
+    case U_STOS:
+    case U_LODS:
+        x64_emit_string(e);
+        return true;
+    case U_JCOUNT:
+        x64_vec_flush(e);
+        x64_emit_jcount(e);
+        return true;
     default:
         return e->u->op >= U_ANDN && e->u->op <= U_RORX && x64_emit_bmi(e);
     }

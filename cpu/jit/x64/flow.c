@@ -353,6 +353,31 @@ void x64_go_on(struct em *e)
     go(e, next_off(e), -1);
 }
 
+/* LOOPNE, LOOPE, LOOP, JCXZ. */
+void x64_emit_jcount(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    if (u->cc < 2) { /* T1 = does ZF let it go on */
+        unsigned zf = x64_cond(e, u->cc ? XE : XNE);
+        asm_setcc(a, zf, xr(T1));
+    }
+    x64_spill_flags(e);
+    x64_x87_spill(e);
+    e->host_flags = HF_NONE;
+    if (u->cc == 3) {
+        asm_test(a, u->sw, xr(RCX), RCX);
+    } else {
+        asm_inc(a, u->sw, 1, xr(RCX));
+    }
+    if (u->cc < 2) {
+        asm_setcc(a, XNE, xr(T0));
+        asm_test(a, 1, xr(T0), T1); /* both are 0 or 1 */
+    }
+    go(e, u->imm, u->cc == 3 ? XE : XNE);
+    x64_go_on(e);
+}
+
 /* T0 or T1 = RIP of the next instruction. */
 static void next_rip(struct em *e, unsigned dst)
 {

@@ -170,6 +170,7 @@ void x64_segment_end(struct em *e);
 bool x64_flow(struct em *e);   /* the current micro-operation is a transfer: emit it */
 void x64_interp(struct em *e); /* U_INTERP */
 void x64_go_on(struct em *e);  /* jump to the next instruction, of another block */
+void x64_emit_jcount(struct em *e);
 void x64_leave(struct em *e, unsigned kind);
 /* A piece of cold code to be emitted behind the block. */
 struct cold *x64_cold_new(struct em *e);
@@ -206,6 +207,7 @@ void x64_emit_lahf(struct em *e);
 void x64_emit_sahf(struct em *e);
 void x64_emit_pushf(struct em *e);
 void x64_emit_rdtsc(struct em *e);
+void x64_emit_string(struct em *e);
 bool x64_emit_cmov(struct em *e);
 void x64_emit_setcc(struct em *e);
 bool x64_emit_xchg(struct em *e);
