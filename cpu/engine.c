@@ -882,6 +882,11 @@ void engine_free(struct engine *e)
         for (unsigned k = 0; k < e->ncpus; k++) {
             lockstep_free(e->lockstep[k]);
         }
+        while (e->supers) {
+            struct super *next = e->supers->next;
+            free(e->supers);
+            e->supers = next;
+        }
         jit_free(e->jit);
         free(e);
     }
