@@ -188,11 +188,48 @@ bool x64_uop(struct em *e)
         if (u->op > U_LOOP) {
             return more(e);
         }
-        if (!(u->op == U_JCC && (u->attr & UF_SIDE)) && /* its way out stores them itself */
-            !(u->op == U_LOOP && e->vec_loop)) {
+        if (!(u->op == U_JCC && (u->attr & UF_SIDE))) { /* its way out stores them itself */
             x64_vec_flush(e);
         }
         return x64_flow(e);
+    }
+}
+
+/* ---- runs of micro-operations ---- */
+
+void x64_run(struct em *e, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        if (k && e->src->u[k].part != e->src->u[k - 1].part) {
+            x64_segment(e);
+        }
+        struct asmbuf a = e->a;
+        unsigned ncold = e->ncold;
+        struct jit_recipe rc = e->rc;
+        struct vec_place vec = e->vec;
+        uint8_t over = e->over, host_flags = e->host_flags;
+        bool sahf = e->sahf;
+        uint32_t groups = e->groups;
+        e->u = &e->src->u[k];
+        e->seg_insns += e->u->op != U_END;
+        if (e->u->op == U_INTERP_END) {
+            x64_vec_forget(e);
+            x64_interp(e);
+            x64_go_on(e);
+            e->seg_interp++;
+        } else if (e->u->op == U_INTERP || !x64_uop(e)) {
+            e->a = a; /* what was emitted in vain */
+            e->ncold = ncold;
+            e->rc = rc;
+            e->over = over;
+            e->sahf = sahf;
+            e->groups = groups;
+            e->host_flags = host_flags;
+            e->vec = vec;
+            x64_vec_forget(e);
+            x64_interp(e);
+            e->seg_interp++;
+        }
     }
 }
 
@@ -216,42 +253,16 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
                    .over = OVER_ANY,
                    .align = 1};
     x64_block_entry(&e);
-    if (src->u[src->n - 1].op == U_LOOP) {
+    bool loop = src->u[src->n - 1].op == U_LOOP;
+    if (loop) {
         e.vec_loop = x64_vec_loop_begin(&e);
         x64_segment(&e);
         e.body = e.a.at;
     }
-    for (unsigned k = 0; k < src->n; k++) {
-        if (k && src->u[k].part != src->u[k - 1].part) {
-            x64_segment(&e);
-        }
-        struct asmbuf a = e.a;
-        unsigned ncold = e.ncold;
-        struct jit_recipe rc = e.rc;
-        struct vec_place vec = e.vec;
-        uint8_t over = e.over, host_flags = e.host_flags;
-        bool sahf = e.sahf;
-        uint32_t groups = e.groups;
-        e.u = &src->u[k];
-        e.seg_insns += e.u->op != U_END && e.u->op != U_LOOP;
-        if (e.u->op == U_INTERP_END) {
-            x64_vec_forget(&e);
-            x64_interp(&e);
-            x64_go_on(&e);
-            e.seg_interp++;
-        } else if (e.u->op == U_INTERP || !x64_uop(&e)) {
-            e.a = a; /* what was emitted in vain */
-            e.ncold = ncold;
-            e.rc = rc;
-            e.over = over;
-            e.sahf = sahf;
-            e.groups = groups;
-            e.host_flags = host_flags;
-            e.vec = vec;
-            x64_vec_forget(&e);
-            x64_interp(&e);
-            e.seg_interp++;
-        }
+    x64_run(&e, loop ? src->n - 1 : src->n);
+    if (loop) {
+        e.u = &src->u[src->n - 1];
+        x64_loop(&e);
     }
     x64_segment_end(&e);
     x64_cold(&e);

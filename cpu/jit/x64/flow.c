@@ -487,14 +487,6 @@ bool x64_flow(struct em *e)
         x64_spill_flags(e);
         go(e, u->off, -1);
         return true;
-    case U_LOOP:
-        x64_spill_flags(e);
-        if (e->vec_loop) {
-            x64_vec_loop_end(e);
-        }
-        charge(e);
-        asm_jmp_to(&e->a, e->body);
-        return true;
     case U_CALL:
         if (u->attr & UF_SIDE) {
             x64_kill_reg(e, 4);
@@ -530,6 +522,65 @@ bool x64_flow(struct em *e)
     default:
         return false;
     }
+}
+
+/* ---- loops ---- */
+
+/* What the emitter knows where a loop closes. */
+struct at_loop {
+    struct jit_recipe rc;
+    uint8_t over;
+    bool sahf, x87_on;
+    uint16_t x87_off, x87_op;
+    uint8_t checked; /* of vec_place */
+    bool hi0_off;
+};
+
+static struct at_loop loop_end(struct em *e)
+{
+    if (e->vec_loop) {
+        x64_vec_loop_end(e);
+        e->vec.s = e->vec_head; /* what is dirty behind any run */
+    } else {
+        x64_vec_forget(e);
+    }
+    e->host_flags = HF_NONE;
+    return (struct at_loop){e->rc,      e->over,   e->sahf,        e->x87_on,
+                            e->x87_off, e->x87_op, e->vec.checked, e->vec.hi0_off};
+}
+
+static bool same_recipe(const struct jit_recipe *a, const struct jit_recipe *b)
+{
+    if (a->slot || b->slot) {
+        return a->slot == b->slot;
+    }
+    return a->cc == b->cc && a->lw == b->lw && a->zf == b->zf && a->res_at == b->res_at &&
+           a->res_reg == b->res_reg && a->b_at == b->b_at && a->b_reg == b->b_reg &&
+           a->b_imm == b->b_imm;
+}
+
+/* The body once more, with what is known behind its first run: pending flags need not go to memory
+ * from run to run. If less is known behind the second, its runs begin like the first. */
+void x64_loop(struct em *e)
+{
+    const struct uop *end = e->u;
+    struct at_loop first = loop_end(e);
+    charge(e);
+    uint32_t again = e->a.at;
+    x64_segment(e);
+    x64_run(e, e->src->n - 1);
+    e->u = end;
+    struct at_loop second = loop_end(e);
+    bool same = same_recipe(&first.rc, &second.rc) && first.over == second.over &&
+                first.sahf == second.sahf && first.x87_on == second.x87_on &&
+                first.x87_off == second.x87_off && first.x87_op == second.x87_op &&
+                !(first.checked & ~second.checked) && (second.hi0_off || !first.hi0_off);
+    if (!same) {
+        x64_x87_spill(e);
+        x64_spill_flags(e);
+    }
+    charge(e);
+    asm_jmp_to(&e->a, same ? again : e->body);
 }
 
 /* ---- cold code ---- */

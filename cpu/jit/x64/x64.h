@@ -51,7 +51,7 @@ struct cold {
     uint16_t x87_off, x87_op;
 };
 
-#define COLD_MAX 512
+#define COLD_MAX 1024
 
 enum { HF_NONE = 0, HF_ALL = 1, HF_CF = 2, HF_ZF = 4 };
 
@@ -172,6 +172,10 @@ void x64_interp(struct em *e); /* U_INTERP */
 void x64_go_on(struct em *e);  /* jump to the next instruction, of another block */
 void x64_emit_jcount(struct em *e);
 void x64_leave(struct em *e, unsigned kind);
+/* The first n micro-operations (emit.c). */
+void x64_run(struct em *e, unsigned n);
+/* Behind the body of a loop: close it. */
+void x64_loop(struct em *e);
 /* A piece of cold code to be emitted behind the block. */
 struct cold *x64_cold_new(struct em *e);
 /* It leaves for `target` (bytes from the page's first): what it needs to know of here. */
