@@ -512,7 +512,11 @@ struct block *block_lookup_slow(struct cpu *cpu, uint64_t lin)
         b = decode_new(cpu, pa, lin);
     }
     if (b) {
-        cpu->jc[lin & (JC_SIZE - 1)] = (struct jc_entry){lin, cpu->tlb.gen, b, cpu->mode};
+        enum tlb_view view = cpu->s.cpl == 3 ? TLB_USER : TLB_SUPER;
+        const struct tlb_fetch *x = &cpu->tlb.x[view][lin >> PAGE_BITS & (TLB_X_SIZE - 1)];
+        bool global = x->tag == (lin & PAGE_MASK) && x->global && b->pfn2 == UINT64_MAX;
+        cpu->jc[lin & (JC_SIZE - 1)] =
+            (struct jc_entry){lin, global ? cpu->tlb.gen_global : cpu->tlb.gen, b, cpu->mode};
     }
     return b;
 }

@@ -23,6 +23,7 @@ struct block {
     uint32_t mode;
     uint16_t n; /* instructions */
     uint16_t bytes;
+    uint16_t jt;  /* its entry of the jump tables, if it has one (engine.c) */
     bool valid;   /* false: its bytes were overwritten */
     int32_t left; /* runs until the engine takes a look; compiled blocks: 0 */
     struct jit_code *code;
@@ -71,8 +72,8 @@ static inline uint64_t block_lin(const struct cpu *cpu)
 static inline struct block *block_cached(const struct cpu *cpu, uint64_t lin)
 {
     const struct jc_entry *e = &cpu->jc[lin & (JC_SIZE - 1)];
-    if (LIKELY(e->lin == lin && e->gen == cpu->tlb.gen && e->mode == cpu->mode &&
-               e->block->valid)) {
+    if (LIKELY(e->lin == lin && (e->gen == cpu->tlb.gen_global || e->gen == cpu->tlb.gen) &&
+               e->mode == cpu->mode && e->block->valid)) {
         const struct block *b = e->block;
         if (LIKELY(cpu->mode & MODE_C64) ||
             cpu->s.rip + b->bytes - 1u <= cpu->s.seg[SEG_CS].limit) {

@@ -142,7 +142,8 @@ struct engine;      /* cpu/engine.h */
 struct block_cache; /* cpu/block.c: one per machine, shared by its vCPUs */
 
 #define JC_SIZE 4096u
-/* Jump cache: from linear RIP to a block. Valid while tlb.gen and the mode are the same. */
+/* Jump cache: from linear RIP to a block. Valid while the mode and tlb.gen, for global pages
+ * tlb.gen_global, are the same. */
 struct jc_entry {
     uint64_t lin;
     uint64_t gen;
@@ -192,6 +193,7 @@ struct cpu {
     unsigned jit_number;   /* this vCPU's, in the engine */
     uint32_t jit_from;     /* the site by which compiled code left, if its target may be linked */
     uint64_t jt_gen[JIT_VIEWS], jt_filled[JIT_VIEWS][JIT_JT_SIZE / 64];
+    uint64_t jt_gen_global[JIT_VIEWS], jt_local[JIT_VIEWS][JIT_JT_SIZE / 64]; /* not global */
     uint32_t jt_mode[JIT_VIEWS]; /* what jit.jt holds: generation and mode, filled entries */
     const struct intc_ops *intc; /* NULL: nobody answers INTA (vector 0xff) */
     void *intc_ctx;

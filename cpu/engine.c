@@ -405,20 +405,23 @@ static int do_cond(struct jit_env *env, uint32_t cc)
 
 /* ---- jump tables ---- */
 
-/* Entries are indexed by the low bits of RIP: a RIP of other low bits never matches. */
+/* A RIP that has another entry never matches: 0 and 1 have entries 0 and 1. */
 static void jt_drop(struct cpu *cpu, unsigned view, unsigned k)
 {
-    cpu->jit.jt[view][k].rip = k == 1 ? 0 : 1;
+    cpu->jit.jt[view][k].rip = k == 0 ? 1 : 0;
 }
 
-static void jt_clear(struct cpu *cpu, unsigned view)
+/* Those of pages that are not global, or all. */
+static void jt_clear(struct cpu *cpu, unsigned view, bool all)
 {
-    uint64_t *filled = cpu->jt_filled[view];
+    uint64_t *filled = cpu->jt_filled[view], *local = cpu->jt_local[view];
     for (unsigned w = 0; w < JIT_JT_SIZE / 64; w++) {
-        for (uint64_t set = filled[w]; set; set &= set - 1) {
+        uint64_t drop = all ? filled[w] : local[w];
+        for (uint64_t set = drop; set; set &= set - 1) {
             jt_drop(cpu, view, w * 64 + (unsigned)__builtin_ctzll(set));
         }
-        filled[w] = 0;
+        filled[w] &= ~drop;
+        local[w] = 0;
     }
 }
 
@@ -435,18 +438,45 @@ static void jt_init(struct cpu *cpu)
 static void jt_check(struct cpu *cpu)
 {
     unsigned v = cpu->view;
-    if (cpu->jt_gen[v] != cpu->tlb.gen || cpu->jt_mode[v] != cpu->mode) {
-        jt_clear(cpu, v);
-        cpu->jt_gen[v] = cpu->tlb.gen;
+    const struct tlb *t = &cpu->tlb;
+    bool all = cpu->jt_gen_global[v] != t->gen_global || cpu->jt_mode[v] != cpu->mode;
+    if (all || cpu->jt_gen[v] != t->gen) {
+        jt_clear(cpu, v, all);
+        cpu->jt_gen[v] = t->gen;
+        cpu->jt_gen_global[v] = t->gen_global;
         cpu->jt_mode[v] = cpu->mode;
     }
 }
 
-static void jt_put(struct cpu *cpu, const struct block *b)
+/* No table leads to b any more. */
+static void jt_forget(struct engine *e, const struct block *b, const struct jit_code *code)
 {
-    unsigned v = cpu->view, k = (unsigned)(cpu->s.rip & (JIT_JT_SIZE - 1));
+    for (unsigned c = 0; c < e->ncpus; c++) {
+        struct cpu *cpu = e->cpus[c];
+        uint64_t host = jit_host(e->jit, code);
+        unsigned low = b->jt;
+        for (unsigned v = 0; v < JIT_VIEWS; v++) {
+            if (cpu->jit.jt[v][low].host == host) {
+                jt_drop(cpu, v, low);
+            }
+        }
+    }
+}
+
+static void jt_put(struct cpu *cpu, struct block *b)
+{
+    unsigned v = cpu->view, k = jit_jt_index(cpu->s.rip);
+    uint64_t bit = UINT64_C(1) << (k % 64), lin = block_lin(cpu);
+    const struct jc_entry *from = &cpu->jc[lin & (JC_SIZE - 1)];
+    bool global = from->block == b && from->lin == lin && from->gen == cpu->tlb.gen_global;
+    if (b->jt != k) { /* at another linear address too: only one entry is known */
+        jt_forget(cpu->engine, b, b->code);
+        b->jt = (uint16_t)k;
+    }
     cpu->jit.jt[v][k] = (struct jit_jt){cpu->s.rip, jit_host(cpu->engine->jit, b->code)};
-    cpu->jt_filled[v][k / 64] |= UINT64_C(1) << (k % 64);
+    cpu->jt_filled[v][k / 64] |= bit;
+    cpu->jt_local[v][k / 64] =
+        global ? cpu->jt_local[v][k / 64] & ~bit : cpu->jt_local[v][k / 64] | bit;
 }
 
 /* ---- running ---- */
@@ -511,26 +541,11 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
 
 /* ---- superblocks ---- */
 
-/* No table leads to the code of a block at pa. */
-static void drop_host(struct engine *e, const struct jit_code *code, gpa pa)
-{
-    uint64_t host = jit_host(e->jit, code);
-    unsigned low = (unsigned)(pa & (JIT_JT_SIZE - 1));
-    for (unsigned c = 0; c < e->ncpus; c++) {
-        struct cpu *cpu = e->cpus[c];
-        for (unsigned v = 0; v < JIT_VIEWS; v++) {
-            if (cpu->jit.jt[v][low].host == host) {
-                jt_drop(cpu, v, low);
-            }
-        }
-    }
-}
-
 /* Nothing may lead to b's code any more. */
 static void cut_off(struct engine *e, struct block *b)
 {
     jit_unlink(e->jit, b->code);
-    drop_host(e, b->code, b->pa);
+    jt_forget(e, b, b->code);
 }
 
 static void super_compile(struct engine *e, struct super_path *p)
@@ -647,7 +662,7 @@ static void supers_invalidate(struct engine *e, struct block *b)
             code->valid = false;
             jit_unlink(e->jit, code);
             if (head->code == code) {
-                drop_host(e, code, head->pa);
+                jt_forget(e, head, code);
                 head->code = NULL;
                 head->hot = 0;
                 head->left = (int32_t)e->o.threshold;
@@ -791,7 +806,7 @@ static void evicted(void *ctx, struct jit_code *code)
 {
     struct engine *e = ctx;
     struct block *b = code->owner;
-    drop_host(e, code, b->pa);
+    jt_forget(e, b, code);
     if (code->super) {
         super_forget(e, code);
     }
@@ -830,6 +845,7 @@ void engine_flush(struct engine *e)
     for (unsigned c = 0; c < e->ncpus; c++) {
         jt_init(e->cpus[c]);
         memset(e->cpus[c]->jt_filled, 0, sizeof e->cpus[c]->jt_filled);
+        memset(e->cpus[c]->jt_local, 0, sizeof e->cpus[c]->jt_local);
         e->cpus[c]->jit_from = JIT_DONE;
     }
 }

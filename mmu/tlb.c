@@ -251,6 +251,7 @@ static void l2_remove(struct tlb *t, struct l2_entry *e)
     if (in_current_space(t, e)) {
         drop_mapping(t, key_la(e->key), e->page_bits);
         t->gen += (e->flags & E_EXEC) != 0;
+        t->gen_global += (e->flags & (E_EXEC | E_GLOBAL)) == (E_EXEC | E_GLOBAL);
     }
     e->stamp = 0;
 }
@@ -375,7 +376,7 @@ static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem
 static void x_fill(struct tlb *t, gva la, gpa addr, unsigned flags, enum tlb_view view)
 {
     unsigned i = x_index(la);
-    t->x[view][i] = (struct tlb_fetch){la & PAGE_MASK, addr & PAGE_MASK};
+    t->x[view][i] = (struct tlb_fetch){la & PAGE_MASK, addr & PAGE_MASK, flags & E_GLOBAL};
     bit_put(t->l2->xfilled[view], i, true);
     bit_put(t->l2->xglobal[view], i, flags & E_GLOBAL);
 }
@@ -471,6 +472,7 @@ bool tlb_init(struct tlb *t)
         return false;
     }
     t->l2->now = 1;
+    t->gen_global = UINT64_C(1) << 63;
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         for (unsigned i = 0; i < TLB_L1_SIZE; i++) {
             t->l1[v][i].tag_r = t->l1[v][i].tag_w = miss_tag(i);
@@ -499,6 +501,7 @@ static uint64_t stamp_flush(struct tlb *t)
 void tlb_flush_all(struct tlb *t)
 {
     t->l2->all_flushed = stamp_flush(t);
+    t->gen_global++;
     memset(t->l2->next, 0, sizeof t->l2->next);
     memset(t->l2->next_large, 0, sizeof t->l2->next_large);
     t->l2->large_sizes = 0;
@@ -552,6 +555,7 @@ void tlb_switch_pcid(struct tlb *t, uint16_t pcid)
 void tlb_drop_l1(struct tlb *t)
 {
     t->gen++;
+    t->gen_global++;
     drop_filled(t, true);
 }
 

@@ -44,6 +44,7 @@ struct tlb_entry {
 struct tlb_fetch {
     uint64_t tag; /* as above; index bit is bit 12 here too */
     gpa page;     /* physical page address */
+    bool global;  /* stays over a change of the address space: see gen_global */
 };
 
 struct tlb_l2; /* private to tlb.c */
@@ -55,6 +56,8 @@ struct tlb {
     uint16_t pcid;  /* current address space; 0 without PCID */
     uint64_t gen;   /* bumped when a page that code may run from is dropped, alone or by a flush of
                      * any kind: block links by linear address check it */
+    /* The same, but only for what takes global pages too. Never equal to gen. */
+    uint64_t gen_global;
     uint64_t moved; /* calls of tlb_drop_ram: host addresses taken from L1 may be stale */
     uint64_t fills, walks, flushes; /* counters for `info tlb`, not state */
     gva watch[4];                   /* pages kept out of L1, by tlb_set_watch */

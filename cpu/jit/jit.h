@@ -79,8 +79,13 @@ struct jit_recipe {
 
 /* Jump tables: from RIP to code, for transfers that are not linked. One per view of the TLB.
  * Entries belong to one (mode, TLB generation): the guest CPU empties a table when these change. */
-#define JIT_JT_SIZE 2048u
-#define JIT_VIEWS   3u
+#define JIT_JT_SIZE 16384u
+/* The entry of a RIP. More bits than a page's offset: functions begin at multiples of 16. */
+static inline unsigned jit_jt_index(uint64_t rip)
+{
+    return (unsigned)(rip & (JIT_JT_SIZE - 1));
+}
+#define JIT_VIEWS 3u
 struct jit_jt {
     uint64_t rip;
     uint64_t host; /* address of code */

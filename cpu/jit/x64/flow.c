@@ -224,7 +224,7 @@ static uint32_t table_find(struct em *e)
     struct asmbuf *a = &e->a;
     int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
     unsigned was = emit_class(&a->count, EMIT_glue);
-    asm_mov(a, 4, T1, T0);
+    asm_mov(a, 4, T1, T0); /* jit_jt_index */
     asm_alu_imm(a, 4, 4, xr(T1), JIT_JT_SIZE - 1);
     asm_shift(a, 4, 4, xr(T1), 4);
     asm_alu(a, 8, 7, T0, xmi(ENV, T1, 0, jt));
