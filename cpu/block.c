@@ -56,9 +56,39 @@ static bool overlaps(const struct block *b, uint64_t pfn, unsigned off, unsigned
     return b->pfn2 == pfn && off < end - PAGE_SIZE;
 }
 
+static void unlink_page(struct block_cache *bc, struct block *dead, unsigned bucket)
+{
+    struct block **p = &bc->page[bucket];
+    while (*p != dead) {
+        p = page_of((*p)->pfn) == bucket ? &(*p)->page_next : &(*p)->page2_next;
+    }
+    *p = page_of(dead->pfn) == bucket ? dead->page_next : dead->page2_next;
+}
+
+/* A block is in the lists of its pages while it is valid. */
+static void link_pages(struct block_cache *bc, struct block *b)
+{
+    unsigned one = page_of(b->pfn), two = page_of(b->pfn2);
+    b->page_next = bc->page[one];
+    bc->page[one] = b;
+    if (b->pfn2 != UINT64_MAX && two != one) {
+        b->page2_next = bc->page[two];
+        bc->page[two] = b;
+    }
+}
+
+static void unlink_pages(struct block_cache *bc, struct block *b)
+{
+    unlink_page(bc, b, page_of(b->pfn));
+    if (b->pfn2 != UINT64_MAX && page_of(b->pfn2) != page_of(b->pfn)) {
+        unlink_page(bc, b, page_of(b->pfn2));
+    }
+}
+
 static void invalidate(struct block_cache *bc, struct block *b)
 {
     b->valid = false;
+    unlink_pages(bc, b);
     bc->stats.invalidated++;
     engine_invalidate(bc->engine, b);
     for (unsigned k = 0; k < bc->ncpus; k++) {
@@ -68,6 +98,21 @@ static void invalidate(struct block_cache *bc, struct block *b)
     }
 }
 
+/* The lines of page pfn that b has bytes in. */
+static uint64_t lines_of(const struct block *b, uint64_t pfn)
+{
+    unsigned start = b->pa & ~PAGE_MASK, last = start + b->bytes - 1;
+    if (b->pfn != pfn) {
+        start = 0;
+        last -= (unsigned)PAGE_SIZE;
+    } else if (last >= PAGE_SIZE) {
+        last = (unsigned)PAGE_SIZE - 1;
+    }
+    return UINT64_MAX << (start >> 6) & UINT64_MAX >> (63 - (last >> 6));
+}
+
+/* Blocks with bytes there are invalid from now on; the page keeps only the lines that others still
+ * need, so that data beside dead code is cheap. */
 static void code_hit(void *ctx, uint64_t pfn, unsigned off, unsigned len)
 {
     const struct ram_watch *w = ctx;
@@ -76,22 +121,13 @@ static void code_hit(void *ctx, uint64_t pfn, unsigned off, unsigned len)
     uint64_t lines = 0;
     for (struct block *b = bc->page[page_of(pfn)]; b; b = next) {
         next = page_of(b->pfn) == page_of(pfn) ? b->page_next : b->page2_next;
-        if (b->ram == w->ram && b->valid && overlaps(b, pfn, off, len)) {
-            invalidate(bc, b);
-        }
-    }
-    /* Keep only the lines that valid blocks still need, so that data beside dead code is cheap. */
-    for (struct block *b = bc->page[page_of(pfn)]; b; b = next) {
-        next = page_of(b->pfn) == page_of(pfn) ? b->page_next : b->page2_next;
-        if (b->ram != w->ram || !b->valid || (b->pfn != pfn && b->pfn2 != pfn)) {
+        if (b->ram != w->ram || (b->pfn != pfn && b->pfn2 != pfn)) {
             continue;
         }
-        unsigned first = b->pfn == pfn ? (unsigned)(b->pa & ~PAGE_MASK) : 0;
-        unsigned end = (unsigned)(b->pa & ~PAGE_MASK) + b->bytes;
-        unsigned last =
-            b->pfn == pfn ? (end > PAGE_SIZE ? 4095 : end - 1) : end - (unsigned)PAGE_SIZE - 1;
-        for (unsigned l = first >> 6; l <= last >> 6; l++) {
-            lines |= UINT64_C(1) << l;
+        if (overlaps(b, pfn, off, len)) {
+            invalidate(bc, b);
+        } else {
+            lines |= lines_of(b, pfn);
         }
     }
     w->ram->code[pfn] = lines;
@@ -338,15 +374,6 @@ static bool same_bytes(const struct block *b)
     return memcmp(now, b->copy, b->bytes) == 0;
 }
 
-static void unlink_page(struct block_cache *bc, struct block *dead, unsigned bucket)
-{
-    struct block **p = &bc->page[bucket];
-    while (*p != dead) {
-        p = page_of((*p)->pfn) == bucket ? &(*p)->page_next : &(*p)->page2_next;
-    }
-    *p = page_of(dead->pfn) == bucket ? dead->page_next : dead->page2_next;
-}
-
 /* Take an invalid block that will not come back out of the tables. */
 static void bury(struct block_cache *bc, struct block *dead)
 {
@@ -355,10 +382,6 @@ static void bury(struct block_cache *bc, struct block *dead)
         p = &(*p)->hash_next;
     }
     *p = dead->hash_next;
-    unlink_page(bc, dead, page_of(dead->pfn));
-    if (dead->pfn2 != UINT64_MAX && page_of(dead->pfn2) != page_of(dead->pfn)) {
-        unlink_page(bc, dead, page_of(dead->pfn2));
-    }
     dead->hash_next = bc->dead;
     bc->dead = dead;
 }
@@ -368,6 +391,7 @@ static bool revive(struct block_cache *bc, struct block *b)
 {
     if (!b->valid && same_bytes(b)) {
         b->valid = true;
+        link_pages(bc, b);
         mark_block(bc, b);
         bc->stats.revived++;
     }
@@ -417,12 +441,7 @@ static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hi
     memcpy(b->copy, bytes, nbytes);
     b->hash_next = bc->hash[hash_of(pa, b->mode)];
     bc->hash[hash_of(pa, b->mode)] = b;
-    b->page_next = bc->page[page_of(b->pfn)];
-    bc->page[page_of(b->pfn)] = b;
-    if (pfn2 != UINT64_MAX && page_of(pfn2) != page_of(b->pfn)) {
-        b->page2_next = bc->page[page_of(pfn2)];
-        bc->page[page_of(pfn2)] = b;
-    }
+    link_pages(bc, b);
     bc->stats.bytes += size;
     bc->stats.decoded++;
     mark_block(bc, b);
@@ -456,7 +475,9 @@ static struct block *decode_odd(struct cpu *cpu, gpa pa, const struct aspace_hit
         return old;
     }
     if (old) {
-        old->valid = false; /* the second page is another one now */
+        if (old->valid) {
+            invalidate(cpu->blocks, old); /* the second page is another one now */
+        }
         bury(cpu->blocks, old);
     }
     return insert(cpu, pa, hit, hit2.pfn, cpu->scratch, 1, bytes, len);
