@@ -247,7 +247,7 @@ TEST(tlb_global_and_pcid_flushes)
         where(g, 0x2000);
         set_pte(g, 1, page_pa(101) | P | W | U | G);
         set_pte(g, 2, page_pa(102) | P | W | U);
-        uint64_t gen = g->t.gen;
+        uint64_t gen = g->t.gen, gen_global = g->t.gen_global;
         switch (kind) {
         case ALL:
             tlb_flush_all(&g->t);
@@ -279,6 +279,7 @@ TEST(tlb_global_and_pcid_flushes)
         }
         t_context("flush kind %u", kind);
         EXPECT_EQ(g->t.gen == gen, kind == PAGE1_P5); // it found nothing to drop
+        EXPECT_EQ(g->t.gen_global != gen_global, kind == ALL || kind == PAGE1);
         EXPECT_EQ(where(g, 0x1000), page_pa(want[kind].global_stays ? 1 : 101));
         EXPECT_EQ(where(g, 0x2000), page_pa(want[kind].five_stays ? 2 : 102));
         tlb_switch_pcid(&g->t, 6);
