@@ -1,7 +1,16 @@
-/* Paths for superblocks; see super.h. */
+/*
+ * Superblocks: paths (see super.h), their compilation, what becomes of them.
+ */
 #include "cpu/super.h"
 
-#include "cpu/insn.h"
+#include <stdlib.h>
+
+#include "cpu/engine_impl.h"
+#include "cpu/lift.h"
+
+#define SUPER_AFTER 2u
+
+/* ---- paths ---- */
 
 void super_begin(struct super_path *p, struct cpu *cpu, struct block *head)
 {
@@ -41,4 +50,150 @@ bool super_step(struct super_path *p, struct block *b)
     p->b[p->n++] = b;
     p->insns += b->n;
     return true;
+}
+
+/* ---- code ---- */
+
+/* A superblock: its code, and a link for each of its blocks. */
+struct super_ref {
+    struct jit_code *code;
+    struct block *block;
+    struct super_ref *next; /* of the same block */
+};
+struct super {
+    struct super *next;
+    struct jit_code *code;
+    unsigned nrefs;
+    struct super_ref ref[]; /* one for each part */
+};
+
+static void super_compile(struct engine *e, struct super_path *p)
+{
+    struct uop u[SUPER_INSNS + 2];
+    struct block *head = p->b[0];
+    unsigned parts = p->n;
+    bool loop = p->loop;
+    unsigned n = lift_super(p->b, &parts, &loop, u, p->cpu->yields);
+    if (engine_not_worth(u, n)) {
+        head->hot = NEVER_SUPER;
+        return;
+    }
+    struct super *s = malloc(sizeof *s + parts * sizeof s->ref[0]);
+    struct jit_code *code = s ? engine_compile(e, p->cpu, p->b, parts, u, n, p->view) : NULL;
+    if (!code) {
+        free(s);
+        return;
+    }
+    code->super = true;
+    if (head->code) {
+        engine_cut_off(e, head);
+    }
+    head->code = code;
+    head->left = 0;
+    s->code = code;
+    s->nrefs = parts;
+    for (unsigned k = 0; k < parts; k++) {
+        s->ref[k] = (struct super_ref){code, p->b[k], p->b[k]->supers};
+        p->b[k]->supers = &s->ref[k];
+    }
+    s->next = e->supers;
+    e->supers = s;
+    e->nsupers++;
+}
+
+/* A block of the path may have been overwritten while the path was being recorded. */
+static bool path_valid(const struct super_path *p)
+{
+    for (unsigned k = 0; k < p->n; k++) {
+        if (!p->b[k]->valid) {
+            return false;
+        }
+    }
+    return p->n != 0;
+}
+
+void engine_record(struct cpu *cpu, struct block *b)
+{
+    struct engine *e = cpu->engine;
+    struct super_path *p = &e->path;
+    if (p->cpu == cpu && super_step(p, b)) {
+        return;
+    }
+    cpu->one_by_one &= (uint8_t)~ONE_RECORD;
+    if (p->cpu == cpu) {
+        if (path_valid(p)) {
+            super_compile(e, p);
+        }
+        p->cpu = NULL;
+    }
+}
+
+void super_record(struct engine *e, struct cpu *cpu, struct block *b)
+{
+    super_begin(&e->path, cpu, b);
+    cpu->one_by_one |= ONE_RECORD;
+}
+
+void super_sample(struct engine *e, struct cpu *cpu, struct block *b)
+{
+    uint32_t after = e->o.super ? e->o.super : SUPER_AFTER;
+    if (e->o.no_super || b->code->super || b->hot == NEVER_SUPER || e->path.cpu == cpu) {
+        return; /* another vCPU's path is given up: it may be halted for long */
+    }
+    b->hot++;
+    if (b->hot >= after) {
+        super_record(e, cpu, b);
+    }
+}
+
+void super_forget(struct engine *e, const struct jit_code *code)
+{
+    struct super **at = &e->supers;
+    while (*at && (*at)->code != code) {
+        at = &(*at)->next;
+    }
+    struct super *s = *at;
+    if (!s) {
+        return;
+    }
+    *at = s->next;
+    for (unsigned k = 0; k < s->nrefs; k++) {
+        struct super_ref **r = &s->ref[k].block->supers;
+        while (*r && *r != &s->ref[k]) {
+            r = &(*r)->next;
+        }
+        if (*r) {
+            *r = s->ref[k].next;
+        }
+    }
+    free(s);
+}
+
+void super_invalidate(struct engine *e, struct block *b)
+{
+    for (struct super_ref *r = b->supers; r; r = r->next) {
+        struct jit_code *code = r->code;
+        struct block *head = code->owner;
+        if (code->valid) {
+            code->valid = false;
+            jit_unlink(e->jit, code);
+            if (head->code == code) {
+                jt_forget(e, head, code);
+                head->code = NULL;
+                head->hot = 0;
+                head->left = (int32_t)e->o.threshold;
+            }
+        }
+    }
+    b->supers = NULL;
+}
+
+void super_flush(struct engine *e)
+{
+    e->path.cpu = NULL;
+    while (e->supers) {
+        struct super *next = e->supers->next;
+        free(e->supers);
+        e->supers = next;
+    }
 }

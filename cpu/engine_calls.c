@@ -1,0 +1,210 @@
+/*
+ * C that compiled code calls: an instruction for the interpreter, a refill of the soft TLB, a
+ * condition; and the comparisons of lockstep, which begin and end at these moments.
+ *
+ * Compiled code keeps neither cpu->cur nor s.rip. Whoever comes from it into C first settles the
+ * flags, then sets cur, charged and blk_rip as if the interpreter had entered the block and come to
+ * that instruction; so faults, time and device accesses see the same as always.
+ */
+#include "cpu/engine_impl.h"
+#include "cpu/flags.h"
+#include "cpu/sem.h"
+#include "cpu/sys.h"
+#include "cpu/vec.h"
+#include "cpu/x87_host.h"
+
+/* ---- vectors ---- */
+
+/* What env->vec_no and vec_hi0 are when code is entered, or entered again behind C that may have
+ * changed the registers that it depends on (vec_check of cpu/vec.h, MXCSR). */
+void engine_vec_ready(struct cpu *cpu)
+{
+    const uint64_t avx = XCR0_SSE | XCR0_AVX, cr0 = cpu->s.cr0, cr4 = cpu->s.cr4;
+    unsigned no = JIT_VEC_UNLOADED;
+    no |= (cr0 & (CR0_EM | CR0_TS)) || !(cr4 & CR4_OSFXSR) ? JIT_VEC_NO_SSE : 0;
+    no |= (cr0 & CR0_TS) || !(cr4 & CR4_OSXSAVE) || (cpu->s.xcr0 & avx) != avx ? JIT_VEC_NO_AVX : 0;
+    no |= (cpu->s.mxcsr & ~(uint32_t)0xe07f) != MXCSR_RESET ? JIT_VEC_TRAPS : 0;
+    cpu->jit.vec_no = (uint8_t)no;
+    cpu->jit.vec_hi0 = 0;
+}
+
+/* ---- the interpreter, from compiled code ---- */
+
+static void begin_at(struct cpu *cpu, struct block *b, const struct insn *i)
+{
+    cpu->blk_rip = (cpu->jit.page + (b->pa & ~PAGE_MASK)) & cpu->ip_mask;
+    cpu->charged = b->n;
+    cpu->k0 = 0;
+    cpu->running = b;
+    cpu->cur = i;
+}
+
+static void end_run(struct cpu *cpu)
+{
+    cpu->charged = 0;
+    cpu->cur = NULL;
+    cpu->running = NULL;
+}
+
+/* The rest of a block, from instruction i. */
+void engine_run_rest(struct cpu *cpu, struct block *b, const struct insn *i)
+{
+    begin_at(cpu, b, i);
+    i->fn(cpu, i);
+    end_run(cpu);
+}
+
+/* Behind a single instruction that the interpreter ran for compiled code. */
+static void solo_end(struct cpu *cpu, const struct insn *i)
+{
+    (void)cpu, (void)i;
+}
+
+/* ---- lockstep ---- */
+
+bool engine_stretch_end(struct cpu *cpu, const struct jit_site *s, uint64_t rip, int64_t left)
+{
+    struct lockstep *ls = lockstep_of(cpu);
+    if (LIKELY(!ls)) {
+        return true;
+    }
+    cpu->s.rip = rip & cpu->ip_mask;
+    if (lockstep_end(ls, left, s->flags_dead)) {
+        return true;
+    }
+    cpu->budget += left;
+    cpu->stop = true;
+    return false;
+}
+
+/* Code goes on in block b, in front of its instruction k. */
+static void stretch_begin(struct cpu *cpu, const struct block *b, unsigned k, int64_t left)
+{
+    struct lockstep *ls = lockstep_of(cpu);
+    if (UNLIKELY(ls)) {
+        cpu->s.rip = (cpu->jit.page + (b->pa & ~PAGE_MASK) + b->insn[k].off) & cpu->ip_mask;
+        lockstep_begin(ls, b, left);
+    }
+}
+
+/* ---- the interpreter, from compiled code ---- */
+
+/* May code go on behind an instruction that the interpreter ran? */
+static bool undisturbed(const struct cpu *cpu, uint64_t gen, uint32_t mode)
+{
+    return !(cpu->exit_req | cpu->attn | cpu->stop) && cpu->tlb.gen == gen && cpu->mode == mode;
+}
+
+static bool ends_block(const struct insn *i)
+{
+    return i->row == 0xffff || insn_rows[i->row].sem->ends;
+}
+
+int engine_interp(struct jit_env *env, uint32_t site)
+{
+    struct cpu *cpu = env_cpu(env);
+    const struct jit_site *s = jit_site(cpu->engine->jit, site);
+    struct block *b = s->owner;
+    unsigned k = s->k;
+    int64_t refund = s->refund;
+    const struct jit_code *code = s->code;
+    uint64_t gen = cpu->tlb.gen;
+    uint32_t mode = cpu->mode;
+    engine_settle(cpu, &s->rc);
+    x87_host_settle(cpu, s);
+    if (s->kind == SITE_CHECK) {
+        if (!engine_stretch_end(cpu, s, rip_of(cpu, b, 0), 0)) {
+            return 1;
+        }
+        stretch_begin(cpu, b, 0, 0);
+        return 0;
+    }
+    if (!engine_stretch_end(cpu, s, rip_of(cpu, b, k), b->n - k + refund)) {
+        return 1;
+    }
+    cpu->engine->interp[b->insn[k].row & (MAX_ROWS - 1)]++;
+    struct insn *solo = cpu->scratch;
+    solo[0] = b->insn[k];
+    solo[1] = b->insn[k + 1];
+    solo[1].fn = solo_end;
+    cpu->budget += refund;
+    begin_at(cpu, b, solo);
+    uint64_t next = insn_next_ip(cpu, solo); /* a branch may run on into other blocks */
+    solo->fn(cpu, solo);
+    if (!cpu->cur) {
+        return 1; /* it left the block */
+    }
+    bool on = undisturbed(cpu, gen, mode) && b->valid && code->valid && cpu->budget >= refund;
+    if (ends_block(solo)) { /* it has set RIP */
+        if (!on || cpu->s.rip != next) {
+            end_run(cpu);
+            return 1;
+        }
+    } else if (UNLIKELY(!on)) {
+        engine_run_rest(cpu, b, &b->insn[k + 1]);
+        return 1;
+    }
+    end_run(cpu);
+    cpu->budget -= refund;
+    stretch_begin(cpu, b, k + 1, b->n - (k + 1) + refund);
+    engine_vec_ready(cpu);
+    return 0;
+}
+
+/* A store that misses because there is code in its page, but not where it goes (data beside code).
+ */
+static int write_once(struct cpu *cpu, uint64_t la, unsigned size, enum tlb_view view)
+{
+    struct tlb_result r = tlb_translate(&cpu->tlb, &cpu->walk, cpu->mem, la, ACC_WRITE, view);
+    if (!r.ok || cpu->tlb.nwatch || lockstep_of(cpu)) {
+        return 0;
+    }
+    struct aspace_hit hit = aspace_find(cpu->mem, r.addr);
+    if (!hit.ram || !hit.whole_page || hit.split || hit.readonly ||
+        ram_has_code(hit.ram, hit.pfn, (unsigned)(la & ~PAGE_MASK), size)) {
+        return 0;
+    }
+    /* To unshare a page with code is the interpreter's: jumps into it become stale. */
+    const uint8_t *page = ram_own_ptr(hit.ram, hit.pfn);
+    if (!page) {
+        return 0;
+    }
+    cpu->jit.once = (uintptr_t)page - (la & PAGE_MASK);
+    return 2;
+}
+
+int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
+{
+    struct cpu *cpu = env_cpu(env);
+    unsigned size = what & 0xff, view = what >> 9 & 3;
+    bool write = what & JIT_REFILL_WRITE;
+    if ((la & ~PAGE_MASK) + size > PAGE_SIZE || ((what & JIT_REFILL_ALIGN) && (la & (size - 1))) ||
+        chaos_hits(&cpu->engine->chaos, 8)) {
+        return 0;
+    }
+    if (cpu_code64(cpu) ? bits_sext(la, 48) != la : la >> 32 != 0) {
+        return 0;
+    }
+    uint64_t moved = cpu->tlb.moved;
+    if (!tlb_refill(&cpu->tlb, &cpu->walk, cpu->mem, la, write ? ACC_WRITE : ACC_READ, view)) {
+        return 0;
+    }
+    if (cpu->tlb.moved != moved) {
+        return 0; /* code may still use the place where it was (cpu/jit/groups.h) */
+    }
+    const struct tlb_entry *t = &cpu->tlb.l1[view][la >> PAGE_BITS & TLB_L1_MASK];
+    if ((la & PAGE_MASK) == (write ? t->tag_w : t->tag_r)) {
+        return 1;
+    }
+    return write && (what & JIT_REFILL_ONCE) ? write_once(cpu, la, size, view) : 0;
+}
+
+int engine_cond(struct jit_env *env, uint32_t cc)
+{
+    struct cpu *cpu = env_cpu(env);
+    engine_settle_memory(cpu);
+    if (cc == JIT_COND_IMAGE) {
+        return (int)stack_flags_image(cpu);
+    }
+    return cc < 16 && flags_cond(cpu, cc);
+}
