@@ -155,7 +155,11 @@ int engine_interp(struct jit_env *env, uint32_t site)
  */
 static int write_once(struct cpu *cpu, uint64_t la, unsigned size, enum tlb_view view)
 {
+    uint64_t walks = cpu->tlb.walks;
     struct tlb_result r = tlb_translate(&cpu->tlb, &cpu->walk, cpu->mem, la, ACC_WRITE, view);
+    if (cpu->tlb.walks != walks) {
+        return 0; /* a walk may push out what code still relies on (cpu/jit/groups.h) */
+    }
     if (!r.ok || cpu->tlb.nwatch || lockstep_of(cpu)) {
         return 0;
     }
