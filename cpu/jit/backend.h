@@ -36,6 +36,35 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target);
 /* Can this process run what is emitted? */
 bool jit_host_runs(void);
 
+/* The kind of recipe (enum jit_cc) that an operation on two operands leaves: ADD to TEST. */
+static inline unsigned jit_alu_kind(unsigned op)
+{
+    switch (op) {
+    case U_ADD:
+        return CC_ADD;
+    case U_ADC:
+        return CC_ADC;
+    case U_SBB:
+        return CC_SBB;
+    case U_SUB:
+        return CC_SUB;
+    case U_CMP:
+        return CC_CMP;
+    default:
+        return CC_LOGIC;
+    }
+}
+
+/* What entering charged for blocks behind this part. */
+static inline int32_t jit_refund(const struct jit_source *src, unsigned part)
+{
+    int32_t n = 0;
+    for (unsigned p = part + 1; p < src->nparts; p++) {
+        n += src->part[p].charge;
+    }
+    return n;
+}
+
 /* A new site; its index, or UINT32_MAX: no memory. */
 uint32_t jit_site_new(struct jit_backend *be, struct jit_code *code, unsigned kind);
 

@@ -9,24 +9,6 @@
  */
 #include "cpu/jit/a64/a64.h"
 
-static unsigned alu_kind(unsigned op)
-{
-    switch (op) {
-    case U_ADD:
-        return CC_ADD;
-    case U_ADC:
-        return CC_ADC;
-    case U_SBB:
-        return CC_SBB;
-    case U_SUB:
-        return CC_SUB;
-    case U_CMP:
-        return CC_CMP;
-    default:
-        return CC_LOGIC;
-    }
-}
-
 static bool writes(const struct uop *u)
 {
     return u->op != U_CMP && u->op != U_TEST;
@@ -193,7 +175,7 @@ static unsigned narrow(struct em *e, unsigned x, bool clean, struct src s)
         asm_logic(a, 4, u->op == U_OR ? A_ORR : A_EOR, T0, x, s.reg);
         break;
     }
-    bool logical = alu_kind(u->op) == CC_LOGIC;
+    bool logical = jit_alu_kind(u->op) == CC_LOGIC;
     if (flags && (nz == NZ_NONE || (nz == NZ_Z && want >> 1 != 2)) && (zs || logical)) {
         a64_tst(e, u->w, T0);
         nz = logical ? NZ_LOGIC : NZ_ZS;
@@ -221,7 +203,7 @@ static void recipe_b(struct em *e, unsigned kind)
 static void alu_through(struct em *e)
 {
     const struct uop *u = e->u;
-    unsigned kind = alu_kind(u->op), nz;
+    unsigned kind = jit_alu_kind(u->op), nz;
     struct a64_loc at = {0};
     unsigned x = T0;
     if (u->dk == UK_MEM) {
@@ -267,7 +249,7 @@ static void alu_through(struct em *e)
 static void alu_reg(struct em *e)
 {
     const struct uop *u = e->u;
-    unsigned kind = alu_kind(u->op), x = a64_host(u->dr), d = x, nz;
+    unsigned kind = jit_alu_kind(u->op), x = a64_host(u->dr), d = x, nz;
     bool same = u->sk == UK_REG && u->sr == u->dr, need = a64_need(e);
     struct a64_loc at = {0};
     if (u->sk == UK_MEM) {

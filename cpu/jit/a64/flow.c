@@ -158,7 +158,7 @@ static void cross_page(struct em *e, int32_t target)
 }
 
 /* What a link's unlinked jump leads to; first a NOP. */
-static void link_stub(struct em *e, uint32_t place, uint32_t site)
+static void unlinked_way(struct em *e, uint32_t place, uint32_t site)
 {
     struct jit_site *s = &e->be->site[site];
     s->patch = place;
@@ -395,7 +395,7 @@ static void cold_side(struct em *e, const struct cold *c)
     }
     uint32_t s = link_site(e, c->target), jump = asm_b(a);
     asm_here(a, jump);
-    link_stub(e, jump, s);
+    unlinked_way(e, jump, s);
 }
 
 void a64_cold(struct em *e)
@@ -416,7 +416,7 @@ void a64_cold(struct em *e)
             leave_by(e, c->site);
             break;
         case COLD_LINK:
-            link_stub(e, c->from, c->site);
+            unlinked_way(e, c->from, c->site);
             break;
         case COLD_CROSS:
             cross_page(e, c->target);

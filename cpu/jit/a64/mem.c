@@ -69,11 +69,7 @@ unsigned a64_ea(struct em *e, const struct uop_mem *m, unsigned dst)
 
 int32_t a64_refund(const struct em *e)
 {
-    int32_t n = 0;
-    for (unsigned p = e->u->part + 1u; p < e->src->nparts; p++) {
-        n += e->src->part[p].charge;
-    }
-    return n;
+    return jit_refund(e->src, e->u->part);
 }
 
 uint32_t a64_site(struct em *e, unsigned kind)

@@ -11,24 +11,6 @@
 
 /* ---- arithmetic ---- */
 
-static unsigned alu_kind(unsigned op)
-{
-    switch (op) {
-    case U_ADD:
-        return CC_ADD;
-    case U_ADC:
-        return CC_ADC;
-    case U_SBB:
-        return CC_SBB;
-    case U_SUB:
-        return CC_SUB;
-    case U_CMP:
-        return CC_CMP;
-    default:
-        return CC_LOGIC;
-    }
-}
-
 /* Set the host's CF from env->cc_cf. */
 static void load_cf(struct em *e)
 {
@@ -91,7 +73,7 @@ static void alu_mem(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    unsigned kind = alu_kind(u->op);
+    unsigned kind = jit_alu_kind(u->op);
     struct xo at = x64_mem(e, &u->m, u->w, writes(u), true);
     if (!x64_need(e) && !writes(u)) {
         return;
@@ -155,7 +137,7 @@ static void alu_high(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    unsigned kind = alu_kind(u->op);
+    unsigned kind = jit_alu_kind(u->op);
     if (u->sk == UK_MEM) {
         struct xo at = x64_mem(e, &u->m, 1, false, true);
         take_carry(e);
@@ -199,7 +181,7 @@ static void alu_reg(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    unsigned kind = alu_kind(u->op), d = x64_host(u->dr);
+    unsigned kind = jit_alu_kind(u->op), d = x64_host(u->dr);
     bool same = u->sk == UK_REG && u->sr == u->dr;
     if (u->sk == UK_MEM) {
         bool carry = u->op == U_ADC || u->op == U_SBB;

@@ -81,11 +81,7 @@ void x64_ea(struct em *e, const struct uop_mem *m, unsigned dst, int32_t more)
 
 int32_t x64_refund(const struct em *e)
 {
-    int32_t n = 0;
-    for (unsigned p = e->u->part + 1u; p < e->src->nparts; p++) {
-        n += e->src->part[p].charge;
-    }
-    return n;
+    return jit_refund(e->src, e->u->part);
 }
 
 uint32_t x64_site(struct em *e, unsigned kind)
