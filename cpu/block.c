@@ -7,22 +7,27 @@
  */
 #include "cpu/block.h"
 
+#include "cpu/code_pages.h"
 #include "cpu/engine.h"
 #include "util/disasm.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define HASH_SIZE   32768u
-#define PAGE_HASH   4096u
-#define CACHE_BYTES (24u << 20)
-#define MAX_CPUS    64u
+#define HASH_SIZE    32768u
+#define CACHE_BYTES  (24u << 20)
+#define PATIENCE_HOT 8 /* runs of a block whose place had compiled code before */
+#define MAX_CPUS     64u
+#define SIZE_STEP    128u /* of blocks, in bytes */
+#define BLOCK_MOST   (sizeof(struct block) + BLOCK_INSNS * (sizeof(struct insn) + 15))
+#define SIZES        (BLOCK_MOST / SIZE_STEP + 2)
 
 struct block_cache {
     struct block *hash[HASH_SIZE];
-    struct block *page[PAGE_HASH];
-    struct block *dead; /* out of the tables, but jump caches may still name them */
-    bool remapped;      /* flush before the next look-up */
+    struct code_pages pages;    /* the valid ones */
+    struct block *spare[SIZES]; /* out of the tables, by size; jump caches may name them */
+    uint32_t serial;            /* the last given */
+    bool remapped;              /* flush before the next look-up */
     struct cpu *cpus[MAX_CPUS];
     unsigned ncpus;
     struct engine *engine; /* NULL: none */
@@ -39,56 +44,23 @@ static unsigned hash_of(gpa pa, uint32_t mode)
     return (unsigned)((pa ^ pa >> 15 ^ (uint64_t)mode << 9) & (HASH_SIZE - 1));
 }
 
-static unsigned page_of(uint64_t pfn)
-{
-    return (unsigned)(pfn & (PAGE_HASH - 1));
-}
-
 /* ---- invalidation ---- */
 
 /* Does block b overlap bytes [off, off+len) of page pfn? */
 static bool overlaps(const struct block *b, uint64_t pfn, unsigned off, unsigned len)
 {
     unsigned start = b->pa & ~PAGE_MASK, end = start + b->bytes;
-    if (b->pfn == pfn) {
-        return start < off + len && off < end;
+    if (b->pfn == pfn && start < off + len && off < end) {
+        return true;
     }
-    return b->pfn2 == pfn && off < end - PAGE_SIZE;
-}
-
-static void unlink_page(struct block_cache *bc, struct block *dead, unsigned bucket)
-{
-    struct block **p = &bc->page[bucket];
-    while (*p != dead) {
-        p = page_of((*p)->pfn) == bucket ? &(*p)->page_next : &(*p)->page2_next;
-    }
-    *p = page_of(dead->pfn) == bucket ? dead->page_next : dead->page2_next;
-}
-
-/* A block is in the lists of its pages while it is valid. */
-static void link_pages(struct block_cache *bc, struct block *b)
-{
-    unsigned one = page_of(b->pfn), two = page_of(b->pfn2);
-    b->page_next = bc->page[one];
-    bc->page[one] = b;
-    if (b->pfn2 != UINT64_MAX && two != one) {
-        b->page2_next = bc->page[two];
-        bc->page[two] = b;
-    }
-}
-
-static void unlink_pages(struct block_cache *bc, struct block *b)
-{
-    unlink_page(bc, b, page_of(b->pfn));
-    if (b->pfn2 != UINT64_MAX && page_of(b->pfn2) != page_of(b->pfn)) {
-        unlink_page(bc, b, page_of(b->pfn2));
-    }
+    return b->pfn2 == pfn && off + PAGE_SIZE < end;
 }
 
 static void invalidate(struct block_cache *bc, struct block *b)
 {
     b->valid = false;
-    unlink_pages(bc, b);
+    b->serial = ++bc->serial;
+    code_pages_remove(&bc->pages, b);
     bc->stats.invalidated++;
     engine_invalidate(bc->engine, b);
     for (unsigned k = 0; k < bc->ncpus; k++) {
@@ -98,17 +70,37 @@ static void invalidate(struct block_cache *bc, struct block *b)
     }
 }
 
-/* The lines of page pfn that b has bytes in. */
-static uint64_t lines_of(const struct block *b, uint64_t pfn)
+/* Call fn for the valid blocks that may have bytes in lines [first, last] of a page. */
+static uint64_t near(struct block_cache *bc, struct code_page *p, unsigned first, unsigned last,
+                     uint64_t (*fn)(struct block_cache *bc, struct block *b, uint64_t pfn,
+                                    unsigned off, unsigned len),
+                     unsigned off, unsigned len)
 {
-    unsigned start = b->pa & ~PAGE_MASK, last = start + b->bytes - 1;
-    if (b->pfn != pfn) {
-        start = 0;
-        last -= (unsigned)PAGE_SIZE;
-    } else if (last >= PAGE_SIZE) {
-        last = (unsigned)PAGE_SIZE - 1;
+    uint64_t lines = 0;
+    for (unsigned k = first > p->span ? first - p->span : 0; k <= last; k++) {
+        for (struct block *b = p->line[k], *next; b; b = next) {
+            next = code_next(p, k, b);
+            lines |= fn(bc, b, p->pfn, off, len);
+        }
     }
-    return UINT64_MAX << (start >> 6) & UINT64_MAX >> (63 - (last >> 6));
+    return lines;
+}
+
+static uint64_t hit_one(struct block_cache *bc, struct block *b, uint64_t pfn, unsigned off,
+                        unsigned len)
+{
+    if (!b->valid || !overlaps(b, pfn, off, len)) {
+        return 0;
+    }
+    invalidate(bc, b);
+    return code_lines(b, pfn);
+}
+
+static uint64_t lines_one(struct block_cache *bc, struct block *b, uint64_t pfn, unsigned off,
+                          unsigned len)
+{
+    (void)bc, (void)off, (void)len;
+    return code_lines(b, pfn);
 }
 
 /* Blocks with bytes there are invalid from now on; the page keeps only the lines that others still
@@ -117,20 +109,16 @@ static void code_hit(void *ctx, uint64_t pfn, unsigned off, unsigned len)
 {
     const struct ram_watch *w = ctx;
     struct block_cache *bc = w->bc;
-    struct block *next;
-    uint64_t lines = 0;
-    for (struct block *b = bc->page[page_of(pfn)]; b; b = next) {
-        next = page_of(b->pfn) == page_of(pfn) ? b->page_next : b->page2_next;
-        if (b->ram != w->ram || (b->pfn != pfn && b->pfn2 != pfn)) {
-            continue;
-        }
-        if (overlaps(b, pfn, off, len)) {
-            invalidate(bc, b);
-        } else {
-            lines |= lines_of(b, pfn);
-        }
+    struct code_page *p = code_pages_find(&bc->pages, w->ram, pfn);
+    unsigned first = off >> 6, last = (off + len - 1) >> 6;
+    uint64_t mine = UINT64_MAX << first & UINT64_MAX >> (63 - last), lines = mine;
+    if (p) {
+        lines |= near(bc, p, first, last, hit_one, off, len);
+        first = (unsigned)__builtin_ctzll(lines);
+        last = 63 - (unsigned)__builtin_clzll(lines);
+        lines &= ~near(bc, p, first, last, lines_one, 0, 0);
     }
-    w->ram->code[pfn] = lines;
+    w->ram->code[pfn] &= ~lines;
 }
 
 /* The host address behind a RAM page changes: every soft TLB lets go of it. */
@@ -158,6 +146,14 @@ static void free_list(struct block *b)
     }
 }
 
+static void free_spare(struct block_cache *bc)
+{
+    for (unsigned k = 0; k < SIZES; k++) {
+        free_list(bc->spare[k]);
+        bc->spare[k] = NULL;
+    }
+}
+
 void block_cache_set_engine(struct block_cache *bc, struct engine *e)
 {
     bc->engine = e;
@@ -178,7 +174,9 @@ void block_cache_drop_code(struct block_cache *bc)
     for (unsigned h = 0; h < HASH_SIZE; h++) {
         drop_code(bc->hash[h], engine_patience(bc->engine));
     }
-    drop_code(bc->dead, 0);
+    for (unsigned k = 0; k < SIZES; k++) {
+        drop_code(bc->spare[k], 0);
+    }
     engine_flush(bc->engine);
 }
 
@@ -195,10 +193,9 @@ void block_cache_flush(struct block_cache *bc)
         free_list(bc->hash[h]);
         bc->hash[h] = NULL;
     }
-    free_list(bc->dead);
-    bc->dead = NULL;
+    free_spare(bc);
     bc->remapped = false;
-    memset(bc->page, 0, sizeof bc->page);
+    code_pages_clear(&bc->pages);
     for (unsigned k = 0; k < bc->ncpus; k++) {
         assert(!bc->cpus[k]->running);
         memset(bc->cpus[k]->jc, 0xff, sizeof bc->cpus[k]->jc);
@@ -214,7 +211,8 @@ void block_cache_free(struct block_cache *bc)
         for (unsigned h = 0; h < HASH_SIZE; h++) {
             free_list(bc->hash[h]);
         }
-        free_list(bc->dead);
+        free_spare(bc);
+        code_pages_clear(&bc->pages);
         free(bc);
     }
 }
@@ -382,8 +380,8 @@ static void bury(struct block_cache *bc, struct block *dead)
         p = &(*p)->hash_next;
     }
     *p = dead->hash_next;
-    dead->hash_next = bc->dead;
-    bc->dead = dead;
+    dead->hash_next = bc->spare[dead->size / SIZE_STEP];
+    bc->spare[dead->size / SIZE_STEP] = dead;
 }
 
 /* Make an invalid block valid again if its bytes are back. */
@@ -391,7 +389,7 @@ static bool revive(struct block_cache *bc, struct block *b)
 {
     if (!b->valid && same_bytes(b)) {
         b->valid = true;
-        link_pages(bc, b);
+        code_pages_add(&bc->pages, b);
         mark_block(bc, b);
         bc->stats.revived++;
     }
@@ -417,16 +415,43 @@ static void log_block(const struct cpu *cpu, const struct block *b)
     }
 }
 
-static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hit, uint64_t pfn2,
-                            const struct insn *insn, unsigned n, const uint8_t *bytes,
-                            unsigned nbytes)
+/* Memory for a block of `size` bytes: that of `old`, which stays in its place in the table, or that
+ * of one that is out of the tables, or new. */
+static struct block *room_for(struct block_cache *bc, struct block *old, size_t size)
 {
-    struct block_cache *bc = cpu->blocks;
-    size_t size = sizeof(struct block) + (n + 1) * sizeof(struct insn) + nbytes;
-    struct block *b = malloc(size);
+    unsigned k = (unsigned)((size + SIZE_STEP - 1) / SIZE_STEP);
+    if (old && old->size / SIZE_STEP == k) {
+        return old;
+    }
+    if (old) {
+        bury(bc, old);
+    }
+    struct block *b = bc->spare[k];
+    if (b) {
+        bc->spare[k] = b->hash_next;
+        return b;
+    }
+    b = malloc(k * SIZE_STEP);
     if (!b) {
         abort(); /* host memory exhausted: there is no state to save that needs less */
     }
+    bc->stats.bytes += k * SIZE_STEP;
+    b->size = k * SIZE_STEP;
+    return b;
+}
+
+/* old: the invalid block of the same key, in the tables, or NULL. */
+static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hit, uint64_t pfn2,
+                            const struct insn *insn, unsigned n, const uint8_t *bytes,
+                            unsigned nbytes, struct block *old)
+{
+    struct block_cache *bc = cpu->blocks;
+    int32_t patience = engine_patience(bc->engine);
+    if (old && old->code && patience > PATIENCE_HOT) {
+        patience = PATIENCE_HOT; /* what was here before ran often */
+    }
+    struct block *b =
+        room_for(bc, old, sizeof(struct block) + (n + 1) * sizeof(struct insn) + nbytes);
     *b = (struct block){.pa = pa,
                         .ram = hit->ram,
                         .pfn = hit->pfn,
@@ -434,15 +459,19 @@ static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hi
                         .mode = cpu->mode,
                         .n = (uint16_t)n,
                         .bytes = (uint16_t)nbytes,
+                        .size = b->size,
+                        .serial = ++bc->serial,
                         .valid = true,
-                        .left = engine_patience(bc->engine)};
+                        .left = patience,
+                        .hash_next = b->hash_next};
     memcpy(b->insn, insn, (n + 1) * sizeof *insn);
     b->copy = (uint8_t *)&b->insn[n + 1];
     memcpy(b->copy, bytes, nbytes);
-    b->hash_next = bc->hash[hash_of(pa, b->mode)];
-    bc->hash[hash_of(pa, b->mode)] = b;
-    link_pages(bc, b);
-    bc->stats.bytes += size;
+    if (b != old) {
+        b->hash_next = bc->hash[hash_of(pa, b->mode)];
+        bc->hash[hash_of(pa, b->mode)] = b;
+    }
+    code_pages_add(&bc->pages, b);
     bc->stats.decoded++;
     mark_block(bc, b);
     if (UNLIKELY(log_on(cpu->dev.env->log, LOG_in_asm))) {
@@ -478,12 +507,12 @@ static struct block *decode_odd(struct cpu *cpu, gpa pa, const struct aspace_hit
         if (old->valid) {
             invalidate(cpu->blocks, old); /* the second page is another one now */
         }
-        bury(cpu->blocks, old);
     }
-    return insert(cpu, pa, hit, hit2.pfn, cpu->scratch, 1, bytes, len);
+    return insert(cpu, pa, hit, hit2.pfn, cpu->scratch, 1, bytes, len, old);
 }
 
-static struct block *decode_new(struct cpu *cpu, gpa pa, uint64_t lin)
+/* old: as for insert, or it straddles. */
+static struct block *decode_new(struct cpu *cpu, gpa pa, uint64_t lin, struct block *old)
 {
     struct aspace_hit hit = aspace_find(cpu->mem, pa);
     unsigned off = (unsigned)(pa & ~PAGE_MASK);
@@ -504,7 +533,10 @@ static struct block *decode_new(struct cpu *cpu, gpa pa, uint64_t lin)
         unsigned max = engine_max_block(cpu->blocks->engine);
         unsigned n = decode_run(cpu, bytes, avail, cpu->scratch, max, &used);
         if (n) {
-            return insert(cpu, pa, &hit, UINT64_MAX, cpu->scratch, n, bytes, used);
+            if (old && old->valid) {
+                invalidate(cpu->blocks, old); /* it straddles: with less of the page it did not */
+            }
+            return insert(cpu, pa, &hit, UINT64_MAX, cpu->scratch, n, bytes, used, old);
         }
     }
     return decode_odd(cpu, pa, &hit, lin);
@@ -527,17 +559,14 @@ struct block *block_lookup_slow(struct cpu *cpu, uint64_t lin)
             return decode_odd(cpu, pa, &(struct aspace_hit){0}, lin);
         }
     } else {
-        if (b && b->pfn2 == UINT64_MAX) {
-            bury(bc, b);
-        }
-        b = decode_new(cpu, pa, lin);
+        b = decode_new(cpu, pa, lin, b);
     }
     if (b) {
         enum tlb_view view = cpu->s.cpl == 3 ? TLB_USER : TLB_SUPER;
         const struct tlb_fetch *x = &cpu->tlb.x[view][lin >> PAGE_BITS & (TLB_X_SIZE - 1)];
         bool global = x->tag == (lin & PAGE_MASK) && x->global && b->pfn2 == UINT64_MAX;
-        cpu->jc[lin & (JC_SIZE - 1)] =
-            (struct jc_entry){lin, global ? cpu->tlb.gen_global : cpu->tlb.gen, b, cpu->mode};
+        cpu->jc[lin & (JC_SIZE - 1)] = (struct jc_entry){
+            lin, global ? cpu->tlb.gen_global : cpu->tlb.gen, b, cpu->mode, b->serial};
     }
     return b;
 }

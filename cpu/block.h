@@ -8,8 +8,9 @@
  * copy of its bytes and revived if they come back (overlays, data beside code, breakpoints of
  * debuggers).
  *
- * What always holds: a valid block's bytes equal guest memory; blocks are freed only by
- * block_cache_flush, between blocks, together with every jump cache that could name them.
+ * What always holds: a valid block's bytes equal guest memory; a block's memory is given back only
+ * by block_cache_flush, between blocks, together with every jump cache that could name it. It may
+ * become another block before, when the next one is decoded; the serial number tells.
  */
 #ifndef DOPPEL_CPU_BLOCK_H
 #define DOPPEL_CPU_BLOCK_H
@@ -23,14 +24,16 @@ struct block {
     uint32_t mode;
     uint16_t n; /* instructions */
     uint16_t bytes;
-    uint16_t jt;  /* its entry of the jump tables, if it has one (engine.c) */
-    bool valid;   /* false: its bytes were overwritten */
-    int32_t left; /* runs until the engine takes a look; compiled blocks: 0 */
+    uint16_t jt;     /* its entry of the jump tables, if it has one (engine.c) */
+    bool valid;      /* false: its bytes were overwritten */
+    uint32_t serial; /* another one when it becomes valid or invalid */
+    uint32_t size;   /* of its memory */
+    int32_t left;    /* runs until the engine takes a look; compiled blocks: 0 */
     struct jit_code *code;
     struct super_ref *supers; /* superblocks that contain it (cpu/engine.c) */
     uint8_t hot;              /* samples; see cpu/super.h */
     struct block *hash_next;
-    struct block *page_next, *page2_next; /* in the lists of blocks by page */
+    struct block *page_next, *page2_next; /* in the lists of code_pages.h */
     uint8_t *copy;                        /* the guest's bytes, behind insn[] */
     struct insn insn[];                   /* n, then one that returns to the run loop */
 };
@@ -73,7 +76,7 @@ static inline struct block *block_cached(const struct cpu *cpu, uint64_t lin)
 {
     const struct jc_entry *e = &cpu->jc[lin & (JC_SIZE - 1)];
     if (LIKELY(e->lin == lin && (e->gen == cpu->tlb.gen_global || e->gen == cpu->tlb.gen) &&
-               e->mode == cpu->mode && e->block->valid)) {
+               e->mode == cpu->mode && e->serial == e->block->serial)) {
         const struct block *b = e->block;
         if (LIKELY(cpu->mode & MODE_C64) ||
             cpu->s.rip + b->bytes - 1u <= cpu->s.seg[SEG_CS].limit) {

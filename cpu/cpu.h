@@ -148,7 +148,7 @@ struct jc_entry {
     uint64_t lin;
     uint64_t gen;
     struct block *block;
-    uint32_t mode;
+    uint32_t mode, serial; /* the block's then */
 };
 
 /* Why. */

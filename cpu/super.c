@@ -30,7 +30,7 @@ static bool contains(const struct super_path *p, const struct block *b)
 bool super_step(struct super_path *p, struct block *b)
 {
     uint64_t page = p->cpu->s.rip & PAGE_MASK;
-    if (!b || !b->valid || b->pfn2 != UINT64_MAX) {
+    if (!b || !b->valid || p->broken || b->pfn2 != UINT64_MAX) {
         return false;
     }
     if (p->n == 0) {
@@ -101,17 +101,6 @@ static void super_compile(struct engine *e, struct super_path *p)
     e->nsupers++;
 }
 
-/* A block of the path may have been overwritten while the path was being recorded. */
-static bool path_valid(const struct super_path *p)
-{
-    for (unsigned k = 0; k < p->n; k++) {
-        if (!p->b[k]->valid) {
-            return false;
-        }
-    }
-    return p->n != 0;
-}
-
 void engine_record(struct cpu *cpu, struct block *b)
 {
     struct engine *e = cpu->engine;
@@ -121,7 +110,7 @@ void engine_record(struct cpu *cpu, struct block *b)
     }
     cpu->one_by_one &= (uint8_t)~ONE_RECORD;
     if (p->cpu == cpu) {
-        if (path_valid(p)) {
+        if (p->n != 0 && !p->broken) {
             super_compile(e, p);
         }
         p->cpu = NULL;
@@ -171,6 +160,9 @@ void super_forget(struct engine *e, const struct jit_code *code)
 
 void super_invalidate(struct engine *e, struct block *b)
 {
+    if (UNLIKELY(e->path.cpu) && (b == e->path.b[0] || contains(&e->path, b))) {
+        e->path.broken = true;
+    }
     for (struct super_ref *r = b->supers; r; r = r->next) {
         struct jit_code *code = r->code;
         struct block *head = code->owner;

@@ -22,6 +22,7 @@ struct super_path {
     uint64_t page;      /* linear, of the head's RIP */
     enum tlb_view view; /* of the head's data accesses */
     bool loop;          /* closed on its head */
+    bool broken;        /* a block of it was overwritten */
 };
 
 /* The next block of this vCPU should be `head`: begin there. */

@@ -56,7 +56,10 @@ struct tlb_l2 {
     uint64_t filled[TLB_VIEWS][L1_WORDS], global[TLB_VIEWS][L1_WORDS];
     uint64_t xfilled[TLB_VIEWS][X_WORDS], xglobal[TLB_VIEWS][X_WORDS];
     uint64_t pfn[TLB_VIEWS][TLB_L1_SIZE]; /* page within its map that a filled L1 entry points at */
-    uint64_t filter[FILTER_BITS / 64];    /* hashes of pfn since L1 was last dropped whole */
+    /* By hash of pfn, since L1 was last dropped whole: which entry was filled last (view *
+     * TLB_L1_SIZE + entry), and whether others may hold such a page too. */
+    uint64_t filter[FILTER_BITS / 64], several[FILTER_BITS / 64];
+    uint16_t latest[FILTER_BITS];
 };
 
 /* --- L1 ---------------------------------------------------------------------------------------*/
@@ -125,6 +128,7 @@ static void drop_filled(struct tlb *t, bool globals)
     }
     if (globals) {
         memset(l2->filter, 0, sizeof l2->filter);
+        memset(l2->several, 0, sizeof l2->several);
     }
 }
 
@@ -179,6 +183,45 @@ static void drop_mapping(struct tlb *t, gva la, unsigned page_bits)
 static unsigned filter_hash(uint64_t pfn)
 {
     return (unsigned)(pfn ^ pfn >> 13) % FILTER_BITS;
+}
+
+/* Is entry `id` (as in tlb_l2.latest) filled with a page of this hash? */
+static bool holds_hash(const struct tlb_l2 *l2, unsigned id, unsigned h)
+{
+    unsigned v = id / TLB_L1_SIZE, i = id % TLB_L1_SIZE;
+    return bit_get(l2->filled[v], i) && filter_hash(l2->pfn[v][i]) == h;
+}
+
+/* Entry `id` holds a page of hash h from now on; called before it says so itself. */
+static void filter_note(struct tlb_l2 *l2, unsigned id, unsigned h)
+{
+    if (bit_get(l2->filter, h) && l2->latest[h] != id && holds_hash(l2, l2->latest[h], h)) {
+        bit_put(l2->several, h, true);
+    }
+    bit_put(l2->filter, h, true);
+    l2->latest[h] = (uint16_t)id;
+}
+
+/* Drop the entries of page pfn, and find out which others have its hash. */
+static void drop_pfn_everywhere(struct tlb *t, uint64_t pfn, unsigned h)
+{
+    struct tlb_l2 *l2 = t->l2;
+    unsigned left = 0;
+    for (unsigned v = 0; v < TLB_VIEWS; v++) {
+        for (unsigned w = 0; w < L1_WORDS; w++) {
+            for (uint64_t set = l2->filled[v][w]; set; set &= set - 1) {
+                unsigned i = w * 64 + (unsigned)__builtin_ctzll(set);
+                if (l2->pfn[v][i] == pfn) {
+                    l1_drop(t, v, i);
+                } else if (filter_hash(l2->pfn[v][i]) == h) {
+                    l2->latest[h] = (uint16_t)(v * TLB_L1_SIZE + i);
+                    left++;
+                }
+            }
+        }
+    }
+    bit_put(l2->filter, h, left != 0);
+    bit_put(l2->several, h, left > 1);
 }
 
 /* --- L2 ---------------------------------------------------------------------------------------*/
@@ -360,9 +403,9 @@ static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem
     if (r || w) {
         struct tlb_l2 *l2 = t->l2;
         unsigned h = filter_hash(hit.pfn);
+        filter_note(l2, view * TLB_L1_SIZE + i, h);
         bit_put(l2->filled[view], i, true);
         bit_put(l2->global[view], i, flags & E_GLOBAL);
-        bit_put(l2->filter, h, true);
         l2->pfn[view][i] = hit.pfn;
         t->fills++;
         if (UNLIKELY(w && t->opened)) {
@@ -568,18 +611,14 @@ void tlb_drop_ram(struct tlb *t, const struct ram *ram, uint64_t pfn)
         drop_filled(t, true);
         return;
     }
-    if (!bit_get(l2->filter, filter_hash(pfn))) {
+    unsigned h = filter_hash(pfn), id = l2->latest[h];
+    if (!bit_get(l2->filter, h)) {
         return;
     }
-    for (unsigned v = 0; v < TLB_VIEWS; v++) {
-        for (unsigned w = 0; w < L1_WORDS; w++) {
-            for (uint64_t set = l2->filled[v][w]; set; set &= set - 1) {
-                unsigned i = w * 64 + (unsigned)__builtin_ctzll(set);
-                if (l2->pfn[v][i] == pfn) {
-                    l1_drop(t, v, i);
-                }
-            }
-        }
+    if (bit_get(l2->several, h)) {
+        drop_pfn_everywhere(t, pfn, h);
+    } else if (holds_hash(l2, id, h) && l2->pfn[id / TLB_L1_SIZE][id % TLB_L1_SIZE] == pfn) {
+        l1_drop(t, id / TLB_L1_SIZE, id % TLB_L1_SIZE);
     }
 }
 
