@@ -105,5 +105,20 @@ uint64_t blk_overlay_count(const struct blk_overlay *o);
 /* Forget all writes; put back one cluster of a saved overlay (false: outside, or host failed). */
 void blk_overlay_clear(struct blk_overlay *o);
 bool blk_overlay_put(struct blk_overlay *o, uint64_t index, const uint8_t *data);
+/* A store of clusters for a disk of so many bytes, with no image under it: only what was put can be
+ * read. NULL: no memory (errno). */
+struct blk_overlay *blk_overlay_store(uint64_t bytes);
+void blk_overlay_free(struct blk_overlay *o); /* and its base; NULL: nothing */
+/* Is cluster `index` (inside the disk) there? If it is: its content; false: the host failed. */
+bool blk_overlay_has(const struct blk_overlay *o, uint64_t index);
+bool blk_overlay_get(const struct blk_overlay *o, uint64_t index, uint8_t *data);
+/* Sets the bit of each cluster that is there: bit index % 8 of bits[index / 8]. */
+void blk_overlay_marks(const struct blk_overlay *o, uint8_t *bits);
+
+/* Bytes of such a set of bits for a disk. */
+static inline size_t blk_overlay_marks_size(uint64_t bytes)
+{
+    return (size_t)((bytes + BLK_OVERLAY_CLUSTER - 1) / BLK_OVERLAY_CLUSTER / 8 + 1);
+}
 
 #endif

@@ -5,6 +5,9 @@
  * its slot, or none; slots are numbered in the order of first writing. The first MEMORY_SLOTS are
  * in memory, the rest in a temporary file that has no name, so that it goes with the process.
  *
+ * The same table without an image under it is a store of clusters: the journal's before-images
+ * (host/blk_journal.c).
+ *
  * What always holds: a slot is filled before the table points to it, so a write that fails (the
  * temporary file's disk is full) changes nothing of the cluster, or only sectors that it names.
  */
@@ -213,31 +216,50 @@ static void overlay_close(struct blk *b)
     struct blk_overlay *o = (struct blk_overlay *)b;
     blk_overlay_clear(o);
     free(o->leaf);
-    o->base->close(o->base);
+    if (o->base) {
+        o->base->close(o->base);
+    }
     free(o);
 }
 
-struct blk *blk_overlay_new(struct blk *base, struct err *e)
+struct blk_overlay *blk_overlay_store(uint64_t bytes)
 {
     struct blk_overlay *o = calloc(1, sizeof *o);
-    uint64_t clusters = (base->bytes + CLUSTER - 1) / CLUSTER;
+    uint64_t clusters = (bytes + CLUSTER - 1) / CLUSTER;
     uint64_t nleaves = (clusters + LEAF - 1) / LEAF;
     uint32_t **leaf = o ? calloc(nleaves, sizeof *leaf) : NULL;
     if (!leaf) {
         free(o);
-        base->close(base);
-        err_set(e, "no host memory for the writes of snapshot=on");
+        errno = ENOMEM;
         return NULL;
     }
-    o->blk = (struct blk){.bytes = base->bytes,
+    o->blk = (struct blk){.bytes = bytes,
                           .read = overlay_read,
                           .write = overlay_write,
                           .flush = overlay_flush,
                           .close = overlay_close};
-    o->base = base;
     o->leaf = leaf;
     o->nleaves = nleaves;
     o->spill.fd = -1;
+    return o;
+}
+
+void blk_overlay_free(struct blk_overlay *o)
+{
+    if (o) {
+        overlay_close(&o->blk);
+    }
+}
+
+struct blk *blk_overlay_new(struct blk *base, struct err *e)
+{
+    struct blk_overlay *o = blk_overlay_store(base->bytes);
+    if (!o) {
+        base->close(base);
+        err_set(e, "no host memory for the writes of snapshot=on");
+        return NULL;
+    }
+    o->base = base;
     return &o->blk;
 }
 
@@ -275,6 +297,28 @@ bool blk_overlay_each(struct blk_overlay *o,
         }
     }
     return true;
+}
+
+bool blk_overlay_has(const struct blk_overlay *o, uint64_t index)
+{
+    return lookup(o, index) != 0;
+}
+
+bool blk_overlay_get(const struct blk_overlay *o, uint64_t index, uint8_t *data)
+{
+    return slot_read(o, lookup(o, index) - 1, 0, data, CLUSTER);
+}
+
+void blk_overlay_marks(const struct blk_overlay *o, uint8_t *bits)
+{
+    for (uint64_t i = 0; i < o->nleaves; i++) {
+        for (uint32_t k = 0; o->leaf[i] && k < LEAF; k++) {
+            uint64_t index = i * LEAF + k;
+            if (o->leaf[i][k]) {
+                bits[index / 8] |= (uint8_t)(1u << index % 8);
+            }
+        }
+    }
 }
 
 bool blk_overlay_put(struct blk_overlay *o, uint64_t index, const uint8_t *data)

@@ -58,8 +58,7 @@ void drive_host_failed(struct drive *d, const char *what)
     fprintf(v->vm->log.out, "%s: %s: %s of %s failed: %s (%" PRIu64 " failed so far)%s\n",
             v->vm->opt.name, d->name, what, v->path ? v->path : "its image", strerror(why),
             d->stats.errors,
-            blk_overlay_of(drive_medium(v)) ? "; snapshot=on keeps writes in memory and $TMPDIR"
-                                            : "");
+            drive_overlay(v) ? "; snapshot=on keeps writes in memory and $TMPDIR" : "");
 }
 
 void drive_flush_medium(struct vm_drive *v)

@@ -5,6 +5,7 @@
 #define DOPPEL_VM_DRIVES_PRIV_H
 
 #include "host/blk.h"
+#include "host/blk_journal.h"
 #include "vm/drives.h"
 #include "vm/vm.h"
 
@@ -41,6 +42,12 @@ struct drives {
 static inline struct blk *drive_medium(const struct vm_drive *v)
 {
     return v->d.blk ? v->d.blk : v->tray;
+}
+
+/* Where its writes go with snapshot=on; NULL: it has none. */
+static inline struct blk_overlay *drive_overlay(const struct vm_drive *v)
+{
+    return blk_overlay_of(blk_journal_under(drive_medium(v)));
 }
 
 /* Open a medium for the drive and put it in; what was in there is closed. False: as it was. */

@@ -49,7 +49,7 @@ static uint64_t sample(struct blk *b)
 static void describe(struct vm_drive *v, struct drive_state *s)
 {
     struct blk *b = drive_medium(v);
-    struct blk_overlay *o = blk_overlay_of(b);
+    struct blk_overlay *o = drive_overlay(v);
     *s = (struct drive_state){.kind = (uint8_t)v->d.kind, .present = b != NULL};
     if (!b) {
         return;
@@ -83,7 +83,7 @@ bool drives_save(struct doppel_vm *vm, struct st_buf *b)
         struct drive_state s;
         describe(v, &s);
         st_save(b, v->d.name, &drive_state_desc, &s);
-        if (s.overlay && !blk_overlay_each(blk_overlay_of(drive_medium(v)), put_cluster, b)) {
+        if (s.overlay && !blk_overlay_each(drive_overlay(v), put_cluster, b)) {
             drive_host_failed(&v->d, "read back for saving");
             return false;
         }
@@ -107,7 +107,7 @@ uint64_t drives_digest(struct doppel_vm *vm, uint64_t h)
     for (unsigned i = 0; i < vm->drives->n; i++) {
         struct vm_drive *v = vm->drives->list[i];
         struct blk *b = drive_medium(v);
-        struct blk_overlay *o = blk_overlay_of(b);
+        struct blk_overlay *o = drive_overlay(v);
         uint8_t head[10];
         head[0] = (uint8_t)v->d.kind;
         head[1] = (uint8_t)((b != NULL) | (v->tray != NULL) << 1 | (o != NULL) << 2);
@@ -125,7 +125,7 @@ uint64_t drives_digest(struct doppel_vm *vm, uint64_t h)
 static bool load_overlay(struct vm_drive *v, uint64_t n, struct st_src *src, struct err *e)
 {
     enum { SIZE = 8 + BLK_OVERLAY_CLUSTER };
-    struct blk_overlay *o = blk_overlay_of(drive_medium(v));
+    struct blk_overlay *o = drive_overlay(v);
     blk_overlay_clear(o);
     for (; n; n--) {
         if (src->len - src->pos < SIZE) {
