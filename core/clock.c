@@ -128,14 +128,22 @@ void clock_skip(struct clock *c, vtime to)
     c->s.now = to;
 }
 
-void clock_run_due(struct clock *c)
+bool clock_fire(struct clock *c)
 {
     assert(!c->running);
-    while (c->ntimers && c->heap[0]->state->deadline <= c->s.now) {
-        struct timer *t = c->heap[0];
-        t->state->deadline = VTIME_NEVER;
-        sift(c, 0);
-        t->fn(t->ctx);
+    if (!c->ntimers || c->heap[0]->state->deadline > c->s.now) {
+        return false;
+    }
+    struct timer *t = c->heap[0];
+    t->state->deadline = VTIME_NEVER;
+    sift(c, 0);
+    t->fn(t->ctx);
+    return true;
+}
+
+void clock_run_due(struct clock *c)
+{
+    while (clock_fire(c)) {
     }
 }
 

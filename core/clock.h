@@ -107,7 +107,8 @@ void clock_slice_begin(struct clock *c, vtime slice_end);
 void clock_slice_end(struct clock *c, uint64_t n);
 void clock_skip(struct clock *c, vtime to);
 
-/* Fire every timer that is due. Between slices only. */
+/* Fire the first timer that is due, or all. Between slices only. False: none is due. */
+bool clock_fire(struct clock *c);
 void clock_run_due(struct clock *c);
 
 /* After a load changed deadlines behind the clock's back: rebuild the heap. */

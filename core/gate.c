@@ -91,6 +91,64 @@ bool gate_post(struct gate *g, int source, const void *payload, uint32_t len)
     return true;
 }
 
+static struct gate_sink *find_sink(struct gate *g,
+                                   void (*fn)(void *ctx, const struct gate_event *ev), void *ctx)
+{
+    for (unsigned i = 0; i < GATE_SINKS; i++) {
+        if (g->sinks[i].fn == fn && (!fn || g->sinks[i].ctx == ctx)) {
+            return &g->sinks[i];
+        }
+    }
+    return NULL;
+}
+
+void gate_listen(struct gate *g, void (*fn)(void *ctx, const struct gate_event *ev), void *ctx)
+{
+    struct gate_sink *s = find_sink(g, NULL, NULL);
+    assert(s);
+    *s = (struct gate_sink){fn, ctx};
+}
+
+void gate_unlisten(struct gate *g, void (*fn)(void *ctx, const struct gate_event *ev), void *ctx)
+{
+    struct gate_sink *s = find_sink(g, fn, ctx);
+    if (s) {
+        *s = (struct gate_sink){NULL, NULL};
+    }
+}
+
+static void tell(struct gate *g, const struct gate_event *ev)
+{
+    for (unsigned i = 0; i < GATE_SINKS; i++) {
+        if (g->sinks[i].fn) {
+            g->sinks[i].fn(g->sinks[i].ctx, ev);
+        }
+    }
+}
+
+static void deliver(struct gate *g, const struct gate_source *s, const struct gate_event *ev)
+{
+    tell(g, ev);
+    s->deliver(s->ctx, ev->payload, ev->len);
+}
+
+static unsigned deliver_fed(struct gate *g, vtime now)
+{
+    struct gate_event ev;
+    unsigned n = 0;
+    while (g->feed && g->feed->peek(g->feed->ctx, &ev) &&
+           (ev.when < now || (ev.when == now && ev.order <= g->order))) {
+        int source = gate_source_find(g, ev.source);
+        g->late += ev.when != now || ev.order != g->order || source < 0;
+        if (source >= 0) {
+            deliver(g, &g->sources[source], &ev);
+        }
+        g->feed->pop(g->feed->ctx);
+        n++;
+    }
+    return n;
+}
+
 unsigned gate_deliver(struct gate *g, vtime now)
 {
     pthread_mutex_lock(&g->lock);
@@ -100,20 +158,36 @@ unsigned gate_deliver(struct gate *g, vtime now)
     g->pending = false;
     pthread_mutex_unlock(&g->lock);
 
-    unsigned n = 0;
+    bool fed = g->feed != NULL;
+    unsigned n = fed ? deliver_fed(g, now) : 0;
     while (p) {
-        const struct gate_source *s = &g->sources[p->source];
-        if (g->sink) {
-            struct gate_event ev = {now, s->name, p->payload, p->len};
-            g->sink(g->sink_ctx, &ev);
+        if (!fed) {
+            const struct gate_source *s = &g->sources[p->source];
+            deliver(g, s, &(struct gate_event){now, g->order, s->name, p->payload, p->len});
+            n++;
         }
-        s->deliver(s->ctx, p->payload, p->len);
         struct gate_post *next = p->next;
         free(p);
         p = next;
-        n++;
     }
     return n;
+}
+
+bool gate_deliver_late(struct gate *g, vtime now)
+{
+    struct gate_event ev;
+    if (!g->feed || !g->feed->peek(g->feed->ctx, &ev) || ev.when > now) {
+        return false;
+    }
+    g->order = ev.order > g->order ? ev.order : g->order;
+    g->late++;
+    return gate_deliver(g, now) > 0;
+}
+
+vtime gate_next(const struct gate *g)
+{
+    struct gate_event ev;
+    return g->feed && g->feed->peek(g->feed->ctx, &ev) ? ev.when : VTIME_NEVER;
 }
 
 void gate_hand(struct gate *g, int source, const void *payload, uint32_t len)
@@ -125,11 +199,8 @@ void gate_hand(struct gate *g, int source, const void *payload, uint32_t len)
 
 uint64_t gate_value(struct gate *g, const char *name, uint64_t host_value)
 {
-    if (g->sink) {
-        uint8_t bytes[8];
-        le64_put(bytes, host_value);
-        struct gate_event ev = {0, name, bytes, sizeof bytes};
-        g->sink(g->sink_ctx, &ev);
-    }
+    uint8_t bytes[8];
+    le64_put(bytes, host_value);
+    tell(g, &(struct gate_event){0, 0, name, bytes, sizeof bytes});
     return host_value;
 }

@@ -216,8 +216,7 @@ static bool open_log(struct doppel_vm *vm, struct err *e)
     }
     vm->mem.log = vm->io.log = &vm->log;
     if (log_on(&vm->log, LOG_gate)) {
-        vm->gate.sink = log_input;
-        vm->gate.sink_ctx = vm;
+        gate_listen(&vm->gate, log_input, vm);
     }
     return true;
 }

@@ -63,10 +63,13 @@ static void between(struct doppel_vm *vm)
     if (vm->poll_credit <= 0) {
         poll_host(vm);
     }
+    bool fired;
     do {
         gate_deliver(&vm->gate, vm->clock.s.now);
-        clock_run_due(&vm->clock);
-    } while (vm->gate.pending);
+        fired = clock_fire(&vm->clock);
+        vm->gate.order += fired;
+    } while (fired || vm->gate.pending ||
+             (!vm->request && gate_deliver_late(&vm->gate, vm->clock.s.now)));
 }
 
 /* --- Requests --- */
@@ -91,6 +94,7 @@ static bool obey(struct doppel_vm *vm, enum doppel_stop *why)
 {
     uint32_t req = vm->request;
     vm->request = 0;
+    vm->gate.order++;
     if (req & VM_REQ_QUIT) {
         *why = DOPPEL_QUIT;
         return true;
@@ -179,11 +183,17 @@ static void end_turn(struct doppel_vm *vm, bool yielded, uint64_t used)
     }
 }
 
+/* The next deadline, or input of a replay. */
+static vtime next_due(const struct doppel_vm *vm)
+{
+    return min64(clock_next(&vm->clock), gate_next(&vm->gate));
+}
+
 static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
 {
     struct clock *c = &vm->clock;
     uint64_t n = min64(limit - c->s.icount, POLL_UNITS);
-    n = min64(n, clock_next(c) - c->s.now);
+    n = min64(n, next_due(vm) - c->s.now);
     if (vm->ncpus > 1) {
         n = min64(n, vm->s.quantum);
     }
@@ -240,12 +250,14 @@ static bool wakeable(const struct doppel_vm *vm)
 /* All vCPUs are halted: let time pass. False: nothing will ever happen. */
 static bool idle(struct doppel_vm *vm)
 {
-    vtime now = vm->clock.s.now, next = clock_next(&vm->clock);
-    bool live = is_live(vm);
-    if (!wakeable(vm) || (!live && (next == VTIME_NEVER || vm->idle_skips == IDLE_SKIPS_MAX))) {
+    vtime now = vm->clock.s.now, next = next_due(vm);
+    bool fed = gate_next(&vm->gate) != VTIME_NEVER;
+    bool live = !vm->gate.feed && is_live(vm);
+    bool heard = live || fed; /* something may come from outside */
+    if (!wakeable(vm) || (!heard && (next == VTIME_NEVER || vm->idle_skips == IDLE_SKIPS_MAX))) {
         return false;
     }
-    vm->idle_skips += !live;
+    vm->idle_skips += !heard;
     if (live) {
         uint64_t want = min64(next - now, IDLE_NS);
         show(vm); /* what the guest drew before it went idle */
@@ -281,8 +293,11 @@ static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
         } else {
             between(vm);
         }
-        if (vm->request && obey(vm, &why)) {
-            return why;
+        if (vm->request) {
+            if (obey(vm, &why)) {
+                return why;
+            }
+            continue;
         }
         if (vm->paused) {
             continue;

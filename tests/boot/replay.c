@@ -16,7 +16,7 @@ static void keep(void *ctx, const struct gate_event *ev)
     struct recording *r = ctx;
     if (r->n == MAX_EVENTS) {
         FAIL("more than %d inputs", MAX_EVENTS);
-        r->vm->gate.sink = NULL;
+        gate_unlisten(&r->vm->gate, keep, r);
         return;
     }
     struct replay_event *e = &r->event[r->n++];
@@ -30,13 +30,12 @@ static void keep(void *ctx, const struct gate_event *ev)
 void record_start(struct recording *r, struct doppel_vm *vm)
 {
     *r = (struct recording){.vm = vm, .event = calloc(MAX_EVENTS, sizeof *r->event)};
-    vm->gate.sink = keep;
-    vm->gate.sink_ctx = r;
+    gate_listen(&vm->gate, keep, r);
 }
 
 void record_stop(struct recording *r)
 {
-    r->vm->gate.sink = NULL;
+    gate_unlisten(&r->vm->gate, keep, r);
 }
 
 void record_free(struct recording *r)

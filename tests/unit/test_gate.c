@@ -63,8 +63,7 @@ TEST(gate_stamps_and_logs)
     struct gate g;
     struct got r;
     setup(&g, &r);
-    g.sink = sink;
-    g.sink_ctx = &r;
+    gate_listen(&g, sink, &r);
     EXPECT_EQ(gate_value(&g, "rtc.epoch", UINT64_C(0x123456789abcdef0)),
               UINT64_C(0x123456789abcdef0));
     int a = gate_source_add(&g, "com1.rx", deliver, &r);
@@ -87,6 +86,66 @@ TEST(gate_stamps_and_logs)
     EXPECT_STR(r.source[1], "kbd");
     EXPECT_STR(r.source[2], "com1.rx");
     EXPECT_EQ(r.when[2], 777);
+    gate_fini(&g);
+}
+
+struct script {
+    const struct gate_event *ev;
+    unsigned n;
+};
+
+static bool peek(void *ctx, struct gate_event *ev)
+{
+    struct script *s = ctx;
+    *ev = *s->ev;
+    return s->n > 0;
+}
+
+static void pop(void *ctx)
+{
+    struct script *s = ctx;
+    s->ev++;
+    s->n--;
+}
+
+// A log is delivered at its instants and on the same side of what else happens there; posts are
+// thrown away meanwhile.
+TEST(gate_feeds_from_a_log)
+{
+    static const struct gate_event log[] = {
+        {5, 0, "a", (const uint8_t *)"1", 1},
+        {7, 2, "a", (const uint8_t *)"2", 1},
+        {9, 2, "a", (const uint8_t *)"3", 1},
+        {9, 4, "nobody", (const uint8_t *)"4", 1},
+    };
+    struct gate g;
+    struct got r;
+    setup(&g, &r);
+    int a = gate_source_add(&g, "a", deliver, &r);
+    struct script s = {log, 3};
+    const struct gate_feed feed = {peek, pop, &s};
+    g.feed = &feed;
+    EXPECT_EQ(gate_next(&g), 5);
+    EXPECT(gate_post(&g, a, "live", 4));
+    EXPECT_EQ(gate_deliver(&g, 4), 0);
+    EXPECT(!g.pending);
+    EXPECT_EQ(gate_deliver(&g, 5), 1);
+    EXPECT_EQ(gate_deliver(&g, 7), 0); // two timers are to fire first
+    g.order = 1;
+    EXPECT_EQ(gate_deliver(&g, 7), 0);
+    g.order = 2;
+    EXPECT_EQ(gate_deliver(&g, 7), 1);
+    EXPECT_EQ(g.late, 0);
+    EXPECT_EQ(r.n, 2);
+    EXPECT_EQ(gate_deliver(&g, 10), 1); // the instant is over
+    EXPECT_EQ(g.late, 1);
+    EXPECT_EQ(gate_next(&g), VTIME_NEVER);
+    EXPECT(!gate_deliver_late(&g, 10));
+    s.n = 1;
+    EXPECT_EQ(gate_deliver(&g, 9), 0);
+    EXPECT(gate_deliver_late(&g, 9)); // its place is never reached, and nobody takes it
+    EXPECT_EQ(g.late, 3);
+    EXPECT_EQ(r.n, 3);
     gate_fini(&g);
 }
 
