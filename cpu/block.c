@@ -9,6 +9,7 @@
 
 #include "cpu/code_pages.h"
 #include "cpu/engine.h"
+#include "cpu/holes.h"
 #include "util/disasm.h"
 
 #include <assert.h>
@@ -17,6 +18,7 @@
 #define HASH_SIZE    32768u
 #define CACHE_BYTES  (24u << 20)
 #define PATIENCE_HOT 8 /* runs of a block whose place had compiled code before */
+#define PATCHED_MAX  2 /* so often decoded with other immediates, they are holes */
 #define MAX_CPUS     64u
 #define SIZE_STEP    128u /* of blocks, in bytes */
 #define BLOCK_MOST   (sizeof(struct block) + BLOCK_INSNS * (sizeof(struct insn) + 15))
@@ -51,7 +53,7 @@ static bool overlaps(const struct block *b, uint64_t pfn, unsigned off, unsigned
 {
     unsigned start = b->pa & ~PAGE_MASK, end = start + b->bytes;
     if (b->pfn == pfn && start < off + len && off < end) {
-        return true;
+        return !b->holes || off < start || !holes_cover(b, off - start, len);
     }
     return b->pfn2 == pfn && off + PAGE_SIZE < end;
 }
@@ -70,55 +72,80 @@ static void invalidate(struct block_cache *bc, struct block *b)
     }
 }
 
-/* Call fn for the valid blocks that may have bytes in lines [first, last] of a page. */
-static uint64_t near(struct block_cache *bc, struct code_page *p, unsigned first, unsigned last,
-                     uint64_t (*fn)(struct block_cache *bc, struct block *b, uint64_t pfn,
-                                    unsigned off, unsigned len),
-                     unsigned off, unsigned len)
+/* A write, or a look at blocks, that concerns [off, off+len) of page pfn. */
+struct near {
+    struct block_cache *bc;
+    uint64_t pfn;
+    unsigned off, len;
+    const struct jit_code *running; /* NULL: none */
+};
+
+/* Call fn for the valid blocks that may have bytes in lines [first, last]; what it returns, ORed.
+ */
+static uint64_t near_each(const struct near *n, const struct code_page *p, unsigned first,
+                          unsigned last, uint64_t (*fn)(const struct near *n, struct block *b))
 {
     uint64_t lines = 0;
     for (unsigned k = first > p->span ? first - p->span : 0; k <= last; k++) {
         for (struct block *b = p->line[k], *next; b; b = next) {
             next = code_next(p, k, b);
-            lines |= fn(bc, b, p->pfn, off, len);
+            lines |= fn(n, b);
         }
     }
     return lines;
 }
 
-static uint64_t hit_one(struct block_cache *bc, struct block *b, uint64_t pfn, unsigned off,
-                        unsigned len)
+static uint64_t hit_one(const struct near *n, struct block *b)
 {
-    if (!b->valid || !overlaps(b, pfn, off, len)) {
+    if (!b->valid || !overlaps(b, n->pfn, n->off, n->len)) {
         return 0;
     }
-    invalidate(bc, b);
-    return code_lines(b, pfn);
+    invalidate(n->bc, b);
+    return code_lines(b, n->pfn);
 }
 
-static uint64_t lines_one(struct block_cache *bc, struct block *b, uint64_t pfn, unsigned off,
-                          unsigned len)
+static uint64_t busy_one(const struct near *n, struct block *b)
 {
-    (void)bc, (void)off, (void)len;
-    return code_lines(b, pfn);
+    return overlaps(b, n->pfn, n->off, n->len) && (!n->running || engine_code_of(b, n->running));
+}
+
+static uint64_t lines_one(const struct near *n, struct block *b)
+{
+    return code_lines(b, n->pfn);
 }
 
 /* Blocks with bytes there are invalid from now on; the page keeps only the lines that others still
  * need, so that data beside dead code is cheap. */
+static void overwrite(const struct near *n, struct ram *ram, const struct code_page *p)
+{
+    unsigned first = n->off >> 6, last = (n->off + n->len - 1) >> 6;
+    uint64_t lines = UINT64_MAX << first & UINT64_MAX >> (63 - last);
+    if (p) {
+        lines |= near_each(n, p, first, last, hit_one);
+        first = (unsigned)__builtin_ctzll(lines);
+        last = 63 - (unsigned)__builtin_clzll(lines);
+        lines &= ~near_each(n, p, first, last, lines_one);
+    }
+    ram->code[n->pfn] &= ~lines;
+}
+
 static void code_hit(void *ctx, uint64_t pfn, unsigned off, unsigned len)
 {
     const struct ram_watch *w = ctx;
-    struct block_cache *bc = w->bc;
-    struct code_page *p = code_pages_find(&bc->pages, w->ram, pfn);
-    unsigned first = off >> 6, last = (off + len - 1) >> 6;
-    uint64_t mine = UINT64_MAX << first & UINT64_MAX >> (63 - last), lines = mine;
-    if (p) {
-        lines |= near(bc, p, first, last, hit_one, off, len);
-        first = (unsigned)__builtin_ctzll(lines);
-        last = 63 - (unsigned)__builtin_clzll(lines);
-        lines &= ~near(bc, p, first, last, lines_one, 0, 0);
+    const struct near n = {w->bc, pfn, off, len, NULL};
+    overwrite(&n, w->ram, code_pages_find(&w->bc->pages, w->ram, pfn));
+}
+
+bool block_cache_overwrite(struct block_cache *bc, struct ram *ram, uint64_t pfn, unsigned off,
+                           unsigned len, const struct jit_code *running)
+{
+    const struct near n = {bc, pfn, off, len, running};
+    const struct code_page *p = code_pages_find(&bc->pages, ram, pfn);
+    if (p && near_each(&n, p, off >> 6, (off + len - 1) >> 6, busy_one)) {
+        return false;
     }
-    w->ram->code[pfn] &= ~lines;
+    overwrite(&n, ram, p);
+    return true;
 }
 
 /* The host address behind a RAM page changes: every soft TLB lets go of it. */
@@ -141,6 +168,7 @@ static void free_list(struct block *b)
 {
     while (b) {
         struct block *next = b->hash_next;
+        free(b->holes);
         free(b);
         b = next;
     }
@@ -369,6 +397,9 @@ static bool same_bytes(const struct block *b)
     if (first < b->bytes) {
         memcpy(now + first, ram_read_ptr(b->ram, b->pfn2), b->bytes - first);
     }
+    if (b->holes) {
+        holes_mask(b, now);
+    }
     return memcmp(now, b->copy, b->bytes) == 0;
 }
 
@@ -437,6 +468,7 @@ static struct block *room_for(struct block_cache *bc, struct block *old, size_t 
     }
     bc->stats.bytes += k * SIZE_STEP;
     b->size = k * SIZE_STEP;
+    b->holes = NULL;
     return b;
 }
 
@@ -450,8 +482,14 @@ static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hi
     if (old && old->code && patience > PATIENCE_HOT) {
         patience = PATIENCE_HOT; /* what was here before ran often */
     }
+    struct holes holes;
+    unsigned patched = 0;
+    if (old && holes_find(old, insn, n, bytes, nbytes, &holes)) {
+        patched = old->patched < PATCHED_MAX ? old->patched + 1u : PATCHED_MAX;
+    }
     struct block *b =
         room_for(bc, old, sizeof(struct block) + (n + 1) * sizeof(struct insn) + nbytes);
+    free(b->holes);
     *b = (struct block){.pa = pa,
                         .ram = hit->ram,
                         .pfn = hit->pfn,
@@ -463,10 +501,14 @@ static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hi
                         .serial = ++bc->serial,
                         .valid = true,
                         .left = patience,
+                        .patched = (uint8_t)patched,
                         .hash_next = b->hash_next};
     memcpy(b->insn, insn, (n + 1) * sizeof *insn);
     b->copy = (uint8_t *)&b->insn[n + 1];
     memcpy(b->copy, bytes, nbytes);
+    if (patched == PATCHED_MAX) {
+        holes_make(b, &holes);
+    }
     if (b != old) {
         b->hash_next = bc->hash[hash_of(pa, b->mode)];
         bc->hash[hash_of(pa, b->mode)] = b;

@@ -8,9 +8,10 @@
  * copy of its bytes and revived if they come back (overlays, data beside code, breakpoints of
  * debuggers).
  *
- * What always holds: a valid block's bytes equal guest memory; a block's memory is given back only
- * by block_cache_flush, between blocks, together with every jump cache that could name it. It may
- * become another block before, when the next one is decoded; the serial number tells.
+ * What always holds: a valid block's bytes, but for holes (cpu/holes.h), equal guest memory; a
+ * block's memory is given back only by block_cache_flush, between blocks, together with every jump
+ * cache that could name it. It may become another block before, when the next one is decoded; the
+ * serial number tells.
  */
 #ifndef DOPPEL_CPU_BLOCK_H
 #define DOPPEL_CPU_BLOCK_H
@@ -31,7 +32,9 @@ struct block {
     int32_t left;    /* runs until the engine takes a look; compiled blocks: 0 */
     struct jit_code *code;
     struct super_ref *supers; /* superblocks that contain it (cpu/engine.c) */
+    struct holes *holes;      /* NULL: none (cpu/holes.h) */
     uint8_t hot;              /* samples; see cpu/super.h */
+    uint8_t patched;          /* times it was decoded anew with other immediates only */
     struct block *hash_next;
     struct block *page_next, *page2_next; /* in the lists of code_pages.h */
     uint8_t *copy;                        /* the guest's bytes, behind insn[] */
@@ -48,6 +51,10 @@ void block_cache_flush(struct block_cache *bc);
 /* The physical memory map changed: drop everything before the next look-up. May be called inside a
  * block. The caller flushes the vCPUs' TLBs, which makes their jump caches stale. */
 void block_cache_remapped(struct block_cache *bc);
+/* Code that is running is about to write there, where lines with code are: blocks with those bytes
+ * become invalid. False: `running` (NULL: any) is the code of one of them; nothing was done. */
+bool block_cache_overwrite(struct block_cache *bc, struct ram *ram, uint64_t pfn, unsigned off,
+                           unsigned len, const struct jit_code *running);
 /* The engine that compiles this cache's blocks (set-up time, before the first block). */
 void block_cache_set_engine(struct block_cache *bc, struct engine *e);
 /* Blocks go back to the interpreter. Not inside a block. */

@@ -54,6 +54,8 @@ static inline void engine_unhold(struct cpu *cpu)
 int32_t engine_patience(struct engine *e);
 /* How many instructions a new block may have at most, 1 to BLOCK_INSNS. */
 unsigned engine_max_block(struct engine *e);
+/* Was `code` compiled from b, alone or among others? */
+bool engine_code_of(const struct block *b, const struct jit_code *code);
 /* b's bytes were overwritten: nothing may jump to its code. */
 void engine_invalidate(struct engine *e, struct block *b);
 /* Drop all code; the blocks that had some are about to be freed. Between blocks. */

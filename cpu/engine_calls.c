@@ -151,30 +151,40 @@ int engine_interp(struct jit_env *env, uint32_t site)
     return 0;
 }
 
-/* A store that misses because there is code in its page, but not where it goes (data beside code).
- */
-static int write_once(struct cpu *cpu, uint64_t la, unsigned size, enum tlb_view view)
+/* A store that misses because there is code in its page: it is done where it goes, once; blocks
+ * that it overwrites are invalid from now on. Not if code would go on in one of them. 0: it is the
+ * interpreter's. 1: there is no code in the page. */
+static int write_once(struct cpu *cpu, uint64_t la, unsigned size, enum tlb_view view,
+                      const struct jit_code *running)
 {
-    uint64_t walks = cpu->tlb.walks;
-    struct tlb_result r = tlb_translate(&cpu->tlb, &cpu->walk, cpu->mem, la, ACC_WRITE, view);
-    if (cpu->tlb.walks != walks) {
-        return 0; /* a walk may push out what code still relies on (cpu/jit/groups.h) */
-    }
-    if (!r.ok || cpu->tlb.nwatch || lockstep_of(cpu)) {
+    gpa addr;
+    if (!tlb_write_target(&cpu->tlb, &cpu->walk, la, view, &addr) || cpu->tlb.nwatch ||
+        lockstep_of(cpu)) {
         return 0;
     }
-    struct aspace_hit hit = aspace_find(cpu->mem, r.addr);
-    if (!hit.ram || !hit.whole_page || hit.split || hit.readonly ||
-        ram_has_code(hit.ram, hit.pfn, (unsigned)(la & ~PAGE_MASK), size)) {
+    struct aspace_hit hit = aspace_find(cpu->mem, addr);
+    if (!hit.ram || !hit.whole_page || hit.split || hit.readonly) {
         return 0;
+    }
+    if (!hit.ram->code[hit.pfn]) {
+        return 1;
     }
     /* To unshare a page with code is the interpreter's: jumps into it become stale. */
     const uint8_t *page = ram_own_ptr(hit.ram, hit.pfn);
-    if (!page) {
+    unsigned off = (unsigned)(la & ~PAGE_MASK);
+    if (!page || (ram_has_code(hit.ram, hit.pfn, off, size) &&
+                  !block_cache_overwrite(cpu->blocks, hit.ram, hit.pfn, off, size, running))) {
         return 0;
     }
     cpu->jit.once = (uintptr_t)page - (la & PAGE_MASK);
     return 2;
+}
+
+/* Does L1 let reads of la through, but no writes? */
+static bool only_read(const struct cpu *cpu, uint64_t la, enum tlb_view view)
+{
+    const struct tlb_entry *t = &cpu->tlb.l1[view][la >> PAGE_BITS & TLB_L1_MASK];
+    return (la & PAGE_MASK) == t->tag_r && t->tag_w != t->tag_r;
 }
 
 int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
@@ -189,6 +199,16 @@ int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
     if (cpu_code64(cpu) ? bits_sext(la, 48) != la : la >> 32 != 0) {
         return 0;
     }
+    const struct jit_code *running = NULL;
+    if (what & JIT_REFILL_ONCE) {
+        running = what & JIT_REFILL_KEEP ? NULL : jit_site(cpu->engine->jit, env->store_site)->code;
+        if (only_read(cpu, la, view)) {
+            int r = write_once(cpu, la, size, view, running);
+            if (r != 1) {
+                return r;
+            }
+        }
+    }
     uint64_t moved = cpu->tlb.moved;
     if (!tlb_refill(&cpu->tlb, &cpu->walk, cpu->mem, la, write ? ACC_WRITE : ACC_READ, view)) {
         return 0;
@@ -200,7 +220,8 @@ int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
     if ((la & PAGE_MASK) == (write ? t->tag_w : t->tag_r)) {
         return 1;
     }
-    return write && (what & JIT_REFILL_ONCE) ? write_once(cpu, la, size, view) : 0;
+    return write && (what & JIT_REFILL_ONCE) && write_once(cpu, la, size, view, running) == 2 ? 2
+                                                                                              : 0;
 }
 
 int engine_cond(struct jit_env *env, uint32_t cc)

@@ -9,6 +9,7 @@
 #include "cpu/lift.h"
 
 #include "cpu/forms.h"
+#include "cpu/holes.h"
 
 #define SEMS(X)                                                                                    \
     X(add, ADD)                                                                                    \
@@ -503,6 +504,37 @@ static bool lift_known(const struct block *b, const struct insn *i, struct uop *
                              : lift_details(b, i, u, yields);
 }
 
+/* An immediate that is a hole (cpu/holes.h) is an operand in memory. */
+static bool lift_hole(const struct block *b, const struct insn *i, struct uop *u)
+{
+    const struct hole *h = holes_at(b, i->k);
+    bool imul = u->op == U_IMUL && (u->attr & UF_THREE) && u->sk == UK_REG && u->sr == u->dr;
+    if (LIKELY(!h)) {
+        return true;
+    }
+    if (u->w != h->size || u->dk == UK_MEM || !(u->sk == UK_IMM || imul)) {
+        return false;
+    }
+    if (u->op == U_TEST) { /* has its memory operand first */
+        u->sk = u->dk;
+        u->sr = u->dr;
+        u->dk = UK_MEM;
+    } else if ((u->op >= U_ADD && u->op <= U_CMP) || u->op == U_MOV || u->op == U_PUSH || imul) {
+        u->sk = UK_MEM;
+    } else {
+        return false;
+    }
+    u->attr = (uint8_t)((u->attr & ~UF_THREE) | UF_BAIL);
+    u->imm = 0;
+    u->m = (struct uop_mem){.base = UR_PAGE,
+                            .index = UR_NONE,
+                            .asz = (uint8_t)native_width(b),
+                            .segm = US_FLAT,
+                            .seg = SEG_CS,
+                            .disp = (int64_t)(b->pa & ~PAGE_MASK) + h->off};
+    return true;
+}
+
 static void refuse(struct uop *u, bool ends)
 {
     *u = (struct uop){.op = ends ? U_INTERP_END : U_INTERP,
@@ -527,7 +559,7 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
         u->rflags = r->reads;
         u->wflags = r->writes;
     }
-    if (i->row == 0xffff || !lift_known(b, i, u, yields)) {
+    if (i->row == 0xffff || !lift_known(b, i, u, yields) || !lift_hole(b, i, u)) {
         refuse(u, ends);
     }
 }

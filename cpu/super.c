@@ -158,6 +158,16 @@ void super_forget(struct engine *e, const struct jit_code *code)
     free(s);
 }
 
+bool engine_code_of(const struct block *b, const struct jit_code *code)
+{
+    for (const struct super_ref *r = b->supers; r; r = r->next) {
+        if (r->code == code) {
+            return true;
+        }
+    }
+    return code->owner == b;
+}
+
 void super_invalidate(struct engine *e, struct block *b)
 {
     if (UNLIKELY(e->path.cpu) && (b == e->path.b[0] || contains(&e->path, b))) {

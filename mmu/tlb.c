@@ -505,6 +505,21 @@ bool tlb_refill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gv
     return cached(t, m, mem, la, acc, view, &res, &known);
 }
 
+bool tlb_write_target(const struct tlb *t, const struct walk_mode *m, gva la, enum tlb_view view,
+                      gpa *addr)
+{
+    if (!m->paging) {
+        *addr = la & m->a20_mask;
+        return true;
+    }
+    const struct l2_entry *e = l2_find(t->l2, la, t->pcid);
+    if (!e || !(e->flags & E_DIRTY) || !view_allows(m, e->flags, ACC_WRITE, view)) {
+        return false;
+    }
+    *addr = (e->base | (la & bits_mask(e->page_bits))) & m->a20_mask;
+    return true;
+}
+
 /* --- Flushes ----------------------------------------------------------------------------------*/
 
 bool tlb_init(struct tlb *t)

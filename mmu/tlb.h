@@ -115,6 +115,10 @@ struct tlb_result tlb_probe(struct tlb *t, const struct walk_mode *m, struct asp
 bool tlb_refill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la,
                 enum mem_access acc, enum tlb_view view);
 
+/* Where a write to la would go, if L2 holds the translation and allows it. Changes nothing. */
+bool tlb_write_target(const struct tlb *t, const struct walk_mode *m, gva la, enum tlb_view view,
+                      gpa *addr);
+
 /* For `info tlb`: each valid L2 entry. */
 void tlb_each(const struct tlb *t,
               void (*fn)(void *ctx, gva la, gpa pa, unsigned page_bits, unsigned pcid, bool user,

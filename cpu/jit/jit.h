@@ -108,6 +108,8 @@ struct jit_env {
     uint32_t host_mxcsr;
     uint64_t tsc;  /* what the clock shows when the budget is used up */
     uint64_t once; /* refill: the bias (host minus guest address) for this one access */
+    /* refill with JIT_REFILL_ONCE: a site of the code that asks. */
+    uint32_t store_site;
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
@@ -133,6 +135,7 @@ struct jit_env {
 #define JIT_REFILL_VIEW(v) ((uint32_t)(v) << 9)
 #define JIT_REFILL_ALIGN   0x800u  /* fails unless the address is a multiple of the size */
 #define JIT_REFILL_ONCE    0x1000u /* it may answer 2: no entry, but env->once for this access */
+#define JIT_REFILL_KEEP    0x2000u /* ONCE must not make any code invalid */
 
 /* Why vector instructions may not run in code just now. */
 #define JIT_VEC_NO_SSE   1u /* they fault */

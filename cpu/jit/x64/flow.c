@@ -436,7 +436,9 @@ static void flow_calli(struct em *e)
     asm_store(a, 8, xm(ENV, ENV_OFF(target)), T0);
     asm_load(a, 8, T1, xmi(ENV, T1, 0, jt + 8));
     asm_store(a, 8, xm(ENV, ENV_OFF(host)), T1);
+    e->keep = true; /* the code that env->host leads to */
     struct xo at = x64_mem(e, &stack, u->w, true, true);
+    e->keep = false;
     next_rip(e, T1);
     asm_store(a, u->w, at, T1);
     x64_spill_flags(e);
@@ -594,6 +596,9 @@ static void cold_refill(struct em *e, const struct cold *c)
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
     } else {
         asm_lea(a, 8, T1, c->addr);
+    }
+    if (c->what & JIT_REFILL_ONCE) {
+        asm_store_imm(a, 4, xm(ENV, ENV_OFF(store_site)), (int32_t)c->site);
     }
     asm_const(a, T0, c->what);
     asm_call_to(a, e->be->refill);

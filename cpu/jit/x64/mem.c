@@ -169,7 +169,8 @@ static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, boo
     *c = (struct cold){.kind = COLD_REFILL,
                        .undo = !simple,
                        .what = size | (write ? JIT_REFILL_WRITE | JIT_REFILL_ONCE : 0) |
-                               (aligned ? JIT_REFILL_ALIGN : 0) | JIT_REFILL_VIEW(e->src->view),
+                               (aligned ? JIT_REFILL_ALIGN : 0) | (e->keep ? JIT_REFILL_KEEP : 0) |
+                               JIT_REFILL_VIEW(e->src->view),
                        .retry = retry,
                        .site = site,
                        .tag = tag,

@@ -78,6 +78,7 @@ struct em {
     struct vec_state cold_vec[COLD_MAX]; /* where each piece is jumped to */
     unsigned ncold;
     bool failed; /* more than the tables hold */
+    bool keep;   /* memory operands: JIT_REFILL_KEEP */
     /* The segment (count.c) being emitted: where it began; guest instructions so far. */
     uint32_t seg;
     struct emit_counts seg_from;
