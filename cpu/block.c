@@ -10,6 +10,7 @@
 #include "cpu/code_pages.h"
 #include "cpu/engine.h"
 #include "cpu/holes.h"
+#include "cpu/spied.h"
 #include "util/disasm.h"
 
 #include <assert.h>
@@ -39,6 +40,9 @@ struct block_cache {
     } watch[8];
     unsigned nwatch;
     struct block_stats stats;
+    struct spied spied;
+    bool cuts;                   /* any bit of: */
+    uint64_t cut[PAGE_SIZE / 64]; /* by page offset */
 };
 
 static unsigned hash_of(gpa pa, uint32_t mode)
@@ -126,7 +130,7 @@ static void overwrite(const struct near *n, struct ram *ram, const struct code_p
         last = 63 - (unsigned)__builtin_clzll(lines);
         lines &= ~near_each(n, p, first, last, lines_one);
     }
-    ram->code[n->pfn] &= ~lines;
+    ram->code[n->pfn] = (ram->code[n->pfn] & ~lines) | spied_lines(&n->bc->spied, ram, n->pfn);
 }
 
 static void code_hit(void *ctx, uint64_t pfn, unsigned off, unsigned len)
@@ -134,6 +138,9 @@ static void code_hit(void *ctx, uint64_t pfn, unsigned off, unsigned len)
     const struct ram_watch *w = ctx;
     const struct near n = {w->bc, pfn, off, len, NULL};
     overwrite(&n, w->ram, code_pages_find(&w->bc->pages, w->ram, pfn));
+    if (UNLIKELY(spied_lines(&w->bc->spied, w->ram, pfn) != 0)) {
+        w->bc->spied.fn(w->bc->spied.ctx, w->ram, pfn, off, len);
+    }
 }
 
 bool block_cache_overwrite(struct block_cache *bc, struct ram *ram, uint64_t pfn, unsigned off,
@@ -141,7 +148,8 @@ bool block_cache_overwrite(struct block_cache *bc, struct ram *ram, uint64_t pfn
 {
     const struct near n = {bc, pfn, off, len, running};
     const struct code_page *p = code_pages_find(&bc->pages, ram, pfn);
-    if (p && near_each(&n, p, off >> 6, (off + len - 1) >> 6, busy_one)) {
+    if (spied_lines(&bc->spied, ram, pfn) ||
+        (p && near_each(&n, p, off >> 6, (off + len - 1) >> 6, busy_one))) {
         return false;
     }
     overwrite(&n, ram, p);
@@ -193,7 +201,7 @@ static void drop_code(struct block *b, int32_t left)
         b->code = NULL;
         b->supers = NULL;
         b->hot = 0;
-        b->left = left;
+        b->left = b->cut ? 0 : left;
     }
 }
 
@@ -224,6 +232,7 @@ void block_cache_flush(struct block_cache *bc)
     free_spare(bc);
     bc->remapped = false;
     code_pages_clear(&bc->pages);
+    spied_mark(&bc->spied);
     for (unsigned k = 0; k < bc->ncpus; k++) {
         assert(!bc->cpus[k]->running);
         memset(bc->cpus[k]->jc, 0xff, sizeof bc->cpus[k]->jc);
@@ -241,6 +250,7 @@ void block_cache_free(struct block_cache *bc)
         }
         free_spare(bc);
         code_pages_clear(&bc->pages);
+        free(bc->spied.page);
         free(bc);
     }
 }
@@ -305,9 +315,15 @@ static void end_insn(struct insn *e, unsigned n, unsigned off)
     e->row = 0xffff;
 }
 
-/* Decode a run of instructions from `bytes` into `insn`. Returns how many; *used: their bytes. 0:
- * the first one needs more bytes than there are. */
-static unsigned decode_run(const struct cpu *cpu, const uint8_t *bytes, unsigned avail,
+static bool is_cut(const struct block_cache *bc, gpa pa)
+{
+    unsigned off = (unsigned)(pa & ~PAGE_MASK);
+    return bc->cuts && (bc->cut[off / 64] >> off % 64 & 1);
+}
+
+/* Decode a run of instructions from `bytes`, which are at pa, into `insn`. Returns how many; *used:
+ * their bytes. 0: the first one needs more bytes than there are. */
+static unsigned decode_run(const struct cpu *cpu, gpa pa, const uint8_t *bytes, unsigned avail,
                            struct insn *insn, unsigned max, unsigned *used)
 {
     unsigned n = 0, off = 0;
@@ -320,7 +336,8 @@ static unsigned decode_run(const struct cpu *cpu, const uint8_t *bytes, unsigned
         insn[n].k = (uint16_t)n;
         off += insn[n].len;
         n++;
-        if (st != DECODE_OK || insn_rows[insn[n - 1].row].sem->ends || off >= avail) {
+        if (st != DECODE_OK || insn_rows[insn[n - 1].row].sem->ends || off >= avail ||
+            is_cut(cpu->blocks, pa + off)) {
             break;
         }
     }
@@ -500,7 +517,8 @@ static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hi
                         .size = b->size,
                         .serial = ++bc->serial,
                         .valid = true,
-                        .left = patience,
+                        .cut = is_cut(bc, pa),
+                        .left = is_cut(bc, pa) ? 0 : patience,
                         .patched = (uint8_t)patched,
                         .hash_next = b->hash_next};
     memcpy(b->insn, insn, (n + 1) * sizeof *insn);
@@ -573,7 +591,7 @@ static struct block *decode_new(struct cpu *cpu, gpa pa, uint64_t lin, struct bl
         unsigned used;
         const uint8_t *bytes = ram_read_ptr(hit.ram, hit.pfn) + off;
         unsigned max = engine_max_block(cpu->blocks->engine);
-        unsigned n = decode_run(cpu, bytes, avail, cpu->scratch, max, &used);
+        unsigned n = decode_run(cpu, pa, bytes, avail, cpu->scratch, max, &used);
         if (n) {
             if (old && old->valid) {
                 invalidate(cpu->blocks, old); /* it straddles: with less of the page it did not */
@@ -616,4 +634,62 @@ struct block *block_lookup_slow(struct cpu *cpu, uint64_t lin)
 void block_cache_remapped(struct block_cache *bc)
 {
     bc->remapped = true;
+}
+
+/* ---- for a debugger ---- */
+
+void block_cache_cut(struct block_cache *bc, unsigned off)
+{
+    assert(off < PAGE_SIZE);
+    uint64_t bit = UINT64_C(1) << off % 64;
+    if (bc->cut[off / 64] & bit) {
+        return;
+    }
+    bc->cut[off / 64] |= bit;
+    bc->cuts = true;
+    for (unsigned h = 0; h < HASH_SIZE; h++) {
+        for (struct block *b = bc->hash[h], *next; b; b = next) {
+            next = b->hash_next;
+            unsigned start = (unsigned)(b->pa & ~PAGE_MASK);
+            if (start <= off && off < start + b->bytes) {
+                if (b->valid) {
+                    invalidate(bc, b);
+                }
+                bury(bc, b);
+            }
+        }
+    }
+}
+
+void block_cache_uncut(struct block_cache *bc)
+{
+    bc->cuts = false;
+    memset(bc->cut, 0, sizeof bc->cut);
+    for (unsigned h = 0; h < HASH_SIZE; h++) {
+        for (struct block *b = bc->hash[h]; b; b = b->hash_next) {
+            b->left = b->cut ? engine_patience(bc->engine) : b->left;
+            b->cut = false;
+        }
+    }
+}
+
+void block_cache_on_spied(struct block_cache *bc,
+                          void (*fn)(void *ctx, struct ram *ram, uint64_t pfn, unsigned off,
+                                     unsigned len),
+                          void *ctx)
+{
+    bc->spied.fn = fn;
+    bc->spied.ctx = ctx;
+}
+
+void block_cache_spy(struct block_cache *bc, struct ram *ram, uint64_t pfn, uint64_t lines)
+{
+    uint64_t gone = spied_set(&bc->spied, ram, pfn, lines);
+    struct code_page *p = gone ? code_pages_find(&bc->pages, ram, pfn) : NULL;
+    const struct near n = {bc, pfn, 0, PAGE_SIZE, NULL};
+    uint64_t code = p ? near_each(&n, p, 0, CODE_LINES - 1, lines_one) : 0;
+    for (unsigned c = 0; lines && c < bc->ncpus; c++) {
+        tlb_drop_ram(&bc->cpus[c]->tlb, ram, pfn); /* writes go the slow way from now on */
+    }
+    ram->code[pfn] = (ram->code[pfn] & ~(gone & ~code)) | lines;
 }

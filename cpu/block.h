@@ -27,6 +27,7 @@ struct block {
     uint16_t bytes;
     uint16_t jt;     /* its entry of the jump tables, if it has one (engine.c) */
     bool valid;      /* false: its bytes were overwritten */
+    bool cut;        /* begins where block_cache_cut says: only the run loop may enter it */
     uint32_t serial; /* another one when it becomes valid or invalid */
     uint32_t size;   /* of its memory */
     int32_t left;    /* runs until the engine takes a look; compiled blocks: 0 */
@@ -59,6 +60,18 @@ bool block_cache_overwrite(struct block_cache *bc, struct ram *ram, uint64_t pfn
 void block_cache_set_engine(struct block_cache *bc, struct engine *e);
 /* Blocks go back to the interpreter. Not inside a block. */
 void block_cache_drop_code(struct block_cache *bc);
+/* For a debugger's breakpoints: blocks end in front of code at page offset `off` (below 4096), and
+ * one that begins there is entered by the run loop alone: never compiled, never part of a chain or a
+ * superblock. Offsets stay until block_cache_uncut. Not inside a block. */
+void block_cache_cut(struct block_cache *bc, unsigned off);
+void block_cache_uncut(struct block_cache *bc);
+/* Writes by anybody to these lines (as ram->code, or 0: no more) of page pfn of a RAM map that this
+ * cache watches are told to fn, before the bytes change. Costs what a line with code costs. */
+void block_cache_spy(struct block_cache *bc, struct ram *ram, uint64_t pfn, uint64_t lines);
+void block_cache_on_spied(struct block_cache *bc,
+                          void (*fn)(void *ctx, struct ram *ram, uint64_t pfn, unsigned off,
+                                     unsigned len),
+                          void *ctx);
 /* Counters for `info`. */
 struct block_stats {
     uint64_t decoded, revived, invalidated, flushes;

@@ -139,6 +139,7 @@ struct seg_view {
 struct cpu_model;   /* cpu/model.h */
 struct block;       /* cpu/block.h */
 struct engine;      /* cpu/engine.h */
+struct cpu_debug;   /* cpu/debug.h: one per machine */
 struct block_cache; /* cpu/block.c: one per machine, shared by its vCPUs */
 
 #define JC_SIZE 4096u
@@ -211,6 +212,8 @@ struct cpu {
     bool yields;                 /* the run loop wants to know of PAUSE: it ends cpu_run */
     bool yielded;                /* it did in the last cpu_run */
     uint8_t one_by_one;          /* each block comes to the run loop: ONE_xx */
+    bool noted;                  /* a watchpoint was met: debug_commit at the next boundary */
+    struct cpu_debug *debug;     /* a debugger's break- and watchpoints; NULL: none */
     bool step_done;              /* the instruction has settled its single-step trap itself */
     bool polling;                /* inside event_poll: its unit is not charged yet */
     const struct block *running; /* the block being run, also while a copy of its head is */

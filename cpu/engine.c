@@ -165,6 +165,11 @@ static bool chaos_agrees(struct engine *e, struct cpu *cpu, struct block *b)
 bool engine_run(struct cpu *cpu, struct block *b)
 {
     struct engine *e = cpu->engine;
+    if (UNLIKELY(b->cut)) {
+        b->left = 0;
+        cpu->jit_from = JIT_DONE;
+        return false;
+    }
     if (!e || !e->jit) {
         b->left = INT32_MAX;
         return false;

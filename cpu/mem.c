@@ -6,7 +6,7 @@
  *   2. #AC: CPL 3, CR0.AM, EFLAGS.AC, misaligned
  *   3. translation of each page touched (one or two): #PF, lower page first
  *   4. the access: RAM by host pointer, or the address space (registers, ROM, nobody)
- *   5. notices: lines with code before the bytes change, data breakpoints after
+ *   5. notices: lines with code before the bytes change, data breakpoints and watchpoints after
  * The order of 1 to 3 is what processors do (seen on a Zen: a misaligned access to an absent page
  * raises #AC, one beyond the canonical range #GP).
  *
@@ -18,6 +18,8 @@
 #include "cpu/mem.h"
 
 #include <assert.h>
+
+#include "cpu/debug.h"
 
 /* --- Checks before translation ----------------------------------------------------------------*/
 
@@ -238,6 +240,26 @@ static struct parts find_parts(struct cpu *cpu, gva la, unsigned len, gva mask, 
     return p;
 }
 
+/* Does the block cache tell of writes there? */
+static bool writes_are_told(struct cpu *cpu, gpa addr)
+{
+    struct aspace_hit hit = aspace_find(cpu->mem, addr);
+    return hit.ram && hit.ram->code_hit;
+}
+
+/* An access was made: note the debugger's watchpoints that it met. Its writes to physical RAM are
+ * told by the block cache. */
+static void spy_notice(struct cpu *cpu, gva la, const struct parts *p, unsigned len, bool write)
+{
+    struct cpu_debug *d = cpu->debug;
+    for (unsigned i = 0, n = p->n; i < 2 && n; i++, n = len - p->n) {
+        debug_access(d, cpu, false, i ? p->la2 : la, n, write);
+        if (!p->ptr[i] && !(write && writes_are_told(cpu, p->addr[i]))) {
+            debug_access(d, cpu, true, p->addr[i], n, write);
+        }
+    }
+}
+
 /* Steps 1 and 3 to 5 for [la, la+len), 1 <= len <= 4096. */
 static void get_bytes(struct cpu *cpu, unsigned seg, gva la, void *buf, unsigned len,
                       enum tlb_view view)
@@ -255,6 +277,9 @@ static void get_bytes(struct cpu *cpu, unsigned seg, gva la, void *buf, unsigned
     }
     if (UNLIKELY(cpu->tlb.nwatch)) {
         watch_notice(cpu, la, len, ACC_READ);
+    }
+    if (UNLIKELY(cpu->tlb.spy != NULL)) {
+        spy_notice(cpu, la, &p, len, false);
     }
 }
 
@@ -274,6 +299,9 @@ static void put_bytes(struct cpu *cpu, unsigned seg, gva la, const void *buf, un
     }
     if (UNLIKELY(cpu->tlb.nwatch)) {
         watch_notice(cpu, la, len, ACC_WRITE);
+    }
+    if (UNLIKELY(cpu->tlb.spy != NULL)) {
+        spy_notice(cpu, la, &p, len, true);
     }
 }
 

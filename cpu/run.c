@@ -12,6 +12,7 @@
  * Elapsed units at any moment = slice - budget - (charged - retired of the running block).
  */
 #include "cpu/block.h"
+#include "cpu/debug.h"
 #include "cpu/engine.h"
 #include "cpu/sem.h"
 #include "cpu/sys.h"
@@ -125,6 +126,9 @@ static void one_by_one(struct cpu *cpu, struct block *b)
 
 static void run_some(struct cpu *cpu)
 {
+    if (UNLIKELY(cpu->debug != NULL) && debug_here(cpu)) {
+        return;
+    }
     struct block *b = block_lookup(cpu);
     if (UNLIKELY(cpu->one_by_one)) {
         one_by_one(cpu, b);
@@ -150,6 +154,9 @@ static void take_fault(struct cpu *cpu)
     if (cpu->cur) {
         cpu->s.rip = insn_ip(cpu, cpu->cur);
         refund(cpu, cpu->cur->k);
+    }
+    if (UNLIKELY(cpu->noted)) {
+        debug_fault(cpu);
     }
     if (cpu->exc.vector == EXC_STOP) {
         cpu->s.activity = CPU_HALTED;
@@ -181,6 +188,9 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
         take_fault(cpu);
     }
     while (cpu->budget > 0 && !cpu->stop) {
+        if (UNLIKELY(cpu->noted) && debug_commit(cpu->debug, cpu)) {
+            break;
+        }
         if (UNLIKELY(cpu->attn)) {
             cpu->polling = true;
             cpu->budget -= event_poll(cpu);
@@ -191,8 +201,14 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
             if (cpu->budget <= 0) {
                 break;
             }
+            if (UNLIKELY(cpu->noted)) {
+                continue; /* by the delivery */
+            }
         }
         run_some(cpu);
+    }
+    if (UNLIKELY(cpu->noted)) {
+        debug_commit(cpu->debug, cpu);
     }
     uint64_t used = n - (uint64_t)cpu->budget;
     cpu->s.icount += used;

@@ -30,7 +30,7 @@ static bool contains(const struct super_path *p, const struct block *b)
 bool super_step(struct super_path *p, struct block *b)
 {
     uint64_t page = p->cpu->s.rip & PAGE_MASK;
-    if (!b || !b->valid || p->broken || b->pfn2 != UINT64_MAX) {
+    if (!b || !b->valid || b->cut || p->broken || b->pfn2 != UINT64_MAX) {
         return false;
     }
     if (p->n == 0) {

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /* Grows when a field or function is added; doppel_options_init refuses one that it cannot serve. */
-#define DOPPEL_ABI 5u
+#define DOPPEL_ABI 6u
 
 #define DOPPEL_MAX_CPUS    8u
 #define DOPPEL_MAX_SERIAL  4u
@@ -183,6 +183,7 @@ enum doppel_stop {
     DOPPEL_DEAD,      /* every vCPU is halted and nothing can wake one */
     DOPPEL_INTERRUPT, /* doppel_interrupt was called */
     DOPPEL_FAILED,    /* a boot image cannot be read again at a reset; see doppel_failure */
+    DOPPEL_BREAK,     /* a point of doppel_break_add was met, or a step is done: doppel_last_hit */
 };
 
 /* Run until the machine has retired `icount` instructions since power-on (all vCPUs together;
@@ -262,6 +263,89 @@ const char *doppel_monitor_command(unsigned i, const char **args, const char **h
 /* Carry out one line of the text monitor; its output goes to `out` in pieces. */
 void doppel_command(struct doppel_vm *vm, const char *line,
                     void (*out)(void *ctx, const char *text, size_t len), void *ctx);
+
+/* --- Debugging --- */
+
+/* The machine pauses as by the monitor's "stop": doppel_run waits, the monitor works; or goes on.
+ */
+void doppel_pause(struct doppel_vm *vm, bool on);
+bool doppel_paused(const struct doppel_vm *vm);
+
+unsigned doppel_cpu_count(const struct doppel_vm *vm);
+/* The vCPU that runs next, or last did. */
+unsigned doppel_cpu_current(const struct doppel_vm *vm);
+/* What it does, in a word: "running", "halted". cpu below doppel_cpu_count. */
+const char *doppel_cpu_activity(const struct doppel_vm *vm, unsigned cpu);
+
+/* Points leave no trace in the guest: with them or without, it runs the same. Any number, at full
+ * speed while none is met (but code at the same offset of other pages as an execution point is
+ * interpreted, and so are accesses to pages with watchpoints).
+ * DOPPEL_POINT_EXEC: in front of the instruction at `address` (length is not used), after
+ * interrupts that are due there; not again when it starts again after its fault (EFLAGS.RF), or
+ * when the machine runs on from this very stop. The others: behind the instruction, the iteration
+ * of a repeated string instruction or the delivery of an interrupt that accessed any of `length`
+ * bytes. By linear address: any vCPU's access through this address, in any address space. By
+ * physical address: writes to RAM by devices and page walks too; reads and registers by vCPUs only.
+ */
+enum doppel_point_kind {
+    DOPPEL_POINT_EXEC,
+    DOPPEL_POINT_WRITE,
+    DOPPEL_POINT_READ,
+    DOPPEL_POINT_ACCESS, /* read or write */
+    DOPPEL_POINT_STEP,   /* only in struct doppel_hit: doppel_step has done its unit */
+};
+struct doppel_point {
+    enum doppel_point_kind kind;
+    bool physical;            /* the address: physical, else linear */
+    uint64_t address, length; /* bytes, 1 .. 1 MiB */
+};
+struct doppel_hit {
+    struct doppel_point point; /* that was met; for a step address is the instruction's */
+    unsigned cpu;              /* that met it; for a device: the current one */
+    bool device;               /* not by a vCPU but between instructions */
+    bool write;
+    uint64_t at;            /* the first byte of the point that was accessed */
+    uint64_t icount, vtime; /* of the machine where it stops */
+    uint64_t before;        /* icount in front of the access: where it has not happened yet */
+};
+
+/* The same point may be added more than once, and is then to be removed as often. From the next
+ * doppel_run on. False: *e (may be NULL) says what is wrong. */
+bool doppel_break_add(struct doppel_vm *vm, const struct doppel_point *p, struct doppel_error *e);
+/* False: there is none. */
+bool doppel_break_remove(struct doppel_vm *vm, const struct doppel_point *p);
+void doppel_break_clear(struct doppel_vm *vm);
+/* Why the last doppel_run or doppel_step returned DOPPEL_BREAK; owned by vm. NULL: it did not. */
+const struct doppel_hit *doppel_last_hit(const struct doppel_vm *vm);
+
+/* Run until this vCPU has done one unit: an instruction, an iteration of a repeated one, or the
+ * delivery of an interrupt or exception. The others run in their turns until then, as always, and
+ * may meet points. A halted one waits for what wakes it. An execution point at the place where it
+ * stands does not count. Returns as doppel_run; DOPPEL_BREAK when done. */
+enum doppel_stop doppel_step(struct doppel_vm *vm, unsigned cpu);
+
+/* Registers of a vCPU, as a table: general, rip, eflags, segments with their bases, control
+ * registers, efer, x87, SSE, AVX. The i-th one's name, or NULL; its size (1 .. 256 bits; may be
+ * NULL). "rip" is the offset in CS. */
+#define DOPPEL_REG_BYTES 32u
+const char *doppel_reg_name(unsigned i, unsigned *bits);
+int doppel_reg_find(const char *name); /* -1: none */
+/* Values little-endian, the bytes above the register's size zero. */
+bool doppel_reg_get(struct doppel_vm *vm, unsigned cpu, unsigned i,
+                    uint8_t value[DOPPEL_REG_BYTES]);
+/* An input, through the gate. A selector brings its descriptor. False: no such register, or it
+ * cannot be changed. Not while the machine runs. */
+bool doppel_reg_set(struct doppel_vm *vm, unsigned cpu, unsigned i,
+                    const uint8_t value[DOPPEL_REG_BYTES]);
+
+/* RAM and ROM by linear address of a vCPU, by its page tables whatever their rights, or with cpu
+ * DOPPEL_PHYSICAL by physical address. Reading changes nothing and never reaches a device: how many
+ * bytes from the first on could be read. Writing is an input, through the gate; true: all of it. */
+#define DOPPEL_PHYSICAL UINT32_MAX
+size_t doppel_memory_read(struct doppel_vm *vm, unsigned cpu, uint64_t address, void *buf,
+                          size_t len);
+bool doppel_memory_write(struct doppel_vm *vm, unsigned cpu, uint64_t address, const void *buf,
+                         size_t len);
 
 #ifdef __cplusplus
 }

@@ -375,13 +375,29 @@ static bool watched(const struct tlb *t, gva page)
     return false;
 }
 
+static bool spied(const struct tlb_spy *s, gva page, gpa at)
+{
+    for (unsigned i = 0; i < s->nlinear; i++) {
+        if (s->linear[i] == page) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < s->nphysical; i++) {
+        if (s->physical[i] == at) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Let the fast path have what it may do with this page directly, and no more. */
 static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la, gpa addr,
                     unsigned flags, enum mem_access acc, enum tlb_view view)
 {
     struct aspace_hit hit = aspace_find(mem, addr);
     gva page = la & PAGE_MASK;
-    if (!hit.ram || !hit.whole_page || (t->nwatch && watched(t, page))) {
+    if (!hit.ram || !hit.whole_page || (t->nwatch && watched(t, page)) ||
+        (UNLIKELY(t->spy != NULL) && spied(t->spy, page, addr & PAGE_MASK))) {
         return;
     }
     unsigned i = l1_index(la);
@@ -644,6 +660,12 @@ void tlb_set_watch(struct tlb *t, const gva *pages, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         t->watch[i] = pages[i] & PAGE_MASK;
     }
+    tlb_drop_l1(t);
+}
+
+void tlb_set_spy(struct tlb *t, const struct tlb_spy *spy)
+{
+    t->spy = spy;
     tlb_drop_l1(t);
 }
 

@@ -49,6 +49,14 @@ struct tlb_fetch {
 
 struct tlb_l2; /* private to tlb.c */
 
+/* Pages (their first addresses) kept out of L1 beside those of tlb_set_watch: by linear and by
+ * physical address. */
+struct tlb_spy {
+    const gva *linear;
+    const gpa *physical;
+    unsigned nlinear, nphysical;
+};
+
 struct tlb {
     struct tlb_entry l1[TLB_VIEWS][TLB_L1_SIZE];
     struct tlb_fetch x[TLB_VIEWS][TLB_X_SIZE];
@@ -62,6 +70,7 @@ struct tlb {
     uint64_t fills, walks, flushes; /* counters for `info tlb`, not state */
     gva watch[4];                   /* pages kept out of L1, by tlb_set_watch */
     unsigned nwatch;
+    const struct tlb_spy *spy; /* by tlb_set_spy; NULL: none */
     /* Told when an L1 entry lets writes through; see tlb_watch_opens. */
     void (*opened)(void *ctx, enum tlb_view view, unsigned entry, struct ram *ram, uint64_t pfn);
     void *opened_ctx;
@@ -84,6 +93,9 @@ void tlb_drop_ram(struct tlb *t, const struct ram *ram, uint64_t pfn);
 void tlb_drop_l1(struct tlb *t);
 /* Data breakpoints: accesses to these pages (n <= 4) always take the slow path. Drops L1. */
 void tlb_set_watch(struct tlb *t, const gva *pages, unsigned n);
+/* The same for a debugger's watchpoints, any number: `spy` stays the caller's and is not to change
+ * while it is set. NULL: none. Drops L1. */
+void tlb_set_spy(struct tlb *t, const struct tlb_spy *spy);
 
 /* Call fn before the first write through each L1 entry that lets writes through from now on; reads
  * then never open an entry for writes. For cpu/lockstep.c; set-up time. */

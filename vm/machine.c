@@ -18,6 +18,7 @@
 #include "util/disasm.h"
 #include "util/suggest.h"
 #include "vm/boot.h"
+#include "vm/debug.h"
 #include "vm/drives.h"
 #include "vm/firmware.h"
 #include "vm/monitor.h"
@@ -234,6 +235,7 @@ static void memory_changed(void *ctx)
     for (unsigned i = 0; i < vm->ncpus; i++) {
         tlb_drop_l1(&vm->cpu[i]->tlb);
     }
+    debug_remapped(vm);
 }
 
 static bool make_memory(struct doppel_vm *vm, struct err *e)
@@ -415,6 +417,7 @@ static void operate(void *ctx, const uint8_t *payload, uint32_t len)
         vm_flush_tlbs(vm);
         break;
     default:
+        debug_operate(vm, payload, len);
         break;
     }
 }
@@ -558,6 +561,7 @@ void doppel_destroy(struct doppel_vm *vm)
     chr_set_free(vm->chrs);
     monitor_free(vm->mon);
     screen_free(vm->screen);
+    debug_free(vm);
     clock_fini(&vm->clock);
     gate_fini(&vm->gate);
     if (vm->log_file) {

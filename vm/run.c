@@ -21,6 +21,7 @@
 #include "cpu/engine.h"
 #include "hw/intc/apic.h"
 #include "util/err.h"
+#include "vm/debug.h"
 #include "vm/firmware.h"
 #include "vm/monitor.h"
 #include "vm/nets.h"
@@ -197,6 +198,9 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
     if (vm->ncpus > 1) {
         n = min64(n, vm->s.quantum);
     }
+    if (UNLIKELY(vm->debug != NULL)) {
+        n = debug_slice(vm, cpu, n);
+    }
     assert(n > 0);
     vm->running = cpu;
     vm->env.cur_cpu = cpu->index;
@@ -292,6 +296,9 @@ static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
             wait_paused(vm);
         } else {
             between(vm);
+            if (UNLIKELY(vm->debug != NULL) && debug_stops(vm)) { /* a device met a watchpoint */
+                return DOPPEL_BREAK;
+            }
         }
         if (vm->request) {
             if (obey(vm, &why)) {
@@ -313,6 +320,9 @@ static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
                 vm->s.off = true;
                 return DOPPEL_FAILED;
             }
+            if (UNLIKELY(vm->debug != NULL) && debug_stops(vm)) {
+                return DOPPEL_BREAK;
+            }
         } else if (!idle(vm)) {
             if (!vm->opt.no_shutdown) {
                 return DOPPEL_DEAD;
@@ -324,7 +334,19 @@ static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
 
 enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
 {
+    if (vm->debug) {
+        debug_begin(vm, NULL);
+    }
     enum doppel_stop why = run(vm, icount);
+    show(vm);
+    return why;
+}
+
+enum doppel_stop doppel_step(struct doppel_vm *vm, unsigned cpu)
+{
+    assert(cpu < vm->ncpus);
+    debug_begin(vm, vm->cpu[cpu]);
+    enum doppel_stop why = run(vm, DOPPEL_NO_LIMIT);
     show(vm);
     return why;
 }

@@ -96,6 +96,7 @@ struct doppel_vm {
     struct chr *debugcon, *monitor, *parallel;
     struct monitor *mon;
     struct screen *screen;
+    struct vm_debug *debug;                      /* vm/debug.c; NULL: no debugger yet */
     int op_source;                               /* gate source of operator commands */
     int typist_source, key_source, mouse_source; /* vm/input.c; -1: none */
     struct timer typist_timer;
@@ -132,7 +133,12 @@ void vm_request(struct doppel_vm *vm, uint32_t req);
 bool vm_build(struct doppel_vm *vm, struct err *e);
 
 /* Operator commands that a guest can notice: through the gate, so that they are logged. */
-enum vm_op { VM_OP_RESET = 1, VM_OP_FLUSH_TLB = 2 };
+enum vm_op {
+    VM_OP_RESET = 1,
+    VM_OP_FLUSH_TLB = 2,
+    VM_OP_SET_REGISTER = 3, /* these two with what vm/debug.h says */
+    VM_OP_WRITE_MEMORY = 4,
+};
 void vm_operate(struct doppel_vm *vm, enum vm_op op);
 
 #endif
