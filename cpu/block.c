@@ -41,7 +41,7 @@ struct block_cache {
     unsigned nwatch;
     struct block_stats stats;
     struct spied spied;
-    bool cuts;                   /* any bit of: */
+    bool cuts;                    /* any bit of: */
     uint64_t cut[PAGE_SIZE / 64]; /* by page offset */
 };
 

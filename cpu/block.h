@@ -61,8 +61,8 @@ void block_cache_set_engine(struct block_cache *bc, struct engine *e);
 /* Blocks go back to the interpreter. Not inside a block. */
 void block_cache_drop_code(struct block_cache *bc);
 /* For a debugger's breakpoints: blocks end in front of code at page offset `off` (below 4096), and
- * one that begins there is entered by the run loop alone: never compiled, never part of a chain or a
- * superblock. Offsets stay until block_cache_uncut. Not inside a block. */
+ * one that begins there is entered by the run loop alone: never compiled, never part of a chain or
+ * a superblock. Offsets stay until block_cache_uncut. Not inside a block. */
 void block_cache_cut(struct block_cache *bc, unsigned off);
 void block_cache_uncut(struct block_cache *bc);
 /* Writes by anybody to these lines (as ram->code, or 0: no more) of page pfn of a RAM map that this

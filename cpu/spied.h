@@ -11,7 +11,7 @@ struct spied {
     struct spied_page {
         struct ram *ram;
         uint64_t pfn, lines; /* as ram->code, never 0 */
-    } *page;
+    } * page;
     unsigned n;
     void (*fn)(void *ctx, struct ram *ram, uint64_t pfn, unsigned off, unsigned len);
     void *ctx;
