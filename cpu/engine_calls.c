@@ -158,8 +158,8 @@ static int write_once(struct cpu *cpu, uint64_t la, unsigned size, enum tlb_view
                       const struct jit_code *running)
 {
     gpa addr;
-    if (!tlb_write_target(&cpu->tlb, &cpu->walk, la, view, &addr) || cpu->tlb.nwatch || cpu->tlb.spy ||
-        lockstep_of(cpu)) {
+    if (!tlb_write_target(&cpu->tlb, &cpu->walk, la, view, &addr) || cpu->tlb.nwatch ||
+        cpu->tlb.spy || lockstep_of(cpu)) {
         return 0;
     }
     struct aspace_hit hit = aspace_find(cpu->mem, addr);
