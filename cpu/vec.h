@@ -76,10 +76,10 @@ static inline void mmx_check(struct cpu *cpu)
 }
 
 /* ---- registers ---- */
-/* The low n bytes; those above are indeterminate. */
+/* The low n bytes; those above are zero. */
 static ALWAYS_INLINE union vec vec_get(const struct cpu *cpu, unsigned r, unsigned n)
 {
-    union vec v;
+    union vec v = {.q = {0}};
     memcpy(&v, &cpu->s.ymm[4 * r], n);
     return v;
 }
@@ -211,11 +211,12 @@ uint64_t vec_rd64(struct cpu *cpu, const struct insn *i, unsigned n); /* n: 1, 2
 void vec_maskmov_bytes(struct cpu *cpu, const struct insn *i, const union vec *v,
                        const union vec *m, unsigned n);
 
-/* Operand W: n bytes of the register modrm.rm (16 if n is less), or n bytes of memory. */
+/* Operand W: n bytes of the register modrm.rm (16 if n is less), or n bytes of memory; those above
+ * are zero. */
 static ALWAYS_INLINE union vec vec_w(struct cpu *cpu, const struct insn *i, unsigned n,
                                      bool aligned)
 {
-    union vec v;
+    union vec v = {.q = {0}};
     if (i->mod3) {
         return vec_get(cpu, i->rm, n < 16 ? 16 : n);
     }

@@ -50,6 +50,15 @@ static const uint8_t *find(const uint8_t *buf, size_t len, unsigned type, unsign
     return NULL;
 }
 
+// The same; a failure, and zeros, if there are fewer.
+static const uint8_t *get(const uint8_t *buf, size_t len, unsigned type, unsigned n)
+{
+    static const uint8_t none[256];
+    const uint8_t *p = find(buf, len, type, n);
+    EXPECT(p != NULL);
+    return p ? p : none;
+}
+
 static const char *str(const uint8_t *p, unsigned number)
 {
     const char *s = (const char *)p + p[1];
@@ -109,7 +118,7 @@ TEST(smbios_types)
         EXPECT(p && p[1] == length[i][1]);
     }
     t_context(" ");
-    const uint8_t *sys = find(buf, n, 1, 0), *oem = find(buf, n, 11, 0);
+    const uint8_t *sys = get(buf, n, 1, 0), *oem = get(buf, n, 11, 0);
     EXPECT_STR(str(sys, sys[4]), "Maker");
     EXPECT_EQ(sys[5], 0); // no product
     EXPECT_STR(str(sys, sys[7]), "S/N 1");
@@ -117,8 +126,8 @@ TEST(smbios_types)
     EXPECT_EQ(oem[4], 2);
     EXPECT_STR(str(oem, 2), "two");
     EXPECT(find(buf, n, 4, 1) && !find(buf, n, 4, 2)); // two processors
-    EXPECT_EQ(le32_get(find(buf, n, 4, 1) + 8), 0x306c3);
-    EXPECT_EQ(le16_get(find(buf, n, 4, 0) + 0x14), 2000);
+    EXPECT_EQ(le32_get(get(buf, n, 4, 1) + 8), 0x306c3);
+    EXPECT_EQ(le16_get(get(buf, n, 4, 0) + 0x14), 2000);
 }
 
 TEST(smbios_memory)
@@ -127,11 +136,11 @@ TEST(smbios_memory)
     uint8_t a[SMBIOS_ANCHOR];
     struct smbios_desc d = desc();
     size_t n = smbios_build(&d, 0, buf, sizeof buf, a);
-    const uint8_t *array = find(buf, n, 16, 0), *low = find(buf, n, 19, 0);
-    const uint8_t *high = find(buf, n, 19, 1);
+    const uint8_t *array = get(buf, n, 16, 0), *low = get(buf, n, 19, 0);
+    const uint8_t *high = get(buf, n, 19, 1);
     EXPECT_EQ(le32_get(array + 7), UINT32_C(32) << 20); // KiB
     EXPECT_EQ(le16_get(array + 13), 2);
-    EXPECT_EQ(le16_get(find(buf, n, 17, 1) + 12), 16384); // MiB
+    EXPECT_EQ(le16_get(get(buf, n, 17, 1) + 12), 16384); // MiB
     EXPECT_EQ(le32_get(low + 4), 0);
     EXPECT_EQ(le32_get(low + 8), (UINT32_C(3) << 20) - 1);
     EXPECT_EQ(le32_get(high + 4), UINT32_C(4) << 20);
@@ -139,10 +148,10 @@ TEST(smbios_memory)
     // Above 2 TiB and 4 TiB the extended fields speak.
     d.ram_high = UINT64_C(5) << 40;
     n = smbios_build(&d, 0, buf, sizeof buf, a);
-    EXPECT_EQ(le32_get(find(buf, n, 16, 0) + 7), 0x80000000);
-    EXPECT_EQ(le64_get(find(buf, n, 16, 0) + 15), d.ram_low + d.ram_high);
-    EXPECT_EQ(le32_get(find(buf, n, 19, 1) + 4), 0xffffffff);
-    EXPECT_EQ(le64_get(find(buf, n, 19, 1) + 15), UINT64_C(1) << 32);
+    EXPECT_EQ(le32_get(get(buf, n, 16, 0) + 7), 0x80000000);
+    EXPECT_EQ(le64_get(get(buf, n, 16, 0) + 15), d.ram_low + d.ram_high);
+    EXPECT_EQ(le32_get(get(buf, n, 19, 1) + 4), 0xffffffff);
+    EXPECT_EQ(le64_get(get(buf, n, 19, 1) + 15), UINT64_C(1) << 32);
 }
 
 // Too small a buffer is refused and not overrun.
