@@ -142,7 +142,7 @@ struct engine;      /* cpu/engine.h */
 struct cpu_debug;   /* cpu/debug.h: one per machine */
 struct block_cache; /* cpu/block.c: one per machine, shared by its vCPUs */
 
-#define JC_SIZE 4096u
+#define JC_SIZE 16384u
 /* Jump cache: from linear RIP to a block. Valid while the mode and tlb.gen, for global pages
  * tlb.gen_global, are the same. */
 struct jc_entry {
@@ -150,6 +150,12 @@ struct jc_entry {
     uint64_t gen;
     struct block *block;
     uint32_t mode, serial; /* the block's then */
+};
+
+/* A set of entries of a jump table (cpu/jump_table.c). A bit of `some` is clear only if that word
+ * is 0. */
+struct jt_set {
+    uint64_t word[JIT_JT_SIZE / 64], some[JIT_JT_SIZE / 4096];
 };
 
 /* Why. */
@@ -193,9 +199,9 @@ struct cpu {
     struct engine *engine; /* shared like the block cache */
     unsigned jit_number;   /* this vCPU's, in the engine */
     uint32_t jit_from;     /* the site by which compiled code left, if its target may be linked */
-    uint64_t jt_gen[JIT_VIEWS], jt_filled[JIT_VIEWS][JIT_JT_SIZE / 64];
-    uint64_t jt_gen_global[JIT_VIEWS], jt_local[JIT_VIEWS][JIT_JT_SIZE / 64]; /* not global */
-    uint32_t jt_mode[JIT_VIEWS]; /* what jit.jt holds: generation and mode, filled entries */
+    uint64_t jt_gen[JIT_VIEWS], jt_gen_global[JIT_VIEWS]; /* what jit.jt holds: generation and */
+    uint32_t jt_mode[JIT_VIEWS];                          /* mode, filled entries, those of them */
+    struct jt_set jt_filled[JIT_VIEWS], jt_local[JIT_VIEWS]; /* that are not of global pages */
     const struct intc_ops *intc; /* NULL: nobody answers INTA (vector 0xff) */
     void *intc_ctx;
     uint64_t slice;    /* units that cpu_run was given */

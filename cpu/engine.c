@@ -252,9 +252,7 @@ void engine_flush(struct engine *e)
     jit_reset(e->jit);
     super_flush(e);
     for (unsigned c = 0; c < e->ncpus; c++) {
-        jt_init(e->cpus[c]);
-        memset(e->cpus[c]->jt_filled, 0, sizeof e->cpus[c]->jt_filled);
-        memset(e->cpus[c]->jt_local, 0, sizeof e->cpus[c]->jt_local);
+        jt_empty(e->cpus[c]);
         e->cpus[c]->jit_from = JIT_DONE;
     }
 }

@@ -100,6 +100,25 @@ static bool ends_block(const struct insn *i)
     return i->row == 0xffff || insn_rows[i->row].sem->ends;
 }
 
+/* Behind an instruction that led elsewhere, or changed the mode: does code go on at s.rip? As the
+ * run loop would, if it has nothing else to do and code is there. */
+static int elsewhere(struct cpu *cpu)
+{
+    if ((cpu->attn | cpu->stop | cpu->one_by_one) || chaos_hits(&cpu->engine->chaos, 4)) {
+        return JIT_LEAVE;
+    }
+    jt_check(cpu);
+    const struct jit_jt *t = &cpu->jit.jt[cpu->view][jit_jt_index(cpu->s.rip)];
+    if (t->rip != cpu->s.rip) {
+        return JIT_LEAVE;
+    }
+    cpu->exit_req = 0;
+    cpu->jit.host = t->host;
+    cpu->jit.page = cpu->s.rip & PAGE_MASK;
+    engine_vec_ready(cpu);
+    return JIT_GO;
+}
+
 int engine_interp(struct jit_env *env, uint32_t site)
 {
     struct cpu *cpu = env_cpu(env);
@@ -114,13 +133,13 @@ int engine_interp(struct jit_env *env, uint32_t site)
     x87_host_settle(cpu, s);
     if (s->kind == SITE_CHECK) {
         if (!engine_stretch_end(cpu, s, rip_of(cpu, b, 0), 0)) {
-            return 1;
+            return JIT_LEAVE;
         }
         stretch_begin(cpu, b, 0, 0);
-        return 0;
+        return JIT_NEXT;
     }
     if (!engine_stretch_end(cpu, s, rip_of(cpu, b, k), b->n - k + refund)) {
-        return 1;
+        return JIT_LEAVE;
     }
     cpu->engine->interp[b->insn[k].row & (MAX_ROWS - 1)]++;
     struct insn *solo = cpu->scratch;
@@ -132,23 +151,23 @@ int engine_interp(struct jit_env *env, uint32_t site)
     uint64_t next = insn_next_ip(cpu, solo); /* a branch may run on into other blocks */
     solo->fn(cpu, solo);
     if (!cpu->cur) {
-        return 1; /* it left the block */
+        return elsewhere(cpu); /* it left the block */
     }
     bool on = undisturbed(cpu, gen, mode) && b->valid && code->valid && cpu->budget >= refund;
     if (ends_block(solo)) { /* it has set RIP */
         if (!on || cpu->s.rip != next) {
             end_run(cpu);
-            return 1;
+            return elsewhere(cpu);
         }
     } else if (UNLIKELY(!on)) {
         engine_run_rest(cpu, b, &b->insn[k + 1]);
-        return 1;
+        return JIT_LEAVE;
     }
     end_run(cpu);
     cpu->budget -= refund;
     stretch_begin(cpu, b, k + 1, b->n - (k + 1) + refund);
     engine_vec_ready(cpu);
-    return 0;
+    return JIT_NEXT;
 }
 
 /* A store that misses because there is code in its page: it is done where it goes, once; blocks

@@ -64,8 +64,10 @@ static inline uint64_t rip_of(const struct cpu *cpu, const struct block *b, unsi
 }
 
 /* ---- jump tables (jump_table.c) ---- */
+/* Of a vCPU that is all zeros. */
 void jt_init(struct cpu *cpu);
-/* Empty the tables of this view unless they are of this mode and TLB generation. */
+void jt_empty(struct cpu *cpu);
+/* Empty the tables that code reaches from here unless they are of this mode and TLB generation. */
 void jt_check(struct cpu *cpu);
 /* No table leads to b's `code` any more. */
 void jt_forget(struct engine *e, const struct block *b, const struct jit_code *code);

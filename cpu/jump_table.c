@@ -4,7 +4,8 @@
  * What always holds: an entry is there only if the soft TLB's generation (of global pages: that of
  * global ones) and the mode are those for which it was made and the block is valid, so a hit does
  * what a hit of the jump cache would do. Compiled code leaves after anything that could change
- * either.
+ * either, except that STAC and CLAC take it from one supervisor view to the other: jt_check makes
+ * all views' tables fit.
  */
 #include "cpu/engine_impl.h"
 
@@ -14,48 +15,82 @@ static void jt_drop(struct cpu *cpu, unsigned view, unsigned k)
     cpu->jit.jt[view][k].rip = k == 0 ? 1 : 0;
 }
 
+/* ---- sets of entries ---- */
+
+static void set_add(struct jt_set *s, unsigned k)
+{
+    s->word[k / 64] |= UINT64_C(1) << k % 64;
+    s->some[k / 4096] |= UINT64_C(1) << k / 64 % 64;
+}
+
+static void set_remove(struct jt_set *s, unsigned k)
+{
+    s->word[k / 64] &= ~(UINT64_C(1) << k % 64);
+}
+
 /* Those of pages that are not global, or all. */
 static void jt_clear(struct cpu *cpu, unsigned view, bool all)
 {
-    uint64_t *filled = cpu->jt_filled[view], *local = cpu->jt_local[view];
-    for (unsigned w = 0; w < JIT_JT_SIZE / 64; w++) {
-        uint64_t drop = all ? filled[w] : local[w];
-        for (uint64_t set = drop; set; set &= set - 1) {
-            jt_drop(cpu, view, w * 64 + (unsigned)__builtin_ctzll(set));
+    struct jt_set *filled = &cpu->jt_filled[view], *local = &cpu->jt_local[view];
+    struct jt_set *from = all ? filled : local;
+    for (unsigned s = 0; s < ARRAY_LEN(from->some); s++) {
+        for (uint64_t words = from->some[s]; words; words &= words - 1) {
+            unsigned w = s * 64 + (unsigned)__builtin_ctzll(words);
+            for (uint64_t set = from->word[w]; set; set &= set - 1) {
+                jt_drop(cpu, view, w * 64 + (unsigned)__builtin_ctzll(set));
+            }
+            filled->word[w] &= ~from->word[w];
+            local->word[w] = 0;
         }
-        filled[w] &= ~drop;
-        local[w] = 0;
+        from->some[s] = 0;
     }
 }
+
+/* ---- tables ---- */
 
 void jt_init(struct cpu *cpu)
 {
     for (unsigned v = 0; v < JIT_VIEWS; v++) {
-        for (unsigned k = 0; k < JIT_JT_SIZE; k++) {
-            jt_drop(cpu, v, k);
-        }
+        jt_drop(cpu, v, 0); /* the others are 0 already */
+    }
+}
+
+void jt_empty(struct cpu *cpu)
+{
+    for (unsigned v = 0; v < JIT_VIEWS; v++) {
+        jt_clear(cpu, v, true);
+    }
+}
+
+/* Empty the table of a view unless it is of this mode and the TLB's generation. */
+static void jt_fit(struct cpu *cpu, unsigned v, uint32_t mode)
+{
+    const struct tlb *t = &cpu->tlb;
+    bool all = cpu->jt_gen_global[v] != t->gen_global || cpu->jt_mode[v] != mode;
+    if (all || cpu->jt_gen[v] != t->gen) {
+        jt_clear(cpu, v, all);
+        cpu->jt_gen[v] = t->gen;
+        cpu->jt_gen_global[v] = t->gen_global;
+        cpu->jt_mode[v] = mode;
     }
 }
 
 void jt_check(struct cpu *cpu)
 {
-    unsigned v = cpu->view;
-    const struct tlb *t = &cpu->tlb;
-    bool all = cpu->jt_gen_global[v] != t->gen_global || cpu->jt_mode[v] != cpu->mode;
-    if (all || cpu->jt_gen[v] != t->gen) {
-        jt_clear(cpu, v, all);
-        cpu->jt_gen[v] = t->gen;
-        cpu->jt_gen_global[v] = t->gen_global;
-        cpu->jt_mode[v] = cpu->mode;
+    if (cpu->view == TLB_USER) {
+        jt_fit(cpu, TLB_USER, cpu->mode);
+    } else {
+        jt_fit(cpu, TLB_SUPER, cpu->mode & ~(uint32_t)MODE_AC);
+        jt_fit(cpu, TLB_SUPER_AC, cpu->mode | MODE_AC);
     }
 }
 
 void jt_forget(struct engine *e, const struct block *b, const struct jit_code *code)
 {
+    uint64_t host = jit_host(e->jit, code);
+    unsigned low = b->jt;
     for (unsigned c = 0; c < e->ncpus; c++) {
         struct cpu *cpu = e->cpus[c];
-        uint64_t host = jit_host(e->jit, code);
-        unsigned low = b->jt;
         for (unsigned v = 0; v < JIT_VIEWS; v++) {
             if (cpu->jit.jt[v][low].host == host) {
                 jt_drop(cpu, v, low);
@@ -67,7 +102,7 @@ void jt_forget(struct engine *e, const struct block *b, const struct jit_code *c
 void jt_put(struct cpu *cpu, struct block *b)
 {
     unsigned v = cpu->view, k = jit_jt_index(cpu->s.rip);
-    uint64_t bit = UINT64_C(1) << (k % 64), lin = block_lin(cpu);
+    uint64_t lin = block_lin(cpu);
     const struct jc_entry *from = &cpu->jc[lin & (JC_SIZE - 1)];
     bool global = from->block == b && from->lin == lin && from->gen == cpu->tlb.gen_global;
     if (b->jt != k) { /* at another linear address too: only one entry is known */
@@ -75,7 +110,10 @@ void jt_put(struct cpu *cpu, struct block *b)
         b->jt = (uint16_t)k;
     }
     cpu->jit.jt[v][k] = (struct jit_jt){cpu->s.rip, jit_host(cpu->engine->jit, b->code)};
-    cpu->jt_filled[v][k / 64] |= bit;
-    cpu->jt_local[v][k / 64] =
-        global ? cpu->jt_local[v][k / 64] & ~bit : cpu->jt_local[v][k / 64] | bit;
+    set_add(&cpu->jt_filled[v], k);
+    if (global) {
+        set_remove(&cpu->jt_local[v], k);
+    } else {
+        set_add(&cpu->jt_local[v], k);
+    }
 }

@@ -79,7 +79,7 @@ struct jit_recipe {
 
 /* Jump tables: from RIP to code, for transfers that are not linked. One per view of the TLB.
  * Entries belong to one (mode, TLB generation): the guest CPU empties a table when these change. */
-#define JIT_JT_SIZE 16384u
+#define JIT_JT_SIZE 65536u
 /* The entry of a RIP. More bits than a page's offset: functions begin at multiples of 16. */
 static inline unsigned jit_jt_index(uint64_t rip)
 {
@@ -112,7 +112,7 @@ struct jit_env {
     uint32_t store_site;
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
-    int (*interp)(struct jit_env *env, uint32_t site);              /* 0: go on behind it */
+    int (*interp)(struct jit_env *env, uint32_t site);              /* enum jit_next */
     /* Condition cc of the recipe in memory, 0 or 1; or one of JIT_COND_xx. */
     int (*cond)(struct jit_env *env, uint32_t cc);
     /* The guest's x87 state while x87_live is set: in the host's FPU, or, in C, in x87_image (as
@@ -128,6 +128,9 @@ struct jit_env {
     uint64_t bias[JIT_GROUPS]; /* of groups of accesses: host minus guest address */
     struct jit_jt jt[JIT_VIEWS][JIT_JT_SIZE];
 };
+/* What env->interp answers: go on behind the instruction; leave; go on at `host`, the entry of
+ * other code, with `page` set as it needs it and the flags' recipe in memory. */
+enum jit_next { JIT_NEXT, JIT_LEAVE, JIT_GO };
 #define JIT_X87_NONE       (UINT64_C(1) << 63) /* no canonical address */
 #define JIT_COND_SETTLE    16u /* makes the recipe in memory CC_CANON; the value means nothing */
 #define JIT_COND_IMAGE     17u /* that, and RFLAGS as PUSHF stores them */

@@ -125,6 +125,7 @@ void a64_common(struct jit_backend *be)
     move_stack(&a, -ENTER_FRAME);
     callee_saved(&a, false);
     asm_mov(&a, 8, ENV, X0);
+    uint32_t go = a.at; /* x1: code */
     asm_mem_near(&a, 4, A_LDS8, TABLE, X1, -(int32_t)PREFIX_BYTES);
     asm_mem_near(&a, 4, A_LDS8, TLB, X1, 4 - (int32_t)PREFIX_BYTES);
     asm_addsub(&a, 8, A_ADD, TABLE, TABLE, ENV, A_LSL, 0);
@@ -160,6 +161,10 @@ void a64_common(struct jit_backend *be)
     pinned(&a, be->l, true);
     asm_ret(&a);
     asm_here(&a, gone);
+    asm_mem_imm(&a, 8, A_LD, X1, ENV, (uint32_t)ENV_OFF(host));
+    uint32_t done = asm_tbz(&a, false, X0, 1); /* JIT_GO is the only one with this bit */
+    asm_b_to(&a, go);
+    asm_here(&a, done);
     asm_const(&a, T0, JIT_DONE);
     asm_b_to(&a, out);
     be->at = be->start = (a.at + 15) & ~15u;

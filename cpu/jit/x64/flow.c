@@ -114,6 +114,11 @@ void x64_common(struct jit_backend *be)
     asm_byte(&a, 0xc3);
     asm_here(&a, gone);
     asm_alu_imm(&a, 8, 0, xr(RSP), 8);
+    asm_alu_imm(&a, 4, 7, xr(RAX), JIT_GO);
+    uint32_t leave = asm_jcc(&a, XNE);
+    load_pinned(&a, be->l);
+    asm_jmp_ind(&a, xm(ENV, ENV_OFF(host)));
+    asm_here(&a, leave);
     asm_const(&a, T0, JIT_DONE);
     asm_jmp_to(&a, out);
     be->at = be->start = (a.at + 15) & ~15u;
