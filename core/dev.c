@@ -465,7 +465,8 @@ static void image_all(struct dev_env *env, uint8_t *image, bool to_dev)
     }
 }
 
-bool dev_load_all(struct dev_env *env, struct st_src *src, struct err *e)
+/* Load all states; false: they are as they were. With `check` they are so in any case. */
+static bool load_states(struct dev_env *env, struct st_src *src, bool check, struct err *e)
 {
     struct count_state count = {0};
     if (!st_load(src, DEVICES, &count_desc, &count, e)) {
@@ -485,11 +486,21 @@ bool dev_load_all(struct dev_env *env, struct st_src *src, struct err *e)
     for (unsigned i = 0; i < env->ndevs && ok; i++) {
         ok = load_one(env->devs[i], src, e);
     }
-    if (!ok) {
+    if (!ok || check) {
         image_all(env, before, true);
     }
     free(before);
-    if (!ok) {
+    return ok;
+}
+
+bool dev_check_all(struct dev_env *env, struct st_src *src, struct err *e)
+{
+    return load_states(env, src, true, e);
+}
+
+bool dev_load_all(struct dev_env *env, struct st_src *src, struct err *e)
+{
+    if (!load_states(env, src, false, e)) {
         return false;
     }
     recompute_inputs(env);

@@ -165,6 +165,8 @@ static inline void dev_request(const struct dev *d, enum dev_request what, uint3
  * clock itself first. */
 void dev_save_all(const struct dev_env *env, struct st_buf *b);
 bool dev_load_all(struct dev_env *env, struct st_src *src, struct err *e);
+/* Would dev_load_all succeed? Moves src as it would, and changes no device. */
+bool dev_check_all(struct dev_env *env, struct st_src *src, struct err *e);
 uint64_t dev_digest_all(const struct dev_env *env, uint64_t h);
 void dev_reset_all(struct dev_env *env, enum reset_kind kind);
 

@@ -161,6 +161,11 @@ static void page_put(struct ram_page *p)
     pool_put(pool, --pool->users == 0);
 }
 
+static size_t bitmap_bytes(const struct ram *r)
+{
+    return (size_t)((r->npages + 63) / 64 * 8);
+}
+
 bool ram_init(struct ram *r, uint64_t bytes)
 {
     assert(bytes % PAGE_SIZE == 0);
@@ -168,7 +173,7 @@ bool ram_init(struct ram *r, uint64_t bytes)
     r->npages = bytes / PAGE_SIZE;
     r->page = os_mem_alloc(r->npages * sizeof *r->page, 1, 0);
     r->code = os_mem_alloc(r->npages * sizeof *r->code, 1, 0);
-    r->dirty = os_mem_alloc((r->npages + 63) / 64 * 8, 1, 0);
+    r->dirty = os_mem_alloc(bitmap_bytes(r), 1, 0);
     r->pool = calloc(1, sizeof *r->pool);
     if (!r->page || !r->code || !r->dirty || !r->pool) {
         ram_fini(r);
@@ -191,7 +196,7 @@ void ram_fini(struct ram *r)
     }
     os_mem_free(r->page, r->npages * sizeof *r->page);
     os_mem_free(r->code, r->npages * sizeof *r->code);
-    os_mem_free(r->dirty, (r->npages + 63) / 64 * 8);
+    os_mem_free(r->dirty, bitmap_bytes(r));
     memset(r, 0, sizeof *r);
 }
 
@@ -207,10 +212,62 @@ static void set_dirty(struct ram *r, uint64_t pfn)
     r->dirty[pfn >> 6] |= UINT64_C(1) << (pfn & 63);
 }
 
-static bool is_dirty(const struct ram *r, uint64_t pfn)
+/* --- Pages from a source --- */
+
+static void source_put(struct ram *r)
 {
-    return r->dirty[pfn >> 6] >> (pfn & 63) & 1;
+    struct ram_source *s = r->source;
+    if (s) {
+        os_mem_free(r->pending, bitmap_bytes(r));
+        r->source = NULL;
+        r->pending = NULL;
+        if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) {
+            s->free(s);
+        }
+    }
 }
+
+void ram_set_source(struct ram *r, struct ram_source *s, const uint64_t *pending)
+{
+    assert(!r->source);
+    tell_moved(r, RAM_EVERY_PAGE); /* the zero page may have been handed out */
+    r->source = s;
+    r->pending = os_mem_alloc(bitmap_bytes(r), 1, 0);
+    if (!r->pending) {
+        out_of_memory();
+    }
+    r->npending = 0;
+    for (uint64_t i = 0; i < (r->npages + 63) / 64; i++) {
+        r->pending[i] = pending[i];
+        for (uint64_t v = pending[i]; v; v &= v - 1) {
+            r->npending++;
+        }
+        r->dirty[i] |= pending[i];
+    }
+    if (!r->npending) {
+        source_put(r);
+    }
+}
+
+/* Part of what a reader sees does not change: hence const in the callers. */
+static struct ram_page *fetch(struct ram *r, uint64_t pfn)
+{
+    struct ram_page *p = page_new(r->pool, false);
+    r->source->fetch(r->source, pfn, p->host);
+    r->page[pfn] = p;
+    r->pending[pfn >> 6] &= ~(UINT64_C(1) << (pfn & 63));
+    if (--r->npending == 0) {
+        source_put(r);
+    }
+    return p;
+}
+
+static const uint8_t *absent(const struct ram *r, uint64_t pfn)
+{
+    return ram_is_pending(r, pfn) ? fetch((struct ram *)(uintptr_t)r, pfn)->host : zero_page;
+}
+
+/* --- Pages --- */
 
 void ram_drop_all(struct ram *r)
 {
@@ -220,15 +277,18 @@ void ram_drop_all(struct ram *r)
             page_put(r->page[pfn]);
             r->page[pfn] = NULL;
             set_dirty(r, pfn);
+        } else if (ram_is_pending(r, pfn)) {
+            set_dirty(r, pfn);
         }
     }
+    source_put(r);
 }
 
 const uint8_t *ram_read_ptr(const struct ram *r, uint64_t pfn)
 {
     assert(pfn < r->npages);
     const struct ram_page *p = r->page[pfn];
-    return p ? p->host : zero_page;
+    return LIKELY(p != NULL) ? p->host : absent(r, pfn);
 }
 
 static bool is_own(const struct ram_page *p)
@@ -240,7 +300,7 @@ uint8_t *ram_own_ptr(const struct ram *r, uint64_t pfn)
 {
     assert(pfn < r->npages);
     struct ram_page *p = r->page[pfn];
-    return is_own(p) && is_dirty(r, pfn) ? p->host : NULL;
+    return is_own(p) && ram_is_dirty(r, pfn) ? p->host : NULL;
 }
 
 uint8_t *ram_write_ptr(struct ram *r, uint64_t pfn)
@@ -248,6 +308,9 @@ uint8_t *ram_write_ptr(struct ram *r, uint64_t pfn)
     assert(pfn < r->npages);
     struct ram_page *p = r->page[pfn];
     set_dirty(r, pfn);
+    if (!p && ram_is_pending(r, pfn)) {
+        p = fetch(r, pfn);
+    }
     if (LIKELY(is_own(p))) {
         return p->host;
     }
@@ -321,6 +384,10 @@ void ram_fork(struct ram *dst, struct ram *src)
             set_dirty(dst, pfn);
         }
     }
+    if (src->source) {
+        atomic_fetch_add_explicit(&src->source->refs, 1, memory_order_relaxed);
+        ram_set_source(dst, src->source, src->pending);
+    }
 }
 
 uint64_t ram_host_bytes(const struct ram *r)
@@ -339,7 +406,7 @@ bool ram_dirty_take(struct ram *r, uint64_t pfn, uint64_t n)
     for (uint64_t i = pfn; i < pfn + n; i++) {
         if (i % 64 == 0 && pfn + n - i >= 64 && !r->dirty[i >> 6]) {
             i += 63;
-        } else if (is_dirty(r, i)) {
+        } else if (ram_is_dirty(r, i)) {
             any = true;
             r->dirty[i >> 6] &= ~(UINT64_C(1) << (i & 63));
         }
@@ -353,5 +420,5 @@ bool ram_dirty_take(struct ram *r, uint64_t pfn, uint64_t n)
 void ram_dirty_clear(struct ram *r)
 {
     tell_moved(r, RAM_EVERY_PAGE); /* the next write to each must be seen again */
-    memset(r->dirty, 0, (r->npages + 63) / 64 * 8);
+    memset(r->dirty, 0, bitmap_bytes(r));
 }

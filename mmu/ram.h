@@ -6,6 +6,9 @@
  * first write. Fork, checkpoints, snapshots, migration and dirty tracking all stand on this. Guest
  * code pays nothing: the soft TLB caches host addresses of pages.
  *
+ * A map may have a source: pages that are absent and pending take their bytes from it at the first
+ * touch, whoever touches them. Nobody outside can tell such a page from one that is there.
+ *
  * What always holds: a host address from ram_read_ptr stays valid until the page is written through
  * ram_write_ptr, shared, or dropped; each of these calls `moved` first, so that a soft TLB can let
  * go. Reference counts are atomic, since maps of several machines on several threads share pages.
@@ -14,6 +17,7 @@
 #ifndef DOPPEL_MMU_RAM_H
 #define DOPPEL_MMU_RAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,6 +27,16 @@
 struct ram_page; /* refcount and host address of 4096 bytes, private to ram.c */
 struct ram_pool; /* where host pages come from, private to ram.c */
 
+/* Where pending pages come from (a snapshot's file); embedded in what the owner needs. Shared by
+ * forks, counted, freed with the last map that has a page to fetch. */
+struct ram_source {
+    atomic_uint refs; /* 1 when it is made; ram_set_source takes that one over */
+    /* The 4096 bytes of page pfn. Cannot fail: a host error gives zeros and stops the machine that
+     * owns the source. Any thread. */
+    void (*fetch)(struct ram_source *s, uint64_t pfn, uint8_t *to);
+    void (*free)(struct ram_source *s);
+};
+
 /* In place of a page number in a call of `moved`: all of them. */
 #define RAM_EVERY_PAGE UINT64_MAX
 
@@ -30,8 +44,12 @@ struct ram {
     uint64_t npages;
     struct ram_page **page; /* NULL: absent, zeros */
     uint64_t *code;         /* for each page: bit i set: line i (64 bytes) holds decoded code */
-    uint64_t *dirty;        /* a bit for each page: written since ram_dirty_clear */
+    uint64_t *dirty;        /* a bit for each page: written since ram_dirty_clear. One watcher for
+                             * each map: of main RAM vm/snapshot.c, of video memory its adapter */
     struct ram_pool *pool;
+    struct ram_source *source; /* NULL: none */
+    uint64_t *pending;         /* with a source: a bit for each page that is to be fetched */
+    uint64_t npending;
     /* The host address of page pfn is about to change, or must no longer be written directly; pfn
      * may be RAM_EVERY_PAGE. Set by the owner of the TLBs; may be NULL. */
     void (*moved)(void *ctx, uint64_t pfn);
@@ -49,8 +67,23 @@ const uint8_t *ram_read_ptr(const struct ram *r, uint64_t pfn);
 uint8_t *ram_write_ptr(struct ram *r, uint64_t pfn);
 /* The same if that needs no work (own page, already dirty), else NULL. */
 uint8_t *ram_own_ptr(const struct ram *r, uint64_t pfn);
-/* Make every page absent: all zeros. */
+/* Make every page absent: all zeros; no source. */
 void ram_drop_all(struct ram *r);
+/* Of a map without present pages and source: the pages with a bit in `pending` (npages bits in
+ * 64-bit words, copied) come from s, whose reference is taken over. */
+void ram_set_source(struct ram *r, struct ram_source *s, const uint64_t *pending);
+static inline bool ram_is_pending(const struct ram *r, uint64_t pfn)
+{
+    return r->source && (r->pending[pfn >> 6] >> (pfn & 63) & 1);
+}
+/* Written since ram_dirty_clear? */
+static inline bool ram_is_dirty(const struct ram *r, uint64_t pfn)
+{
+    return r->dirty[pfn >> 6] >> (pfn & 63) & 1;
+}
+/* Host bytes of a page (fetched if pending) that a guest can tell from an absent one; NULL: zeros.
+ * Valid as those of ram_read_ptr. */
+const uint8_t *ram_content(const struct ram *r, uint64_t pfn);
 
 /* Bulk access by byte offset, for loaders, devices and page walks. Must lie inside (asserted).
  * Writes report code lines. */
@@ -82,8 +115,5 @@ void ram_dirty_clear(struct ram *r);
  * For the one who watches this map; costs nothing where nothing was written. */
 bool ram_dirty_take(struct ram *r, uint64_t pfn, uint64_t n);
 uint64_t ram_digest(const struct ram *r, uint64_t h);
-/* Pages that are present and not all zero, as (pfn, 4096 bytes); load into an all-absent map. */
-void ram_save(const struct ram *r, struct st_buf *b);
-bool ram_load(struct ram *r, struct st_src *src, struct err *e);
 
 #endif
