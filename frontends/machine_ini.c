@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "frontends/ini.h"
+#include "frontends/options_priv.h"
 
 #define SECTION "machine"
 
@@ -84,6 +85,7 @@ bool config_read(struct options *o, const char *path, struct err *e)
         inside |= ini.line[i].kind == INI_SECTION;
     }
     ini_free(&ini);
+    options_snapshots_beside(o, path, ".ini");
     return ok && (options_finish(o, e) || err_prefix(e, "%s", path));
 }
 

@@ -47,6 +47,9 @@ bool options_finish(struct options *o, struct err *e)
     if (o->image && !options_image(o, e)) {
         return false;
     }
+    if (o->image) {
+        options_snapshots_beside(o, o->image, "");
+    }
     if ((o->vm.initrd || o->vm.append) && !o->vm.kernel) {
         return err_set(e, "%s needs -kernel", o->vm.initrd ? "-initrd" : "-append");
     }

@@ -21,7 +21,7 @@ struct options {
     uint64_t icount_limit; /* DOPPEL_NO_LIMIT: none */
     const char *save_state;
     uint64_t save_at; /* DOPPEL_NO_LIMIT: at the end */
-    const char *load_state;
+    const char *load_state, *loadvm;
     bool failed_setup;        /* an error of options_parse is of a file, not of the command line */
     const char *write_config; /* do not run: write an INI file */
     char **owned;             /* text made by the parser, freed by options_free */

@@ -154,8 +154,9 @@ static const struct {
     bool (*set)(struct options *o, const char *v, struct err *e);
     write_fn write;
 } rows[] = {
-    {options_set_bios, firmware}, {options_set_initrd, modules},  {options_set_fw_cfg, fw_cfg},
-    {options_set_nic, user_net},  {options_set_netdev, user_net}, {options_drive, drive},
+    {options_set_bios, firmware},   {options_set_initrd, modules}, {options_set_fw_cfg, fw_cfg},
+    {options_set_loadvm, firmware}, {options_set_nic, user_net},   {options_set_netdev, user_net},
+    {options_drive, drive},
 };
 
 /* NULL: no path in it. */

@@ -63,6 +63,10 @@ bool options_set_digest(struct options *o, const char *v, struct err *e);
 bool options_set_info(struct options *o, const char *v, struct err *e);
 bool options_set_save_state(struct options *o, const char *v, struct err *e);
 bool options_set_load_state(struct options *o, const char *v, struct err *e);
+bool options_set_loadvm(struct options *o, const char *v, struct err *e);
+bool options_set_snapshot_dir(struct options *o, const char *v, struct err *e);
+/* Where snapshots are by name unless that was said: beside `path`, without `end` if it ends so. */
+void options_snapshots_beside(struct options *o, const char *path, const char *end);
 bool options_set_write_config(struct options *o, const char *v, struct err *e);
 /* Value i of a list and what it means (help may be NULL); NULL: no more. */
 const char *options_backend_name(unsigned i, const char **help);

@@ -481,6 +481,29 @@ bool options_set_load_state(struct options *o, const char *v, struct err *e)
     return true;
 }
 
+bool options_set_loadvm(struct options *o, const char *v, struct err *e)
+{
+    o->loadvm = v;
+    return *v || err_set(e, "-loadvm: want the name of a snapshot");
+}
+
+bool options_set_snapshot_dir(struct options *o, const char *v, struct err *e)
+{
+    o->vm.snapshot_dir = v;
+    return *v || err_set(e, "-snapshot-dir: want a folder");
+}
+
+void options_snapshots_beside(struct options *o, const char *path, const char *end)
+{
+    char name[4096];
+    size_t len = strlen(path), cut = strlen(end);
+    len -= len > cut && strcmp(path + len - cut, end) == 0 ? cut : 0;
+    int n = snprintf(name, sizeof name, "%.*s.snapshots", (int)len, path);
+    if (!o->vm.snapshot_dir && n > 0 && (size_t)n < sizeof name) {
+        o->vm.snapshot_dir = options_own(o, name, (size_t)n);
+    }
+}
+
 bool options_set_write_config(struct options *o, const char *v, struct err *e)
 {
     (void)e;

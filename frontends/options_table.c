@@ -88,6 +88,10 @@ const struct option options_table[] = {
      options_set_save_state, NULL},
     {"load-state", "FILE", "go on from a saved machine, given the same other options",
      options_set_load_state, NULL},
+    {"loadvm", "NAME", "go on from a snapshot (the monitor's savevm), given the same other options",
+     options_set_loadvm, NULL},
+    {"snapshot-dir", "FOLDER", "where snapshots are by name [beside the image or INI file, with "
+     ".snapshots behind its name; else NAME.snapshots]", options_set_snapshot_dir, NULL},
     {"write-config", "FILE", "do not run: write these options as an INI file for \"doppel up\"",
      options_set_write_config, NULL},
 };

@@ -16,7 +16,8 @@ bool session_create(struct session *s)
     struct doppel_error e = {""};
     pthread_mutex_init(&s->lock, NULL);
     s->vm = doppel_create(&s->o.vm, &e);
-    if (!s->vm || (s->o.load_state && !doppel_load_file(s->vm, s->o.load_state, &e))) {
+    if (!s->vm || (s->o.load_state && !doppel_load_file(s->vm, s->o.load_state, &e)) ||
+        (s->o.loadvm && !doppel_snapshot_load(s->vm, s->o.loadvm, &e))) {
         doppel_destroy(s->vm);
         s->vm = NULL;
         s->status = complain(s->title, e.usage ? EXIT_USAGE : EXIT_SETUP, e.msg);

@@ -112,6 +112,13 @@ void blk_overlay_free(struct blk_overlay *o); /* and its base; NULL: nothing */
 /* Is cluster `index` (inside the disk) there? If it is: its content; false: the host failed. */
 bool blk_overlay_has(const struct blk_overlay *o, uint64_t index);
 bool blk_overlay_get(const struct blk_overlay *o, uint64_t index, uint8_t *data);
+/* The same if it is in memory, valid until the overlay is written to; NULL: it is not. */
+const uint8_t *blk_overlay_peek(const struct blk_overlay *o, uint64_t index);
+/* Was it written since blk_overlay_clean? */
+bool blk_overlay_is_dirty(const struct blk_overlay *o, uint64_t index);
+void blk_overlay_clean(struct blk_overlay *o);
+/* Exchange what two of the same size hold. */
+void blk_overlay_swap(struct blk_overlay *a, struct blk_overlay *b);
 /* Sets the bit of each cluster that is there: bit index % 8 of bits[index / 8]. */
 void blk_overlay_marks(const struct blk_overlay *o, uint8_t *bits);
 

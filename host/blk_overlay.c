@@ -30,7 +30,9 @@ struct blk_overlay {
     struct blk *base;
     uint32_t **leaf; /* slot + 1 of each cluster; 0: none */
     uint64_t nleaves;
-    uint64_t nslots; /* in use */
+    uint64_t nslots;    /* in use */
+    uint8_t *dirty;     /* a bit for each slot: written since blk_overlay_clean */
+    uint64_t dirty_cap; /* bytes of it */
     uint8_t *segment[MEMORY_SLOTS / SEGMENT];
     struct blk_file spill; /* fd -1: none yet */
 };
@@ -78,9 +80,33 @@ static int open_nameless(void)
     return fd;
 }
 
+static bool dirty_room(struct blk_overlay *o)
+{
+    if (o->nslots / 8 >= o->dirty_cap) {
+        uint64_t cap = o->dirty_cap ? 2 * o->dirty_cap : 512;
+        uint8_t *d = realloc(o->dirty, cap);
+        if (!d) {
+            errno = ENOMEM;
+            return false;
+        }
+        memset(d + o->dirty_cap, 0, cap - o->dirty_cap);
+        o->dirty = d;
+        o->dirty_cap = cap;
+    }
+    return true;
+}
+
+static void set_dirty(struct blk_overlay *o, uint64_t slot)
+{
+    o->dirty[slot / 8] |= (uint8_t)(1u << slot % 8);
+}
+
 /* Makes sure that slot number nslots has a place. */
 static bool slot_room(struct blk_overlay *o)
 {
+    if (!dirty_room(o)) {
+        return false;
+    }
     if (o->nslots >= UINT32_MAX - 1) {
         errno = EFBIG;
         return false;
@@ -118,6 +144,7 @@ static bool add_cluster(struct blk_overlay *o, uint64_t index, const uint8_t *da
     if (!*leaf || !slot_room(o) || !slot_write(o, o->nslots, 0, data, CLUSTER)) {
         return false;
     }
+    set_dirty(o, o->nslots);
     (*leaf)[index % LEAF] = (uint32_t)++o->nslots;
     return true;
 }
@@ -136,6 +163,7 @@ static bool write_cluster(struct blk_overlay *o, uint64_t index, uint32_t at, co
 {
     uint32_t slot = lookup(o, index);
     if (slot) {
+        set_dirty(o, slot - 1);
         return slot_write(o, slot - 1, at, p, len);
     }
     uint8_t data[CLUSTER];
@@ -208,6 +236,9 @@ void blk_overlay_clear(struct blk_overlay *o)
     if (o->spill.fd >= 0) {
         blk_file_close(&o->spill);
     }
+    free(o->dirty);
+    o->dirty = NULL;
+    o->dirty_cap = 0;
     o->nslots = 0;
 }
 
@@ -307,6 +338,36 @@ bool blk_overlay_has(const struct blk_overlay *o, uint64_t index)
 bool blk_overlay_get(const struct blk_overlay *o, uint64_t index, uint8_t *data)
 {
     return slot_read(o, lookup(o, index) - 1, 0, data, CLUSTER);
+}
+
+const uint8_t *blk_overlay_peek(const struct blk_overlay *o, uint64_t index)
+{
+    uint32_t slot = lookup(o, index);
+    return slot && slot - 1 < MEMORY_SLOTS ? slot_memory(o, slot - 1) : NULL;
+}
+
+bool blk_overlay_is_dirty(const struct blk_overlay *o, uint64_t index)
+{
+    uint64_t slot = lookup(o, index);
+    return slot && (o->dirty[(slot - 1) / 8] >> (slot - 1) % 8 & 1);
+}
+
+void blk_overlay_clean(struct blk_overlay *o)
+{
+    if (o->dirty) {
+        memset(o->dirty, 0, o->dirty_cap);
+    }
+}
+
+void blk_overlay_swap(struct blk_overlay *a, struct blk_overlay *b)
+{
+    struct blk_overlay was = *a;
+    *a = *b;
+    *b = was;
+    a->blk = was.blk;
+    b->blk = was.blk;
+    b->base = a->base; /* the store's: none */
+    a->base = was.base;
 }
 
 void blk_overlay_marks(const struct blk_overlay *o, uint8_t *bits)

@@ -91,16 +91,17 @@ struct doppel_options {
     unsigned nfw_cfg;
     const char *smbios[DOPPEL_MAX_SMBIOS]; /* "type=1,manufacturer=..." */
     unsigned nsmbios;
-    const char *uuid;      /* of the machine; NULL: all zeros */
-    const char *boot;      /* "order=dca,menu=on"; NULL: the firmware's order */
-    const char *vga;       /* "std", "none"; NULL: std when there is firmware */
-    int64_t rtc_epoch;     /* seconds since 1970 UTC that the RTC shows at power-on */
-    uint64_t seed;         /* of RDRAND and RDSEED */
-    bool no_reboot;        /* a reset ends doppel_run with DOPPEL_RESET */
-    bool no_shutdown;      /* a power-off pauses instead of ending */
-    bool paused;           /* start stopped, until "cont" */
-    const char *log_items; /* "int,cpu_reset"; see doppel_log_item */
-    const char *log_file;  /* default: standard error */
+    const char *uuid;         /* of the machine; NULL: all zeros */
+    const char *boot;         /* "order=dca,menu=on"; NULL: the firmware's order */
+    const char *vga;          /* "std", "none"; NULL: std when there is firmware */
+    int64_t rtc_epoch;        /* seconds since 1970 UTC that the RTC shows at power-on */
+    uint64_t seed;            /* of RDRAND and RDSEED */
+    bool no_reboot;           /* a reset ends doppel_run with DOPPEL_RESET */
+    bool no_shutdown;         /* a power-off pauses instead of ending */
+    bool paused;              /* start stopped, until "cont" */
+    const char *log_items;    /* "int,cpu_reset"; see doppel_log_item */
+    const char *log_file;     /* default: standard error */
+    const char *snapshot_dir; /* folder of named snapshots, made when needed; "NAME.snapshots" */
 };
 
 /* Fill with defaults. False: `abi` is not one this library serves. */
@@ -202,11 +203,20 @@ uint64_t doppel_digest(struct doppel_vm *vm);
  * event, and changes nothing else. False: the host failed to read back what snapshot=on keeps;
  * *data is NULL, and the log has the reason. */
 bool doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len);
-/* Load into a machine created with the same options. False: *e says why, and the machine is only
- * good for doppel_destroy. */
+/* Load into a machine created with the same options. False: *e says why, and the machine is as it
+ * was. */
 bool doppel_load(struct doppel_vm *vm, const uint8_t *data, size_t len, struct doppel_error *e);
+/* The same to and from a file that is compressed, and complete before it has its name. Pages of RAM
+ * are read from it when they are touched, so it is kept open. */
 bool doppel_save_file(struct doppel_vm *vm, const char *path, struct doppel_error *e);
 bool doppel_load_file(struct doppel_vm *vm, const char *path, struct doppel_error *e);
+/* By name in the machine's folder of snapshots, or by path if the name has a slash. One that is
+ * saved by name may hold only the changes since the last one saved or loaded. date: seconds since
+ * 1970 UTC, for lists. */
+bool doppel_snapshot_save(struct doppel_vm *vm, const char *name, int64_t date,
+                          struct doppel_error *e);
+bool doppel_snapshot_load(struct doppel_vm *vm, const char *name, struct doppel_error *e);
+bool doppel_snapshot_delete(struct doppel_vm *vm, const char *name, struct doppel_error *e);
 
 /* Post bytes to an input source by its name ("com1.rx"). False: no such source, or too long. */
 bool doppel_post_input(struct doppel_vm *vm, const char *source, const void *data, uint32_t len);

@@ -15,6 +15,7 @@
 
 #include "core/backend_block.h"
 #include "core/state.h"
+#include "vm/snap_file.h"
 
 struct doppel_vm;
 struct mon_out;
@@ -32,9 +33,23 @@ bool drives_take(struct doppel_vm *vm, const char *id, struct drive **out, struc
 /* After the machine is built: has every drive that the user asked for found its controller? */
 bool drives_check(const struct doppel_vm *vm, struct err *e);
 
-/* Before the devices. False: the host failed to read back what an overlay holds. */
-bool drives_save(struct doppel_vm *vm, struct st_buf *b);
-bool drives_load(struct doppel_vm *vm, struct st_src *src, struct err *e);
+/* What is in each drive, for a snapshot's head. */
+void drives_save(struct doppel_vm *vm, struct st_buf *head);
+/* The overlays, as regions; changes_only: what was not written since drives_saved() is the
+ * parent's. False: e. */
+bool drives_put(struct doppel_vm *vm, struct snap_writer *w, bool changes_only, struct err *e);
+void drives_saved(struct doppel_vm *vm);
+/* Does a drive show its past (host/blk_journal.h)? Then reading it is for one thread. */
+bool drives_in_past(const struct doppel_vm *vm);
+
+/* Loading: all that can fail is in the plan, which changes nothing. NULL: e. */
+struct drives_plan;
+struct drives_plan *drives_plan(struct doppel_vm *vm, struct st_src *head, struct snap_chain *c,
+                                struct err *e);
+void drives_plan_free(struct drives_plan *plan);
+/* Carries it out and frees it. */
+void drives_apply(struct doppel_vm *vm, struct drives_plan *plan);
+
 uint64_t drives_digest(struct doppel_vm *vm, uint64_t h);
 
 /* Monitor: "change DRIVE FILE", "eject [-f] DRIVE", "info block". */

@@ -1,14 +1,17 @@
 /*
  * Drives in a saved machine and in its digest.
  *
- * For each drive: what is in it, then with snapshot=on the overlay's clusters (u64 index, 4096
- * bytes each). Without snapshot the image itself is the state: the saved machine names the file,
- * and another one is refused. A medium that nobody writes is known by a sample of its content, so
- * it may lie elsewhere when the machine is loaded.
+ * For each drive: what is in it, in the snapshot's head; with snapshot=on its overlay's clusters
+ * are a region of the snapshot. Without snapshot the image itself is the state: the saved machine
+ * names the file, and another one is refused. A medium that nobody writes is known by a sample of
+ * its content, so it may lie elsewhere when the machine is loaded.
+ *
+ * A load makes a plan first, in which everything that can fail is done beside what is there.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +28,7 @@
     V(S, bool, overlay, 1)                                                                         \
     V(S, bool, writable, 1) /* the file itself: `path` must be the same */                         \
     V(S, uint64_t, bytes, 1)                                                                       \
-    V(S, uint64_t, sample, 1)   /* of a medium that nobody writes */                               \
-    V(S, uint64_t, clusters, 1) /* of the overlay, behind this section */                          \
+    V(S, uint64_t, sample, 1) /* of a medium that nobody writes */                                 \
     A(S, uint8_t, path, PATH_SIZE, 1)
 
 ST_DECLARE(drive_state, DRIVE_STATE);
@@ -46,59 +48,166 @@ static uint64_t sample(struct blk *b)
     return h;
 }
 
-static void describe(struct vm_drive *v, struct drive_state *s)
+/* What `b` is as the medium of a drive, opened as `path`. */
+static void describe_medium(const struct vm_drive *v, struct blk *b, const char *path,
+                            struct drive_state *s)
 {
-    struct blk *b = drive_medium(v);
-    struct blk_overlay *o = drive_overlay(v);
+    struct blk_overlay *o = blk_overlay_of(blk_journal_under(b));
     *s = (struct drive_state){.kind = (uint8_t)v->d.kind, .present = b != NULL};
     if (!b) {
         return;
     }
-    s->tray_open = v->tray != NULL;
     s->overlay = o != NULL;
     s->writable = !o && !b->readonly;
     s->bytes = b->bytes;
     s->sample = s->writable ? 0 : sample(o ? blk_overlay_base(o) : b);
-    s->clusters = o ? blk_overlay_count(o) : 0;
-    char real[PATH_MAX], *full = realpath(v->path, real);
-    const char *path = full ? full : v->path;
+    char real[PATH_MAX], *full = realpath(path, real);
+    path = full ? full : path;
     size_t n = strlen(path) < PATH_SIZE ? strlen(path) : PATH_SIZE - 1;
     memcpy(s->path, path, n);
 }
 
-/* --- Save --- */
-
-static void put_cluster(void *ctx, uint64_t index, const uint8_t *data)
+static void describe(struct vm_drive *v, struct drive_state *s)
 {
-    uint8_t number[8];
-    le64_put(number, index);
-    st_buf_put(ctx, number, sizeof number);
-    st_buf_put(ctx, data, BLK_OVERLAY_CLUSTER);
+    describe_medium(v, drive_medium(v), v->path, s);
+    s->tray_open = v->tray != NULL;
 }
 
-bool drives_save(struct doppel_vm *vm, struct st_buf *b)
+/* --- Save --- */
+
+static void region_name(const struct vm_drive *v, char name[SNAP_REGION])
+{
+    snprintf(name, SNAP_REGION, "disk:%s", v->d.name);
+}
+
+void drives_save(struct doppel_vm *vm, struct st_buf *b)
 {
     for (unsigned i = 0; i < vm->drives->n; i++) {
         struct vm_drive *v = vm->drives->list[i];
         struct drive_state s;
         describe(v, &s);
         st_save(b, v->d.name, &drive_state_desc, &s);
-        if (s.overlay && !blk_overlay_each(drive_overlay(v), put_cluster, b)) {
-            drive_host_failed(&v->d, "read back for saving");
-            return false;
+    }
+}
+
+/* A cluster as the guest sees it; the disk's last one may be cut. */
+static bool read_cluster(void *from, uint64_t index, uint8_t *to)
+{
+    struct blk *b = from;
+    uint64_t left = b->bytes - index * BLK_OVERLAY_CLUSTER;
+    size_t n = left < BLK_OVERLAY_CLUSTER ? (size_t)left : BLK_OVERLAY_CLUSTER;
+    memset(to + n, 0, BLK_OVERLAY_CLUSTER - n);
+    return b->read(b, index * BLK_OVERLAY_CLUSTER, to, n);
+}
+
+static uint64_t clusters_of(const struct blk *b)
+{
+    return (b->bytes + BLK_OVERLAY_CLUSTER - 1) / BLK_OVERLAY_CLUSTER;
+}
+
+/* The clusters of what the medium shows that were written; free() it. */
+static uint8_t *written(struct blk *b)
+{
+    uint8_t *bits = calloc(blk_overlay_marks_size(b->bytes), 1);
+    if (!bits) {
+        abort();
+    }
+    blk_journal_written(b, bits);
+    return bits;
+}
+
+static bool is_past(struct blk *b)
+{
+    struct blk_journal *j = blk_journal_of(b);
+    return j && blk_journal_entered(j);
+}
+
+static void put_overlay(struct snap_writer *w, struct vm_drive *v, bool changes_only)
+{
+    struct blk *b = drive_medium(v);
+    struct blk_overlay *o = drive_overlay(v);
+    char name[SNAP_REGION];
+    uint8_t *bits = written(b);
+    bool past = is_past(b);
+    region_name(v, name);
+    snap_region(w, name, clusters_of(b));
+    for (uint64_t i = 0; i < clusters_of(b); i++) {
+        if (i % 8 == 0 && !bits[i / 8]) {
+            i += 7;
+        } else if (bits[i / 8] >> i % 8 & 1) {
+            const uint8_t *host = past ? NULL : blk_overlay_peek(o, i);
+            if (changes_only && !past && !blk_overlay_is_dirty(o, i)) {
+                snap_put_kind(w, i, SNAP_PARENT);
+            } else if (host) {
+                snap_put(w, i, host);
+            } else {
+                snap_put_later(w, i, read_cluster, b);
+            }
+        }
+    }
+    free(bits);
+}
+
+bool drives_put(struct doppel_vm *vm, struct snap_writer *w, bool changes_only, struct err *e)
+{
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        struct vm_drive *v = vm->drives->list[i];
+        struct blk *b = drive_medium(v);
+        if (drive_overlay(v)) {
+            put_overlay(w, v, changes_only);
+        } else if (is_past(b)) {
+            return err_set(e,
+                           "%s: the machine is in its past, where %.200s is not as it was; let it "
+                           "go on from here first",
+                           v->d.name, v->path);
         }
     }
     return true;
 }
 
+void drives_saved(struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        struct vm_drive *v = vm->drives->list[i];
+        if (drive_overlay(v)) {
+            blk_overlay_clean(drive_overlay(v));
+        }
+    }
+}
+
+bool drives_in_past(const struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        if (is_past(drive_medium(vm->drives->list[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- Digest --- */
 
-static void digest_cluster(void *ctx, uint64_t index, const uint8_t *data)
+/* What a guest can tell from an unwritten disk: clusters that differ from the image. */
+static bool digest_overlay(struct vm_drive *v, uint64_t *h)
 {
-    uint8_t number[8];
-    uint64_t *h = ctx;
-    le64_put(number, index);
-    *h = st_digest_bytes(st_digest_bytes(*h, number, sizeof number), data, BLK_OVERLAY_CLUSTER);
+    struct blk *b = drive_medium(v), *base = blk_overlay_base(drive_overlay(v));
+    uint8_t *bits = written(b), now[BLK_OVERLAY_CLUSTER], was[BLK_OVERLAY_CLUSTER], number[8];
+    bool ok = true;
+    for (uint64_t i = 0; ok && i < clusters_of(b); i++) {
+        if (i % 8 == 0 && !bits[i / 8]) {
+            i += 7;
+            continue;
+        }
+        if (bits[i / 8] >> i % 8 & 1) {
+            ok = read_cluster(b, i, now) && read_cluster(base, i, was);
+            if (ok && memcmp(now, was, sizeof now) != 0) {
+                le64_put(number, i);
+                *h = st_digest_bytes(st_digest_bytes(*h, number, sizeof number), now, sizeof now);
+            }
+        }
+    }
+    free(bits);
+    return ok;
 }
 
 /* Names and places of files are the host's affair and left out. */
@@ -113,7 +222,7 @@ uint64_t drives_digest(struct doppel_vm *vm, uint64_t h)
         head[1] = (uint8_t)((b != NULL) | (v->tray != NULL) << 1 | (o != NULL) << 2);
         le64_put(head + 2, b ? b->bytes : 0);
         h = st_digest_bytes(h, head, sizeof head);
-        if (o && !blk_overlay_each(o, digest_cluster, &h)) {
+        if (o && !digest_overlay(v, &h)) {
             drive_host_failed(&v->d, "read back for the digest");
         }
     }
@@ -122,27 +231,21 @@ uint64_t drives_digest(struct doppel_vm *vm, uint64_t h)
 
 /* --- Load --- */
 
-static bool load_overlay(struct vm_drive *v, uint64_t n, struct st_src *src, struct err *e)
-{
-    enum { SIZE = 8 + BLK_OVERLAY_CLUSTER };
-    struct blk_overlay *o = drive_overlay(v);
-    blk_overlay_clear(o);
-    for (; n; n--) {
-        if (src->len - src->pos < SIZE) {
-            return err_set(e, "%s: the stream ends in the writes of snapshot=on", v->d.name);
-        }
-        const uint8_t *p = src->data + src->pos;
-        errno = 0;
-        if (!blk_overlay_put(o, le64_get(p), p + 8)) {
-            return err_set(e, "%s: the writes of snapshot=on: %s", v->d.name, strerror(errno));
-        }
-        src->pos += SIZE;
-    }
-    return true;
-}
+struct plan {
+    struct drive_state want;
+    struct blk *fresh;         /* a medium to put in; NULL: what is there stays */
+    enum blk_format format;    /* of it */
+    struct blk_overlay *store; /* what is to be in the overlay; NULL: it has none */
+};
 
-static bool check_medium(const struct vm_drive *v, const struct drive_state *want,
-                         const struct drive_state *have, struct err *e)
+struct drives_plan {
+    unsigned n;
+    struct plan list[DOPPEL_MAX_DRIVES + DRIVES_DEFAULT];
+};
+
+static bool check_medium(const struct vm_drive *v, const char *have_path,
+                         const struct drive_state *want, const struct drive_state *have,
+                         struct err *e)
 {
     const char *path = (const char *)want->path;
     if (!have->present) {
@@ -154,7 +257,7 @@ static bool check_medium(const struct vm_drive *v, const struct drive_state *wan
                        "%s: saved with %.200s, %" PRIu64 " bytes, snapshot=%s, %s; it has %.200s, "
                        "%" PRIu64 " bytes, snapshot=%s, %s",
                        v->d.name, path, want->bytes, want->overlay ? "on" : "off",
-                       want->writable ? "written to" : "not written to", v->path, have->bytes,
+                       want->writable ? "written to" : "not written to", have_path, have->bytes,
                        have->overlay ? "on" : "off",
                        have->writable ? "written to" : "not written to");
     }
@@ -164,37 +267,123 @@ static bool check_medium(const struct vm_drive *v, const struct drive_state *wan
     }
     return want->sample == have->sample ||
            err_set(e, "%s: %.200s has other content than %.200s had when the machine was saved",
-                   v->d.name, v->path, path);
+                   v->d.name, have_path, path);
 }
 
-static bool load_one(struct vm_drive *v, struct st_src *src, struct err *e)
+/* A diskette or CD that is not in now can be put in again. */
+static void find_medium(const struct vm_drive *v, struct plan *p)
 {
-    struct drive_state want = {0}, have;
-    describe(v, &have);
-    if (!st_load(src, v->d.name, &drive_state_desc, &want, e)) {
+    struct err e;
+    struct blk_how how = v->how;
+    how.format = BLK_PROBE;
+    if (v->d.kind != DRIVE_HD && !p->want.writable && !p->want.overlay) {
+        how.readonly = true;
+        p->fresh = blk_open((const char *)p->want.path, &how, &p->format, &e);
+    }
+}
+
+static bool fill_store(void *ctx, uint64_t index, const uint8_t *data)
+{
+    errno = 0;
+    return blk_overlay_put(ctx, index, data);
+}
+
+static bool make_store(const struct vm_drive *v, struct plan *p, struct snap_chain *c,
+                       struct err *e)
+{
+    char name[SNAP_REGION];
+    region_name(v, name);
+    p->store = blk_overlay_store(p->want.bytes);
+    if (!p->store || !snap_chain_each(c, name, fill_store, p->store)) {
+        return err_set(e, "%s: the writes of snapshot=on: %s", v->d.name,
+                       errno ? strerror(errno) : "cannot be read");
+    }
+    return true;
+}
+
+static bool plan_one(struct vm_drive *v, struct plan *p, struct st_src *head, struct snap_chain *c,
+                     struct err *e)
+{
+    struct drive_state have, *want = &p->want;
+    if (!st_load(head, v->d.name, &drive_state_desc, want, e)) {
         return false;
     }
-    want.path[PATH_SIZE - 1] = 0;
-    if (want.kind != have.kind || (!want.present && v->d.kind == DRIVE_HD)) {
+    want->path[PATH_SIZE - 1] = 0;
+    if (want->kind != (uint8_t)v->d.kind || (!want->present && v->d.kind == DRIVE_HD)) {
         return err_set(e, "%s: saved as another kind of drive", v->d.name);
     }
-    if (!want.present) {
-        drive_remove(v); /* it had been taken out */
-        return !want.overlay || err_set(e, "%s: an overlay of no medium", v->d.name);
+    if (!want->present) {
+        return !want->overlay || err_set(e, "%s: an overlay of no medium", v->d.name);
     }
-    if (!check_medium(v, &want, &have, e)) {
-        return false;
-    }
-    drive_guest_eject(&v->d, want.tray_open);
-    return !want.overlay || load_overlay(v, want.clusters, src, e);
-}
-
-bool drives_load(struct doppel_vm *vm, struct st_src *src, struct err *e)
-{
-    for (unsigned i = 0; i < vm->drives->n; i++) {
-        if (!load_one(vm->drives->list[i], src, e)) {
+    describe(v, &have);
+    if (!check_medium(v, v->path ? v->path : "nothing", want, &have, e)) {
+        find_medium(v, p);
+        if (!p->fresh) {
+            return false;
+        }
+        describe_medium(v, p->fresh, (const char *)want->path, &have);
+        if (!check_medium(v, (const char *)want->path, want, &have, e)) {
             return false;
         }
     }
-    return true;
+    return !want->overlay || make_store(v, p, c, e);
+}
+
+struct drives_plan *drives_plan(struct doppel_vm *vm, struct st_src *head, struct snap_chain *c,
+                                struct err *e)
+{
+    struct drives_plan *plan = calloc(1, sizeof *plan);
+    if (!plan) {
+        abort();
+    }
+    plan->n = vm->drives->n;
+    for (unsigned i = 0; i < plan->n; i++) {
+        if (!plan_one(vm->drives->list[i], &plan->list[i], head, c, e)) {
+            drives_plan_free(plan);
+            return NULL;
+        }
+    }
+    return plan;
+}
+
+void drives_plan_free(struct drives_plan *plan)
+{
+    for (unsigned i = 0; i < plan->n; i++) {
+        if (plan->list[i].fresh) {
+            plan->list[i].fresh->close(plan->list[i].fresh);
+        }
+        blk_overlay_free(plan->list[i].store);
+    }
+    free(plan);
+}
+
+static void apply_one(struct vm_drive *v, struct plan *p)
+{
+    if (!p->want.present) {
+        drive_remove(v); /* it had been taken out */
+        return;
+    }
+    if (p->fresh) {
+        drive_remove(v);
+        v->path = strdup((const char *)p->want.path);
+        v->d.blk = p->fresh;
+        v->format = p->format;
+        p->fresh = NULL;
+    }
+    struct blk_journal *j = blk_journal_of(drive_medium(v));
+    if (j) {
+        blk_journal_forget_all(j);
+    }
+    if (p->store) {
+        blk_overlay_swap(drive_overlay(v), p->store);
+    }
+    drive_guest_eject(&v->d, p->want.tray_open);
+}
+
+void drives_apply(struct doppel_vm *vm, struct drives_plan *plan)
+{
+    for (unsigned i = 0; i < plan->n; i++) {
+        apply_one(vm->drives->list[i], &plan->list[i]);
+    }
+    drives_plan_free(plan);
 }

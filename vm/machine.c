@@ -119,10 +119,11 @@ static void own_options(struct doppel_vm *vm, const struct doppel_options *o)
 {
     vm->opt = *o;
     const char **all[] = {
-        &vm->opt.name,     &vm->opt.machine,   &vm->opt.cpu,      &vm->opt.engine,
-        &vm->opt.kernel,   &vm->opt.initrd,    &vm->opt.append,   &vm->opt.debugcon,
-        &vm->opt.monitor,  &vm->opt.log_items, &vm->opt.log_file, &vm->opt.bios,
-        &vm->opt.parallel, &vm->opt.boot,      &vm->opt.vga,      &vm->opt.uuid,
+        &vm->opt.name,         &vm->opt.machine,   &vm->opt.cpu,      &vm->opt.engine,
+        &vm->opt.kernel,       &vm->opt.initrd,    &vm->opt.append,   &vm->opt.debugcon,
+        &vm->opt.monitor,      &vm->opt.log_items, &vm->opt.log_file, &vm->opt.bios,
+        &vm->opt.parallel,     &vm->opt.boot,      &vm->opt.vga,      &vm->opt.uuid,
+        &vm->opt.snapshot_dir,
     };
     for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
         own(vm, all[i]);
@@ -542,6 +543,7 @@ void doppel_destroy(struct doppel_vm *vm)
         return;
     }
     nets_close(vm); /* its threads post to the gate */
+    snapshot_fini(vm);
     dev_free_all(&vm->env);
     drives_close(vm);
     if (vm->blocks) {

@@ -23,25 +23,6 @@ struct ram *vm_memory_new(void *ctx, const char *name, uint64_t bytes)
     return &m->ram;
 }
 
-void vm_memory_save(const struct doppel_vm *vm, struct st_buf *b)
-{
-    for (unsigned i = 0; i < vm->nmemory; i++) {
-        ram_save(&vm->memory[i]->ram, b);
-    }
-}
-
-bool vm_memory_load(struct doppel_vm *vm, struct st_src *src, struct err *e)
-{
-    for (unsigned i = 0; i < vm->nmemory; i++) {
-        struct vm_memory *m = vm->memory[i];
-        ram_drop_all(&m->ram);
-        if (!ram_load(&m->ram, src, e)) {
-            return err_prefix(e, "%s", m->name);
-        }
-    }
-    return true;
-}
-
 uint64_t vm_memory_digest(const struct doppel_vm *vm, uint64_t h)
 {
     for (unsigned i = 0; i < vm->nmemory; i++) {

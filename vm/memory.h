@@ -19,8 +19,6 @@ struct vm_memory {
 /* dev_env.ram_new, with the machine as ctx. */
 struct ram *vm_memory_new(void *vm, const char *name, uint64_t bytes);
 /* In order of creation, which the machine's options decide. */
-void vm_memory_save(const struct doppel_vm *vm, struct st_buf *b);
-bool vm_memory_load(struct doppel_vm *vm, struct st_src *src, struct err *e);
 uint64_t vm_memory_digest(const struct doppel_vm *vm, uint64_t h);
 void vm_memory_free(struct doppel_vm *vm);
 

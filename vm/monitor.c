@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/hosttime.h"
 #include "util/suggest.h"
 #include "vm/drives.h"
 #include "vm/monitor_info.h"
@@ -99,13 +100,27 @@ static void cmd_digest(struct doppel_vm *vm, const char *args, struct mon_out *o
                doppel_vtime(vm), doppel_digest(vm));
 }
 
-static void cmd_save(struct doppel_vm *vm, const char *args, struct mon_out *o)
+static void cmd_savevm(struct doppel_vm *vm, const char *args, struct mon_out *o)
 {
     struct doppel_error e;
-    if (!*args) {
-        mon_printf(o, "save: want a file name\n");
-    } else if (!doppel_save_file(vm, args, &e)) {
-        mon_printf(o, "save: %s\n", e.msg);
+    if (!doppel_snapshot_save(vm, args, host_epoch(), &e)) {
+        mon_printf(o, "savevm: %s\n", e.msg);
+    }
+}
+
+static void cmd_loadvm(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    struct doppel_error e;
+    if (!doppel_snapshot_load(vm, args, &e)) {
+        mon_printf(o, "loadvm: %s\n", e.msg);
+    }
+}
+
+static void cmd_delvm(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    struct doppel_error e;
+    if (!doppel_snapshot_delete(vm, args, &e)) {
+        mon_printf(o, "delvm: %s\n", e.msg);
     }
 }
 
@@ -137,7 +152,7 @@ static const struct command {
     {"help", "", "this list", cmd_help},
     {"info", "WHAT",
      "status, registers, cpus, mem, tlb, pic, pci, mtree, devices, block, jit, "
-     "network",
+     "network, snapshots",
      mon_info},
     {"x", "/NF ADDR", "dump N items of memory at a linear address of CPU 0; F: x d, size b h w g",
      mon_x},
@@ -157,7 +172,11 @@ static const struct command {
      nets_forward_add},
     {"hostfwd_remove", "[NETDEV] tcp:[ADDR]:PORT", "give it back", nets_forward_remove},
     {"digest", "", "instructions retired, virtual time, digest of all state", cmd_digest},
-    {"save", "FILE", "save the machine to a file, for -load-state", cmd_save},
+    {"savevm", "NAME", "save the machine as a snapshot; with a slash in it NAME is a file",
+     cmd_savevm},
+    {"loadvm", "NAME", "go on from a snapshot; if that fails, the machine stays as it is",
+     cmd_loadvm},
+    {"delvm", "NAME", "delete a snapshot", cmd_delvm},
     {"device_table", "[NAME]", "every field of a device's state; without a name: all devices",
      mon_device_table},
     {"sendkey", "KEYS [MS]",

@@ -244,12 +244,13 @@ static const struct {
     const char *name;
     void (*fn)(struct doppel_vm *vm, struct mon_out *o);
 } infos[] = {
-    {"status", info_status}, {"registers", info_registers},
-    {"cpus", info_cpus},     {"mem", info_mem},
-    {"tlb", info_tlb},       {"pic", info_pic},
-    {"network", nets_info},  {"pci", info_pci},
-    {"mtree", info_mtree},   {"devices", info_devices},
-    {"block", drives_info},  {"jit", info_jit},
+    {"status", info_status},     {"registers", info_registers},
+    {"cpus", info_cpus},         {"mem", info_mem},
+    {"tlb", info_tlb},           {"pic", info_pic},
+    {"network", nets_info},      {"pci", info_pci},
+    {"snapshots", snapset_info}, {"mtree", info_mtree},
+    {"devices", info_devices},   {"block", drives_info},
+    {"jit", info_jit},
 };
 
 static const char *info_name(void *ctx, unsigned i)

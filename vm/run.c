@@ -266,7 +266,11 @@ static bool idle(struct doppel_vm *vm)
         uint64_t want = min64(next - now, IDLE_NS);
         show(vm); /* what the guest drew before it went idle */
         uint64_t slept = chr_set_wait(vm->chrs, want);
+        unsigned loads = vm->snap.loads;
         poll_host(vm);
+        if (vm->snap.loads != loads) {
+            return true; /* another machine by now (loadvm) */
+        }
         next = now + min64(want, vm->gate.pending || slept < want ? slept : want);
     }
     clock_skip(&vm->clock, next);
@@ -316,7 +320,7 @@ static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
         if (cpu) {
             vm->idle_skips = 0;
             run_slice(vm, cpu, icount);
-            if (UNLIKELY(engine_failure(vm->engine))) {
+            if (UNLIKELY(engine_failure(vm->engine) || vm->snap.broken)) {
                 vm->s.off = true;
                 return DOPPEL_FAILED;
             }
@@ -365,7 +369,7 @@ uint32_t doppel_exit_code(const struct doppel_vm *vm)
 const char *doppel_failure(const struct doppel_vm *vm)
 {
     const char *report = engine_failure(vm->engine);
-    return report ? report : vm->failure.msg;
+    return report ? report : vm->snap.broken ? vm->snap.why.msg : vm->failure.msg;
 }
 
 uint64_t doppel_icount(const struct doppel_vm *vm)

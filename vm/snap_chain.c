@@ -35,7 +35,7 @@ struct snap_chain {
 struct ram_from {
     struct ram_source source; /* first */
     struct snap_chain *chain;
-    char region[32];
+    char region[SNAP_REGION];
 };
 
 static void *must(void *p)

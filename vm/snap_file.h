@@ -22,6 +22,7 @@
 #define SNAP_HEADER     64u
 #define SNAP_CHUNK      16u /* pages of a chunk; its last one may have fewer */
 #define SNAP_NAME       256u
+#define SNAP_REGION     48u /* bytes of a region's name, with its zero */
 #define SNAP_DEPTH      32u /* files in a chain of parents, at most */
 #define SNAP_TABLES_MAX (64u << 20)
 
@@ -48,7 +49,7 @@ typedef bool snap_again(void *from, uint64_t index, uint8_t *to);
 struct snap_writer;
 struct snap_writer *snap_writer_new(void);
 void snap_writer_free(struct snap_writer *w); /* NULL: nothing */
-/* The pages that follow are of a region of npages; name: 1 to 31 characters. */
+/* The pages that follow are of a region of npages; name: fewer than SNAP_REGION bytes. */
 void snap_region(struct snap_writer *w, const char *name, uint64_t npages);
 /* Pages in ascending order; what is left out is absent. The bytes at `host` stay until the file is
  * written. */
@@ -68,6 +69,8 @@ struct snap_contents {
  * *id: of this snapshot, for its children. */
 bool snap_write(struct snap_writer *w, const struct snap_contents *c, int fd, struct st_buf *mem,
                 uint64_t *id);
+/* Did the write fail because a page could not be had again? */
+bool snap_unreadable(const struct snap_writer *w);
 
 /* --- Reading --- */
 

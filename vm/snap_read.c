@@ -31,7 +31,7 @@ struct run {
 };
 
 struct region {
-    char name[32];
+    char name[SNAP_REGION];
     uint64_t npages;
     struct run *run; /* cover all pages, in order */
     uint32_t nruns;
@@ -195,7 +195,7 @@ static bool parse_runs(struct snap_file *f, struct region *r, struct st_src *s, 
 static bool parse_regions(struct snap_file *f, struct st_src *s, struct err *e)
 {
     uint32_t n;
-    if (!take32(s, &n) || n > (s->len - s->pos) / 44) {
+    if (!take32(s, &n) || n > (s->len - s->pos) / (SNAP_REGION + 12)) {
         return wrong(e, "no regions");
     }
     f->region = must(calloc(n ? n : 1, sizeof *f->region));

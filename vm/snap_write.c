@@ -38,7 +38,7 @@ struct run {
 };
 
 struct region {
-    char name[32];
+    char name[SNAP_REGION];
     uint64_t npages, next; /* the first page that has not been said */
     struct run *run;
     uint32_t nruns, cap;
@@ -51,6 +51,7 @@ struct snap_writer {
     uint64_t nbuckets;
     struct region *region;
     unsigned nregions;
+    bool unreadable;
 };
 
 static void *must(void *p)
@@ -223,7 +224,7 @@ struct piece {
     uint8_t *data;
     uint32_t len, raw;
     uint64_t sum;
-    bool ready, ok;
+    bool ready, ok, unreadable;
     int why;
 };
 
@@ -278,6 +279,7 @@ static void make_chunk(struct work *k, uint32_t i, struct piece *c)
             memcpy(raw + p * PAGE_SIZE, page->host, PAGE_SIZE);
         } else if (!page->again(page->from, page->index, raw + p * PAGE_SIZE)) {
             c->why = errno ? errno : EIO;
+            c->unreadable = true;
             return;
         }
     }
@@ -370,6 +372,7 @@ static bool write_chunks(struct snap_writer *w, const struct snap_contents *c, s
     for (uint32_t i = 0; ok && i < k.n; i++) {
         struct piece piece;
         next_piece(&k, i, nthreads > 0, &piece);
+        w->unreadable |= piece.unreadable;
         ok = write_piece(o, &piece, table);
     }
     int why = errno;
@@ -469,4 +472,9 @@ bool snap_write(struct snap_writer *w, const struct snap_contents *c, int fd, st
     st_buf_free(&index);
     errno = why;
     return ok;
+}
+
+bool snap_unreadable(const struct snap_writer *w)
+{
+    return w->unreadable;
 }

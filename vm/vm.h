@@ -21,6 +21,7 @@
 #include "vm/board.h"
 #include "vm/input.h"
 #include "vm/memory.h"
+#include "vm/snapshot.h"
 
 /* Units that a vCPU runs before the next one's turn, when there are several. Small enough that a
  * vCPU that spins for another wastes little, large enough that switching is cheap. Guests can
@@ -89,6 +90,7 @@ struct doppel_vm {
     struct vm_bootindex bootindex[DOPPEL_MAX_DRIVES + DOPPEL_MAX_NICS]; /* in order */
     unsigned nbootindex;
 
+    struct snapshots snap;
     struct drives *drives;
     struct chr_set *chrs;
     struct nets *nets; /* private to nets.c */

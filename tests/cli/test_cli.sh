@@ -141,10 +141,18 @@ check save_on_the_way 0 "$(cat want)" run -serial null -seed 1 -rtc base=2024-01
     -save-state half@50000
 check load_and_go_on 0 "$(cat want)" run -serial null -seed 1 -rtc base=2024-01-01 -digest \
     -load-state half
-head -c 3000 half >half.cut
-bad state_cut 1 'damaged or cut short' run -serial null -load-state half.cut
-sed 's/pic0/pic9/' half >half.bad
+head -c 1500 half >half.cut
+bad state_cut 1 'cut short' run -serial null -load-state half.cut
+{ head -c 2000 half; printf x; tail -c +2002 half; } >half.bad
+head -c 9 half >half.newer
+printf '\377\377\377' >>half.newer
 bad state_damaged 1 'damaged' run -serial null -load-state half.bad
+bad state_newer 1 'saved in format 4294967042; this doppel reads format 2' run -serial null \
+    -load-state half.newer
+check snapshot_by_name 0 "$(cat want)" run -serial null -seed 1 -rtc base=2024-01-01 -digest \
+    -snapshot-dir . -loadvm half
+bad snapshot_missing 1 'no: No such file' run -serial null -snapshot-dir . -loadvm no
+bad snapshot_name 1 'not a name for a snapshot' run -serial null -loadvm .half
 bad state_of_another_machine 1 'saved with -m 128' run -serial null -m 64 -load-state half
 
 # --- INI files and several machines

@@ -665,7 +665,7 @@ TEST(change_that_fails)
     place_end(&p);
 }
 
-/* Saved after a change, the machine asks for what was in the drive then. */
+/* Saved after a change, the machine wants what was in the drive then. */
 TEST(change_and_save)
 {
     struct place p;
@@ -680,8 +680,16 @@ TEST(change_and_save)
     uint64_t want = doppel_digest(p.r.vm);
     robot_stop(&p.r);
     if (EXPECT(robot_start(&p.r, &p.o, &e))) {
+        char away[200];
+        snprintf(away, sizeof away, "%s.away", p.other);
+        EXPECT_EQ(rename(p.other, away), 0);
+        uint64_t was = doppel_digest(p.r.vm);
         EXPECT(!doppel_load(p.r.vm, data, len, &e));
         EXPECT(strstr(e.msg, "ide1-cd0: ") && strstr(e.msg, "b.img"));
+        EXPECT_EQ(doppel_digest(p.r.vm), was);
+        EXPECT_EQ(rename(away, p.other), 0);
+        EXPECT(doppel_load(p.r.vm, data, len, &e)); /* puts it in again */
+        EXPECT_EQ(doppel_digest(p.r.vm), want);
         robot_stop(&p.r);
     }
     snprintf(p.drive[1], sizeof p.drive[1], "file=%s,media=cdrom,index=2", p.other);

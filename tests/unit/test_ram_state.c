@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "mmu/ram.h"
-#include "util/bits.h"
 
 enum { N = 40 };
 
@@ -47,43 +46,105 @@ TEST(ram_digest_sees_content_only)
     ram_fini(&b);
 }
 
-TEST(ram_save_and_load)
+// A source that numbers its pages and counts what it is asked for.
+struct counted {
+    struct ram_source source;
+    unsigned fetched, freed;
+    uint64_t last;
+};
+
+static void fetch(struct ram_source *s, uint64_t pfn, uint8_t *to)
+{
+    struct counted *c = (struct counted *)s;
+    memset(to, (int)pfn + 1, PAGE_SIZE);
+    c->fetched++;
+    c->last = pfn;
+}
+
+static void release(struct ram_source *s)
+{
+    ((struct counted *)s)->freed++;
+}
+
+static const uint64_t some = 0x8000000ff1; // pages 0, 4..11, 39
+
+static void give(struct ram *r, struct counted *c)
+{
+    *c = (struct counted){.source = {.fetch = fetch, .free = release}};
+    atomic_init(&c->source.refs, 1);
+    ram_set_source(r, &c->source, &some);
+}
+
+TEST(ram_pages_come_from_a_source_when_touched)
+{
+    struct ram r;
+    struct counted c;
+    EXPECT(ram_init(&r, N * PAGE_SIZE));
+    give(&r, &c);
+    EXPECT_EQ(ram_read_ptr(&r, 1)[0], 0);
+    EXPECT_EQ(c.fetched, 0);
+    EXPECT_EQ(ram_read_ptr(&r, 4)[7], 5);
+    EXPECT_EQ(ram_read_ptr(&r, 4)[7], 5);
+    EXPECT_EQ(c.fetched, 1);
+    ram_write_ptr(&r, 39)[1] = 99; // the rest of the page is the source's
+    EXPECT(c.fetched == 2 && ram_read_ptr(&r, 39)[0] == 40 && ram_read_ptr(&r, 39)[1] == 99);
+    uint8_t two[2] = {1, 2};
+    ram_write(&r, 5 * PAGE_SIZE - 1, two, 2);
+    EXPECT(ram_read_ptr(&r, 4)[PAGE_SIZE - 1] == 1 && ram_read_ptr(&r, 5)[0] == 2 &&
+           ram_read_ptr(&r, 5)[1] == 6);
+    EXPECT_EQ(ram_host_bytes(&r), 3 * PAGE_SIZE);
+    ram_drop_all(&r);
+    EXPECT(c.freed == 1 && ram_read_ptr(&r, 6)[0] == 0 && ram_is_dirty(&r, 6));
+    ram_fini(&r);
+}
+
+TEST(ram_source_digest_and_the_last_page)
+{
+    struct ram r, plain;
+    struct counted c;
+    EXPECT(ram_init(&r, N * PAGE_SIZE) && ram_init(&plain, N * PAGE_SIZE));
+    for (uint64_t p = 0; p < N; p++) {
+        if (some >> p & 1) {
+            memset(ram_write_ptr(&plain, p), (int)p + 1, PAGE_SIZE);
+        }
+    }
+    give(&r, &c);
+    EXPECT_EQ(ram_digest(&r, 1), ram_digest(&plain, 1));
+    EXPECT(c.fetched == 10 && c.freed == 1); // nothing is left to fetch
+    EXPECT_EQ(ram_digest(&r, 1), ram_digest(&plain, 1));
+    ram_fini(&r);
+    ram_fini(&plain);
+}
+
+TEST(ram_reads_from_a_source_are_not_writes)
+{
+    struct ram r;
+    struct counted c;
+    EXPECT(ram_init(&r, N * PAGE_SIZE));
+    give(&r, &c);
+    ram_dirty_clear(&r);
+    ram_read_ptr(&r, 4);
+    EXPECT(!ram_is_dirty(&r, 4) && ram_own_ptr(&r, 4) == NULL);
+    ram_write_ptr(&r, 5);
+    EXPECT(ram_is_dirty(&r, 5) && ram_own_ptr(&r, 5) != NULL);
+    ram_fini(&r);
+    EXPECT_EQ(c.freed, 1);
+}
+
+TEST(ram_fork_shares_a_source)
 {
     struct ram a, b;
-    struct st_buf buf = {0};
-    struct err e;
+    struct counted c;
     EXPECT(ram_init(&a, N * PAGE_SIZE) && ram_init(&b, N * PAGE_SIZE));
-    fill(&a);
-    ram_write_ptr(&a, 1); // zero: not saved
-    ram_save(&a, &buf);
-    EXPECT_EQ(buf.len, 16 + 14 * (8 + PAGE_SIZE));
-    struct st_src src = {buf.data, buf.len, 0};
-    EXPECT(ram_load(&b, &src, &e));
-    EXPECT_EQ(src.pos, buf.len);
-    EXPECT_EQ(ram_digest(&b, 1), ram_digest(&a, 1));
-    EXPECT_EQ(ram_host_bytes(&b), 14 * PAGE_SIZE);
-    ram_drop_all(&b);
-
-    // Hostile streams: cut anywhere, another size, pages out of order or beyond the end.
-    for (size_t len = 0; len < buf.len; len += len < 32 ? 1 : 997) {
-        src = (struct st_src){buf.data, len, 0};
-        EXPECT(!ram_load(&b, &src, &e));
-        EXPECT_EQ(ram_host_bytes(&b), 0);
-    }
-    static const struct {
-        unsigned at;
-        uint64_t val;
-    } bad[] = {{0, N + 1}, {8, 15}, {8, UINT64_MAX}, {16, N}, {16, 3}, {16, UINT64_MAX}};
-    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
-        uint64_t old = le64_get(buf.data + bad[i].at);
-        le64_put(buf.data + bad[i].at, bad[i].val);
-        src = (struct st_src){buf.data, buf.len, 0};
-        t_context("case %u", i);
-        EXPECT(!ram_load(&b, &src, &e));
-        EXPECT_EQ(ram_host_bytes(&b), 0);
-        le64_put(buf.data + bad[i].at, old);
-    }
-    st_buf_free(&buf);
+    give(&a, &c);
+    ram_write_ptr(&a, 4)[0] = 77;
+    ram_fork(&b, &a);
+    ram_write_ptr(&a, 5)[0] = 78;
+    EXPECT(ram_read_ptr(&b, 4)[0] == 77 && ram_read_ptr(&b, 5)[0] == 6);
+    uint64_t h = ram_digest(&a, 1);
     ram_fini(&a);
+    EXPECT_EQ(c.freed, 0);
+    EXPECT(ram_read_ptr(&b, 11)[9] == 12 && ram_digest(&b, 1) != h);
     ram_fini(&b);
+    EXPECT_EQ(c.freed, 1);
 }
