@@ -1,8 +1,8 @@
 /*
- * The same run on every host: bounded runs whose digests must be equal on x86-64, aarch64 and
- * s390x. ./check runs this natively first (DIGESTS_OUT names the file to write), then in each cross
- * build under qemu-user (DIGESTS_IN names it). By itself it compares two runs cut into different
- * slices.
+ * The same run on every host: bounded runs whose digests must be equal on x86-64, aarch64, s390x
+ * and riscv64. ./check runs this natively first (DIGESTS_OUT names the file to write), then in each
+ * cross build under qemu-user (DIGESTS_IN names it). By itself it compares two runs cut into
+ * different slices. T_LEVEL=long (make check-long, of a cross build too): a whole boot.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "doppel.h"
+#include "tests/boot/dos.h"
 #include "tests/boot/linux.h"
 #include "tests/t.h"
 
@@ -96,6 +97,48 @@ TEST(digest_compute)
     EXPECT(fchdir(here) == 0);
     close(here);
     compare("compute", digest);
+}
+
+/* FreeDOS from power-on to its prompt, through firmware. */
+TEST(digest_freedos)
+{
+    const char *image = dos_possible() ? dos_shared_image("freedos722.img") : NULL;
+    if (image == NULL) {
+        return;
+    }
+    struct doppel_options o;
+    char drive[4200];
+    options(&o);
+    snprintf(drive, sizeof drive, "file=%s,format=raw,if=floppy,snapshot=on", image);
+    o.drive[o.ndrives++] = drive;
+    compare("freedos", run(&o, UINT64_C(15500000), UINT64_C(1) << 40));
+}
+
+/* Debian's cloud kernel, to user space, its tests there, and power-off: natively both ways. */
+TEST(digest_boot)
+{
+    if (t_amount(0, 0, 1) == 0) {
+        SKIP("T_LEVEL=long runs it");
+        return;
+    }
+    if (!guests_present("cloud")) {
+        return;
+    }
+    struct doppel_options o;
+    options(&o);
+    char *kernel = strdup(guest_path("vmlinuz-", "cloud"));
+    char *initrd = strdup(guest_path("initrd-test-", "amd64"));
+    o.kernel = kernel;
+    o.initrd = initrd;
+    o.append = "console=ttyS0 panic=-1";
+    uint64_t digest = run(&o, UINT64_C(1) << 40, UINT64_C(1) << 40);
+    if (getenv("DIGESTS_IN") == NULL) {
+        o.engine = "interp";
+        EXPECT_EQ(run(&o, UINT64_C(1) << 40, UINT64_C(1) << 40), digest);
+    }
+    compare("boot", digest);
+    free(kernel);
+    free(initrd);
 }
 
 /* The start of Debian's cloud kernel on two vCPUs. */
