@@ -366,7 +366,7 @@ static bool same(uint64_t seed)
 TEST(streams_run_the_same_in_every_way)
 {
     const char *one = getenv("T_CASE");
-    uint64_t n = one ? 1 : t_amount(30, 500, 10000000), failed = 0;
+    uint64_t n = one ? 1 : t_amount(30, 500, 500000), failed = 0;
     uint64_t first = one ? strtoull(one, NULL, 0) : t_seed() * 1000000;
     for (uint64_t k = 0; k < n && failed < 3; k++) {
         failed += !same(first + k);
