@@ -34,6 +34,7 @@ enum {
     RDT = 0x2818,
     RDTR = 0x2820,
     RADV = 0x282c,
+    RSRPD = 0x2c00,
     TDBAL = 0x3800,
     TDLEN = 0x3808,
     TDH = 0x3810,

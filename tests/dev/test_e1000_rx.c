@@ -198,6 +198,87 @@ TEST(e1000_checks_checksums)
     nic_fini(&x);
 }
 
+// UDP over IPv6 from fec0::2 to fec0::f, and over IPv4 behind a VLAN tag that is left in.
+TEST(e1000_checks_checksums_of_ipv6_and_behind_tags)
+{
+    struct nic x;
+    static const uint8_t v6[56] = {
+        0x60, 0,    0, 0,  0,    16,   17,  64,  0xfe, 0xc0, 0,    0,    0,    0,
+        0,    0,    0, 0,  0,    0,    0,   0,   0,    2,    0xfe, 0xc0, 0,    0,
+        0,    0,    0, 0,  0,    0,    0,   0,   0,    0,    0,    15,   0x30, 0x39,
+        0,    0x35, 0, 16, 0x76, 0x60, 'd', 'o', 'p',  'p',  'e',  'l',  '!',  '!'};
+    static const uint8_t v4[36] = {0x45, 0,  0,    36,   0,   1,   0,   0,   64,   17,   0x62, 0xb8,
+                                   10,   0,  2,    2,    10,  0,   2,   15,  0x30, 0x39, 0,    0x35,
+                                   0,    16, 0x5b, 0xe2, 'd', 'o', 'p', 'p', 'e',  'l',  '!',  '!'};
+    static const struct {
+        bool v6;
+        uint32_t rxcsum, at; // a byte of the packet to spoil
+        uint8_t status, errors;
+    } rows[] = {
+        {true, 0x200, 0, 0x23, 0},   {true, 0x200, 23, 0x23, 0x20},  {true, 0x200, 50, 0x23, 0x20},
+        {true, 0x100, 50, 0x03, 0},  {true, 0x200, 6, 0x03, 0},      {true, 0x200, 4, 0x03, 0},
+        {false, 0x300, 0, 0x63, 0},  {false, 0x300, 10, 0x63, 0x40}, {false, 0x300, 30, 0x63, 0x20},
+        {false, 0x100, 30, 0x43, 0},
+    };
+    nic_init(&x);
+    nic_start(&x);
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        uint8_t f[80] = {0};
+        unsigned at = rows[i].v6 ? 14 : 18;
+        t_context("row %u", i);
+        memcpy(f, mine, 6);
+        memcpy(f + 12, rows[i].v6 ? "\x86\xdd\0\0\0\0" : "\x81\0\x20\x07\x08\0", 6);
+        memcpy(f + at, rows[i].v6 ? v6 : v4, rows[i].v6 ? sizeof v6 : sizeof v4);
+        f[at + rows[i].at] ^= rows[i].at ? 0x20 : 0;
+        nic_set(&x, RDH, 0);
+        nic_set(&x, RXCSUM, rows[i].rxcsum);
+        nic_receive(&x, f, 80);
+        EXPECT_EQ(nic_rx_desc(&x, 0) & 0xffff, 80);
+        EXPECT_EQ(nic_rx_desc(&x, 0) >> 32 & 0xff, rows[i].status);
+        EXPECT_EQ(nic_rx_desc(&x, 0) >> 40 & 0xff, rows[i].errors);
+    }
+    nic_fini(&x);
+}
+
+// PAUSE frames of 802.3x: kept from the ring by RCTL.DPF, and only these.
+TEST(e1000_discards_pause_frames)
+{
+    static const uint8_t to[6] = {0x01, 0x80, 0xc2, 0, 0, 1};
+    struct nic x;
+    nic_init(&x);
+    nic_start(&x);
+    for (unsigned dpf = 0; dpf < 2; dpf++) {
+        nic_set(&x, RDH, 0);
+        nic_set(&x, RCTL, 0x04000012 | dpf << 22); // MPE
+        make(to, 60);
+        nic_receive(&x, frame, 60); // ARP to that address
+        EXPECT_EQ(nic_get(&x, RDH), 1);
+        memcpy(frame + 12, "\x88\x08\0\x01", 4);
+        nic_receive(&x, frame, 60);
+        EXPECT_EQ(nic_get(&x, RDH), dpf ? 1 : 2);
+        memcpy(frame, mine, 6);
+        nic_receive(&x, frame, 60);
+        EXPECT_EQ(nic_get(&x, RDH), dpf ? 2 : 3);
+    }
+    nic_fini(&x);
+}
+
+TEST(e1000_small_packets_are_told)
+{
+    struct nic x;
+    nic_init(&x);
+    nic_start(&x);
+    nic_set(&x, RDTR, 100);
+    nic_receive(&x, make(mine, 60), 60);
+    EXPECT_EQ(nic_get(&x, ICR) & 0x10000, 0); // 0: off
+    nic_set(&x, RSRPD, 200);
+    nic_receive(&x, make(mine, 196), 196); // 200 with FCS
+    EXPECT_EQ(nic_get(&x, ICR) & 0x10000, 0x10000);
+    nic_receive(&x, make(mine, 197), 197);
+    EXPECT_EQ(nic_get(&x, ICR) & 0x10000, 0);
+    nic_fini(&x);
+}
+
 TEST(e1000_receive_interrupts_are_moderated)
 {
     struct nic x;
@@ -283,6 +364,13 @@ TEST(e1000_loopback)
         EXPECT_EQ(x.nsent, 0);
         EXPECT_EQ(nic_rx_desc(&x, how) & 0xffff, 300);
     }
+    // Less than a header, not padded (TCTL.PSP): a runt.
+    nic_set(&x, TCTL, 0x02);
+    nic_tx_desc(&x, 2, TX_BUF, 10u | 1u << 24, 0);
+    nic_set(&x, TDT, 3);
+    rig_run(&x.r, VTIME_MS);
+    EXPECT_EQ(nic_get(&x, RDH), 2);
+    EXPECT_EQ(nic_get(&x, 0x40a4), 1); // RUC
     nic_fini(&x);
 }
 

@@ -1,5 +1,7 @@
 // Configuration space, BARs, the host bridge, the PIRQ router and power management.
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hw/hw.h"
@@ -17,6 +19,7 @@ struct toypci {
     struct toypci_state s;
     struct pci_func pci;
     uint32_t devfn;
+    bool rom;
 };
 
 static uint64_t toy_read(struct dev *d, uint64_t off, unsigned size)
@@ -46,7 +49,7 @@ static bool toy_init(struct dev *d, struct err *e)
     }
     pci_bar_io(&t->pci, 0, 32, &toy_ops, "toy-io");
     pci_bar_mem(&t->pci, 1, 0x1000, &toy_ops, "toy-mem");
-    return true;
+    return !t->rom || pci_rom_file(&t->pci, "toy.rom", e) || !e->msg[0];
 }
 
 static void toy_reset(struct dev *d, enum reset_kind kind)
@@ -62,6 +65,7 @@ static void toy_restored(struct dev *d)
 
 static const struct prop toy_props[] = {
     {"devfn", PROP_U32, offsetof(struct toypci, devfn), "0x18", 0, 255, "slot << 3 | function"},
+    {"rom", PROP_BOOL, offsetof(struct toypci, rom), "off", 0, 0, "has the file toy.rom"},
     {0},
 };
 
@@ -175,6 +179,82 @@ TEST(pci_bars)
     rig_fini(&x.r);
 }
 
+// A function that names no slot gets the first that is free, from 3 on.
+TEST(pci_slots_by_themselves)
+{
+    struct pcirig x;
+    setup(&x);
+    rig_add(&x.r, &toypci_class, "fifth", "devfn=0x28");
+    rig_add(&x.r, &toypci_class, "any0", "devfn=255");
+    rig_add(&x.r, &toypci_class, "any1", "devfn=255");
+    rig_reset(&x.r, RESET_COLD);
+    EXPECT_EQ(cfg(&x, 4, 0, 0), 0x12341af4);
+    EXPECT_EQ(cfg(&x, 6, 0, 0), 0x12341af4);
+    EXPECT_EQ(cfg(&x, 7, 0, 0), 0xffffffff);
+    char name[8];
+    for (unsigned i = 7; i < 32; i++) {
+        snprintf(name, sizeof name, "toy%u", i);
+        rig_add(&x.r, &toypci_class, name, "devfn=255");
+    }
+    struct err e = {""};
+    struct dev *d = dev_new(&x.r.env, &toypci_class, "late", &e);
+    EXPECT(dev_set(d, "devfn", "255", &e) && !dev_init(d, &e) && strstr(e.msg, "slot"));
+    rig_fini(&x.r);
+}
+
+// The file toy.rom: as many bytes as ctx says, 0 for none.
+static bool toy_rom(void *ctx, const char *name, uint8_t **data, size_t *len)
+{
+    *len = *(const size_t *)ctx;
+    if (strcmp(name, "toy.rom") != 0 || !*len) {
+        return false;
+    }
+    *data = malloc(*len);
+    for (size_t i = 0; *data && i < *len; i++) {
+        (*data)[i] = (uint8_t)(i + (i >> 8));
+    }
+    return *data != NULL;
+}
+
+TEST(pci_expansion_rom)
+{
+    struct pcirig x;
+    size_t len = 5000;
+    setup(&x);
+    x.r.env.rom_file = toy_rom;
+    x.r.env.rom_ctx = &len;
+    rig_add(&x.r, &toypci_class, "r", "devfn=0x20,rom=on");
+    rig_reset(&x.r, RESET_COLD);
+    EXPECT_EQ(cfg(&x, 4, 0, 0x30), 0);
+    cfg_set(&x, 4, 0, 0x30, 0xffffffff);
+    EXPECT_EQ(cfg(&x, 4, 0, 0x30), 0xffffe001); // 8 KiB and the enable bit
+    cfg_set(&x, 4, 0, 0x30, 0xf0000000);
+    cfg_set(&x, 4, 0, 4, 2);
+    EXPECT_EQ(aspace_read(&x.r.mem, 0xf0000101, 1), 0xff); // needs both enables
+    cfg_set(&x, 4, 0, 0x30, 0xf0000001);
+    EXPECT_EQ(aspace_read(&x.r.mem, 0xf0000101, 1), 2);
+    EXPECT_EQ(aspace_read(&x.r.mem, 0xf0001387, 1), 0x9a);
+    EXPECT_EQ(aspace_read(&x.r.mem, 0xf0001388, 1), 0); // behind the file
+    aspace_write(&x.r.mem, 0xf0000101, 1, 0x55);
+    EXPECT_EQ(aspace_read(&x.r.mem, 0xf0000101, 1), 2);
+    rig_reload(&x.r);
+    EXPECT_EQ(aspace_read(&x.r.mem, 0xf0000101, 1), 2);
+    cfg_set(&x, 4, 0, 4, 0);
+    EXPECT_EQ(aspace_read(&x.r.mem, 0xf0000101, 1), 0xff);
+    // No file: no ROM, and that is no error. One that is too large: said.
+    len = 0;
+    rig_add(&x.r, &toypci_class, "without", "devfn=0x28,rom=on");
+    rig_reset(&x.r, RESET_COLD);
+    cfg_set(&x, 5, 0, 0x30, 0xffffffff);
+    EXPECT_EQ(cfg(&x, 5, 0, 0x30), 0);
+    len = PCI_ROM_MAX + 1;
+    struct err e = {""};
+    struct dev *d = dev_new(&x.r.env, &toypci_class, "large", &e);
+    EXPECT(dev_set(d, "devfn", "0x30", &e) && dev_set(d, "rom", "on", &e));
+    EXPECT(!dev_init(d, &e) && strstr(e.msg, "toy.rom: "));
+    rig_fini(&x.r);
+}
+
 TEST(pci_setup_errors)
 {
     struct rig r;
@@ -247,6 +327,10 @@ TEST(i440fx_pam_and_smram)
     EXPECT(s.rd[0] && !s.wr[0] && !s.rd[1] && s.wr[1]);
     rig_outl(&x.r, 0xcf8, 0x80000070);
     rig_outb(&x.r, 0xcfe, 0x4a);
+    EXPECT(s.smram && s.open);
+    memset(&s, 0, sizeof s);
+    rig_wire(&x.r, "p.out4", "pci0.smiact0"); // SMIACT# of a CPU: the board is to look again
+    dev_pin_set(&x.p->dev, 4, true);
     EXPECT(s.smram && s.open);
     memset(&s, 0, sizeof s);
     rig_reload(&x.r);

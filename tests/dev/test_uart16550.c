@@ -326,6 +326,8 @@ TEST(debugcon_and_debug_exit)
     EXPECT_EQ(r.nreq, 0);
     rig_outb(&r, 0xf4, 0x10);
     EXPECT(r.nreq == 1 && r.req == DEV_REQ_EXIT && r.req_arg == 0x21);
+    EXPECT_EQ(rig_inb(&r, 0xf4), 0);
+    EXPECT_EQ(r.nreq, 1);
     rig_outl(&r, 0xf4, 3);
     EXPECT(r.nreq == 2 && r.req_arg == 7);
     rig_reload(&r);
