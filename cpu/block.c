@@ -21,7 +21,7 @@
 #define PATIENCE_HOT 8 /* runs of a block whose place had compiled code before */
 #define PATCHED_MAX  2 /* so often decoded with other immediates, they are holes */
 #define MAX_CPUS     64u
-#define SIZE_STEP    128u /* of blocks, in bytes */
+#define SIZE_STEP    64u /* of blocks, in bytes */
 #define BLOCK_MOST   (sizeof(struct block) + BLOCK_INSNS * (sizeof(struct insn) + 15))
 #define SIZES        (BLOCK_MOST / SIZE_STEP + 2)
 
