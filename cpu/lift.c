@@ -65,6 +65,8 @@
     X(movs, MOVS)                                                                                  \
     X(stos, STOS)                                                                                  \
     X(lods, LODS)                                                                                  \
+    X(cmps, REPCMPS)                                                                               \
+    X(scas, REPSCAS)                                                                               \
     X(loopne, JCOUNT)                                                                              \
     X(loope, JCOUNT)                                                                               \
     X(loop, JCOUNT)                                                                                \
@@ -335,13 +337,20 @@ static void lift_rm(const struct block *b, const struct insn *i, struct uop *u)
     u->attr |= UF_BAIL; /* the host may not have it */
 }
 
-/* MOVS, STOS, LODS of one element, between flat segments. */
-static bool lift_string(const struct insn *i, struct uop *u)
+/* Strings between flat segments: MOVS, STOS, LODS of one element; with REP all but LODS. */
+static bool lift_string(const struct block *b, const struct insn *i, struct uop *u)
 {
+    bool rep = i->pfx & (PFX_REP | PFX_REPNE);
     u->m = (struct uop_mem){
         .base = REG_RSI, .index = UR_NONE, .asz = i->asz, .segm = i->segm, .seg = i->seg};
     u->attr |= UF_BAIL;
-    return !(i->pfx & (PFX_REP | PFX_REPNE)) && i->asz >= 4;
+    if (!rep) {
+        return u->op <= U_LODS && i->asz >= 4;
+    }
+    u->cc = (i->pfx & PFX_REPNE) != 0;
+    u->attr |= UF_COND;
+    u->op = u->op == U_MOVS ? U_REPMOVS : u->op == U_STOS ? U_REPSTOS : u->op;
+    return u->op != U_LODS && i->asz == native_width(b) && u->m.segm == US_FLAT;
 }
 
 /* LOOP and its kind, JCXZ. */
@@ -362,7 +371,9 @@ static bool lift_more(const struct block *b, const struct insn *i, struct uop *u
     case U_MOVS:
     case U_STOS:
     case U_LODS:
-        return lift_string(i, u);
+    case U_REPCMPS:
+    case U_REPSCAS:
+        return lift_string(b, i, u);
     case U_JCOUNT:
         return lift_count(b, i, u);
     case U_SHLD:

@@ -27,6 +27,7 @@ struct page {
 struct lockstep {
     struct cpu *cpu;
     bool open, replaying;
+    bool halfway; /* the replay ended between two iterations of a REP */
     const struct block *at;
     int64_t begun; /* budget and what is held or was charged for and not begun, at the start */
     struct cpu_state start, compiled;
@@ -186,6 +187,7 @@ static bool replay(struct lockstep *ls, uint64_t n)
     uint64_t slice = cpu->slice, used = slice + (uint64_t)cpu->held - (uint64_t)ls->begun;
     memcpy(&outer, &cpu->fault, sizeof outer);
     ls->replaying = true;
+    ls->halfway = false;
     if (setjmp(cpu->fault)) {
         begin_report(ls, n);
         say(ls, "  the interpreter raises vector %u in the last %" PRIu64 " of them\n",
@@ -200,7 +202,10 @@ static bool replay(struct lockstep *ls, uint64_t n)
             }
             unsigned some = b->n < left ? b->n : (unsigned)left;
             cpu->slice = used + (n - left) + some; /* so that time is what it was */
+            uint64_t last = (cpu->s.rip + b->insn[some - 1].off) & cpu->ip_mask;
             cpu_run_head(cpu, b, some);
+            ls->halfway = cpu->s.rip == last && b->insn[some - 1].row != 0xffff &&
+                          (insn_rows[b->insn[some - 1].row].attr & A_REP);
             left -= some;
         }
     }
@@ -274,6 +279,11 @@ bool lockstep_end(struct lockstep *ls, int64_t left, bool flags_dead)
     bool ok = replay(ls, (uint64_t)n);
     cpu->budget = budget;
     cpu_sync(cpu);
+    cpu->s.rflags &= ~(uint64_t)FL_RF | ls->compiled.rflags; /* a REP was replayed in pieces: */
+    if (ls->halfway) { /* and stopped, while compiled code goes on with it */
+        flags_set_arith(cpu, ls->compiled.rflags);
+        cpu_sync(cpu);
+    }
     if (flags_dead) {
         ls->compiled.rflags &= ~(uint64_t)FL_ARITH;
         ls->compiled.rflags |= cpu->s.rflags & FL_ARITH;

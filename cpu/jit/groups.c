@@ -9,7 +9,7 @@
  *
  * What always holds: between a leader and its last member code runs straight, and nothing in
  * between changes the soft TLB but a refill, which declines if a host page had to move. A back end
- * forgets all groups where C may have done more (U_INTERP).
+ * forgets all groups where C may have done more (U_INTERP, strings with REP).
  */
 #include "cpu/jit/groups.h"
 
@@ -305,7 +305,7 @@ void jit_pass_groups(const struct jit_source *src)
     fresh_all(&s);
     for (unsigned k = 0; k < src->n; k++) {
         struct uop *u = &src->u[k];
-        if (u->op == U_INTERP) {
+        if (u->op == U_INTERP || u->op >= U_REPMOVS) {
             s.nopen = 0;
         }
         place(&s, src, u);

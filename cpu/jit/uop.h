@@ -77,7 +77,12 @@
     X(MOVS) X(STOS) X(LODS)                                                              \
     /* LOOPNE, LOOPE, LOOP, JCXZ: cc 0 to 3; the count is sw bytes of rCX; imm: target.  \
      * Ends a block. */                                                                  \
-    X(JCOUNT)
+    X(JCOUNT)                                                                            \
+    /* Strings with REP, flat, by rCX as wide as m.asz. Each iteration is a unit: what   \
+     * takes more than one page of an operand, more than the budget, or DF is left to    \
+     * the interpreter, also in the middle. cc: ends at the first that is unequal (0) or \
+     * equal (1); flags as CMP, or as they were if rCX is 0. */                          \
+    X(REPMOVS) X(REPSTOS) X(REPCMPS) X(REPSCAS)
 // clang-format on
 
 enum uop_code {

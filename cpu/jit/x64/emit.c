@@ -98,6 +98,14 @@ static bool more(struct em *e)
     case U_LODS:
         x64_emit_string(e);
         return true;
+    case U_REPMOVS:
+    case U_REPSTOS:
+        x64_emit_rep_move(e);
+        return true;
+    case U_REPCMPS:
+    case U_REPSCAS:
+        x64_emit_rep_scan(e);
+        return true;
     case U_JCOUNT:
         x64_vec_flush(e);
         x64_emit_jcount(e);

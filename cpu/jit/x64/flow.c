@@ -664,6 +664,12 @@ void x64_cold(struct em *e)
         case COLD_X87:
             x64_x87_cold(e, c);
             break;
+        case COLD_HERE:
+            break;
+        case COLD_REP_UNDO:
+        case COLD_REP:
+            x64_rep_cold(e, c);
+            break;
         case COLD_SIDE:
             x64_vec_spill(e, &e->cold_vec[k]);
             cold_side(e, c);

@@ -28,7 +28,10 @@ enum cold_kind {
     COLD_CROSS,
     COLD_VEC,
     COLD_X87,
-    COLD_SIDE
+    COLD_SIDE,
+    COLD_HERE,     /* the next piece is the one */
+    COLD_REP_UNDO, /* likewise, behind what it does (emit_rep.c) */
+    COLD_REP
 };
 struct cold {
     uint8_t kind;
@@ -36,7 +39,7 @@ struct cold {
     bool undo;      /* REFILL: T1 is the address XORed with the tag */
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx; VEC: JIT_VEC_xx that were tested */
     uint32_t from;  /* displacement to patch to here */
-    uint32_t retry; /* REFILL, X87: where to go on */
+    uint32_t retry; /* REFILL, X87, REP: where to go on */
     uint32_t once;  /* REFILL: and where with the bias in T0 */
     uint32_t site;
     int32_t tag;    /* REFILL: offset of the tag array */
@@ -44,7 +47,7 @@ struct cold {
     uint32_t to;    /* JUMP: common code */
     int32_t target; /* CROSS, SIDE: from the page's first byte */
     /* SIDE: the state there. */
-    const struct uop *u;
+    const struct uop *u; /* of REP_UNDO too */
     struct jit_recipe rc;
     uint8_t over;
     bool sahf;
@@ -213,6 +216,9 @@ void x64_emit_sahf(struct em *e);
 void x64_emit_pushf(struct em *e);
 void x64_emit_rdtsc(struct em *e);
 void x64_emit_string(struct em *e);
+void x64_emit_rep_move(struct em *e);
+void x64_emit_rep_scan(struct em *e);
+void x64_rep_cold(struct em *e, const struct cold *c);
 bool x64_emit_cmov(struct em *e);
 void x64_emit_setcc(struct em *e);
 bool x64_emit_xchg(struct em *e);
