@@ -40,6 +40,9 @@ struct net {
     int source;            /* gate source of the attached card; -1: none */
     uint32_t capacity;     /* of the card's queue, as net_cost counts; 0: never mind */
     _Atomic uint32_t busy; /* of that: posted and not yet taken by the card */
+    /* The cable is out, on the host's side only: what the card sends was sent before, and what it
+     * gets comes from a log (vm/history.c). */
+    atomic_bool muted;
 };
 
 /* What a frame takes of a card's queue. */
@@ -60,7 +63,7 @@ static inline void net_attach(struct net *n, struct gate *g, int source)
 
 static inline void net_send(struct net *n, const void *frame, size_t len)
 {
-    if (n && n->send) {
+    if (n && n->send && !atomic_load(&n->muted)) {
         n->send(n, frame, len);
     }
 }
@@ -68,7 +71,7 @@ static inline void net_send(struct net *n, const void *frame, size_t len)
 /* Device side: the card's queue holds so much less, or more (after a load). */
 static inline void net_taken(struct net *n, uint32_t cost)
 {
-    if (n && cost) {
+    if (n && cost && !atomic_load(&n->muted)) {
         uint32_t old = atomic_load(&n->busy);
         while (!atomic_compare_exchange_weak(&n->busy, &old, old > cost ? old - cost : 0)) {
         }
@@ -80,7 +83,7 @@ static inline void net_taken(struct net *n, uint32_t cost)
 
 static inline void net_loaded(struct net *n, uint32_t cost)
 {
-    if (n) {
+    if (n && !atomic_load(&n->muted)) {
         atomic_fetch_add(&n->busy, cost);
     }
 }
@@ -94,7 +97,7 @@ static inline bool net_fits(struct net *n, size_t len)
 /* Host side, any thread. */
 static inline void net_input(struct net *n, const void *frame, size_t len)
 {
-    if (n->gate && n->source >= 0 && len && len <= NET_FRAME_MAX) {
+    if (n->gate && n->source >= 0 && len && len <= NET_FRAME_MAX && !atomic_load(&n->muted)) {
         atomic_fetch_add(&n->busy, net_cost(len));
         gate_post(n->gate, n->source, frame, (uint32_t)len);
     }

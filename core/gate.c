@@ -21,6 +21,15 @@ struct gate_post {
     uint8_t payload[];
 };
 
+static void free_posts(struct gate_post *p)
+{
+    while (p) {
+        struct gate_post *next = p->next;
+        free(p);
+        p = next;
+    }
+}
+
 void gate_init(struct gate *g)
 {
     *g = (struct gate){0};
@@ -30,11 +39,8 @@ void gate_init(struct gate *g)
 
 void gate_fini(struct gate *g)
 {
-    while (g->head) {
-        struct gate_post *p = g->head;
-        g->head = p->next;
-        free(p);
-    }
+    free_posts(g->head);
+    g->head = NULL;
     free(g->sources);
     g->sources = NULL;
     g->nsources = 0;
@@ -149,7 +155,7 @@ static unsigned deliver_fed(struct gate *g, vtime now)
     return n;
 }
 
-unsigned gate_deliver(struct gate *g, vtime now)
+static struct gate_post *take_posts(struct gate *g)
 {
     pthread_mutex_lock(&g->lock);
     struct gate_post *p = g->head;
@@ -157,19 +163,25 @@ unsigned gate_deliver(struct gate *g, vtime now)
     g->tail = &g->head;
     g->pending = false;
     pthread_mutex_unlock(&g->lock);
+    return p;
+}
 
+void gate_discard(struct gate *g)
+{
+    free_posts(take_posts(g));
+}
+
+unsigned gate_deliver(struct gate *g, vtime now)
+{
+    struct gate_post *posts = take_posts(g);
     bool fed = g->feed != NULL;
     unsigned n = fed ? deliver_fed(g, now) : 0;
-    while (p) {
-        if (!fed) {
-            const struct gate_source *s = &g->sources[p->source];
-            deliver(g, s, &(struct gate_event){now, g->order, s->name, p->payload, p->len});
-            n++;
-        }
-        struct gate_post *next = p->next;
-        free(p);
-        p = next;
+    for (const struct gate_post *p = fed ? NULL : posts; p; p = p->next) {
+        const struct gate_source *s = &g->sources[p->source];
+        deliver(g, s, &(struct gate_event){now, g->order, s->name, p->payload, p->len});
+        n++;
     }
+    free_posts(posts);
     return n;
 }
 

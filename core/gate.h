@@ -92,6 +92,9 @@ bool gate_post(struct gate *g, int source, const void *payload, uint32_t len);
  * has for this instant instead. Machine's thread, between slices. Returns the number delivered. */
 unsigned gate_deliver(struct gate *g, vtime now);
 
+/* Throw away every queued post. Machine's thread. */
+void gate_discard(struct gate *g);
+
 /* Replay: what the log has for this instant, though its place in it was never reached: the run is
  * not the recorded one. False: there is nothing. */
 bool gate_deliver_late(struct gate *g, vtime now);

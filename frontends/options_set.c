@@ -48,7 +48,7 @@ static bool check_name(const char *option, const char *value, size_t len,
                    suggest_nearest(word, listed_name, &names), option);
 }
 
-bool options_set_m(struct options *o, const char *v, struct err *e)
+static bool parse_size(const char *option, const char *v, uint64_t *bytes, struct err *e)
 {
     static const char units[] = "kKmMgGtT";
     static const unsigned shift[] = {10, 20, 30, 40};
@@ -63,9 +63,17 @@ bool options_set_m(struct options *o, const char *v, struct err *e)
         end++;
     }
     if (*text < '0' || *text > '9' || *end || errno || n > UINT64_MAX >> s) {
-        return err_set(e, "-m %s: want a size such as 256 (MiB), 512M or 2G", v);
+        return err_set(e, "-%s %s: want a size such as 256 (MiB), 512M or 2G", option, v);
     }
-    o->vm.ram_bytes = n << s;
+    *bytes = n << s;
+    return true;
+}
+
+bool options_set_m(struct options *o, const char *v, struct err *e)
+{
+    if (!parse_size("m", v, &o->vm.ram_bytes, e)) {
+        return false;
+    }
     if (o->vm.ram_bytes < 1u << 20 || o->vm.ram_bytes > UINT64_C(1) << 40 ||
         o->vm.ram_bytes % (1u << 20)) {
         return err_set(e, "-m %s: want 1M to 1024G, whole MiB", v);
@@ -311,6 +319,12 @@ bool options_set_no_reboot(struct options *o, const char *v, struct err *e)
     (void)v;
     (void)e;
     return o->vm.no_reboot = true;
+}
+
+bool options_set_history(struct options *o, const char *v, struct err *e)
+{
+    return parse_size("history", v, &o->vm.history, e) &&
+           (o->vm.history >= 1u << 20 || err_set(e, "-history %s: want at least 1M", v));
 }
 
 bool options_set_no_shutdown(struct options *o, const char *v, struct err *e)

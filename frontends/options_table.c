@@ -74,6 +74,8 @@ const struct option options_table[] = {
     {"no-shutdown", NULL, "a power-off pauses instead of ending doppel",
      options_set_no_shutdown, NULL},
     {"S", NULL, "start paused, until the monitor's \"cont\"", options_set_paused, NULL},
+    {"history", "SIZE", "keep the machine's past in so much host memory, as for -m, to go back to",
+     options_set_history, NULL},
     {"name", "TEXT", "the machine's name", options_set_name, NULL},
     {"d", "ITEM[,ITEM...]", "log", options_set_log, doppel_log_item},
     {"D", "FILE", "log to a file instead of standard error", options_set_log_file, NULL},

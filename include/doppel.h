@@ -99,6 +99,7 @@ struct doppel_options {
     bool no_reboot;           /* a reset ends doppel_run with DOPPEL_RESET */
     bool no_shutdown;         /* a power-off pauses instead of ending */
     bool paused;              /* start stopped, until "cont" */
+    uint64_t history;         /* bytes of host memory for the machine's past; 0: none is kept */
     const char *log_items;    /* "int,cpu_reset"; see doppel_log_item */
     const char *log_file;     /* default: standard error */
     const char *snapshot_dir; /* folder of named snapshots, made when needed; "NAME.snapshots" */
@@ -251,6 +252,31 @@ uint64_t doppel_screen_digest(struct doppel_vm *vm);
 /* The screen of a text mode: UTF-8, a line for each row without the blanks at its end. The caller's
  * to free(). NULL: a graphics mode, or no adapter. */
 char *doppel_screen_text(struct doppel_vm *vm);
+
+/* --- The past ---
+ *
+ * A machine that keeps its past (options.history, doppel_history) can go back to any instant of it,
+ * exactly. In the past nothing reaches the host and nothing comes from it; doppel_run leads through
+ * what is known of the future to the instant where the past was entered, and goes on live there. */
+
+/* Keep checkpoints in at most so many bytes of host memory from now on; 0: forget them. */
+bool doppel_history(struct doppel_vm *vm, uint64_t bytes, struct doppel_error *e);
+bool doppel_in_past(const struct doppel_vm *vm);
+/* Instants that can be gone to, in instructions since power-on. */
+void doppel_history_range(const struct doppel_vm *vm, uint64_t *first, uint64_t *last);
+/* Be where so many instructions had retired. False: *e, and the machine may be anywhere in the past
+ * that is kept. */
+bool doppel_goto(struct doppel_vm *vm, uint64_t icount, struct doppel_error *e);
+/* Be where that vCPU had run one unit (instruction, REP iteration, delivery of an interrupt) less.
+ * DOPPEL_BREAK: there; DOPPEL_LIMIT: the past that is kept begins here; DOPPEL_FAILED: as
+ * doppel_failure says. */
+enum doppel_stop doppel_reverse_step(struct doppel_vm *vm, unsigned cpu);
+/* Be at the last hit of a break- or watchpoint before this instant (doppel_last_hit; in front of
+ * the access), or at the first instant that is kept: returns as doppel_reverse_step. */
+enum doppel_stop doppel_reverse_continue(struct doppel_vm *vm);
+/* Live from this instant of the past on; what had followed it is forgotten. False: a disk image
+ * cannot be written; the machine is where it was. */
+bool doppel_branch(struct doppel_vm *vm, struct doppel_error *e);
 
 /* --- The operator --- */
 

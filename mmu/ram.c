@@ -249,16 +249,21 @@ void ram_set_source(struct ram *r, struct ram_source *s, const uint64_t *pending
     }
 }
 
+static void pending_done(struct ram *r, uint64_t pfn)
+{
+    r->pending[pfn >> 6] &= ~(UINT64_C(1) << (pfn & 63));
+    if (--r->npending == 0) {
+        source_put(r);
+    }
+}
+
 /* Part of what a reader sees does not change: hence const in the callers. */
 static struct ram_page *fetch(struct ram *r, uint64_t pfn)
 {
     struct ram_page *p = page_new(r->pool, false);
     r->source->fetch(r->source, pfn, p->host);
     r->page[pfn] = p;
-    r->pending[pfn >> 6] &= ~(UINT64_C(1) << (pfn & 63));
-    if (--r->npending == 0) {
-        source_put(r);
-    }
+    pending_done(r, pfn);
     return p;
 }
 
@@ -388,6 +393,46 @@ void ram_fork(struct ram *dst, struct ram *src)
         atomic_fetch_add_explicit(&src->source->refs, 1, memory_order_relaxed);
         ram_set_source(dst, src->source, src->pending);
     }
+}
+
+void ram_become(struct ram *dst, struct ram *src)
+{
+    assert(dst->npages == src->npages);
+    tell_moved(src, RAM_EVERY_PAGE);
+    tell_moved(dst, RAM_EVERY_PAGE);
+    for (uint64_t pfn = 0; pfn < dst->npages; pfn++) {
+        bool later = ram_is_pending(dst, pfn);
+        if (later && ram_is_pending(src, pfn) && dst->source == src->source) {
+            continue;
+        }
+        struct ram_page *old = dst->page[pfn];
+        struct ram_page *p = ram_is_pending(src, pfn) ? fetch(src, pfn) : src->page[pfn];
+        if (old == p && !later) {
+            continue;
+        }
+        ram_tell_write(dst, pfn, 0, PAGE_SIZE);
+        if (later) {
+            pending_done(dst, pfn);
+        }
+        if (p) {
+            atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+        }
+        dst->page[pfn] = p;
+        set_dirty(dst, pfn);
+        if (old) {
+            page_put(old);
+        }
+    }
+}
+
+uint64_t ram_differ(const struct ram *a, const struct ram *b)
+{
+    uint64_t n = 0;
+    assert(a->npages == b->npages);
+    for (uint64_t pfn = 0; pfn < a->npages; pfn++) {
+        n += a->page[pfn] != b->page[pfn];
+    }
+    return n;
 }
 
 uint64_t ram_host_bytes(const struct ram *r)

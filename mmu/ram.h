@@ -108,6 +108,11 @@ void ram_clear_code(struct ram *r, uint64_t pfn);
 
 /* Make `dst` (initialized, same size, all absent) share every page of `src`. */
 void ram_fork(struct ram *dst, struct ram *src);
+/* Make `dst` (same size) what `src` is, sharing its pages. Code on pages that differ is reported as
+ * hit; pages that both share stay as they are, with what was decoded from them. */
+void ram_become(struct ram *dst, struct ram *src);
+/* Pages that the two maps do not share. */
+uint64_t ram_differ(const struct ram *a, const struct ram *b);
 /* Host bytes held by pages of this map. */
 uint64_t ram_host_bytes(const struct ram *r);
 void ram_dirty_clear(struct ram *r);

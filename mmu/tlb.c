@@ -616,6 +616,23 @@ void tlb_flush_page_pcid(struct tlb *t, gva la, uint16_t pcid)
     remove_all_of(t, la, pcid, false);
 }
 
+/* What is in front of `filled` is L2 itself; what is behind describes L1. */
+size_t tlb_image_bytes(void)
+{
+    return offsetof(struct tlb_l2, filled);
+}
+
+void tlb_image_take(const struct tlb *t, void *image)
+{
+    memcpy(image, t->l2, tlb_image_bytes());
+}
+
+void tlb_image_put(struct tlb *t, const void *image)
+{
+    tlb_flush_all(t);
+    memcpy(t->l2, image, tlb_image_bytes());
+}
+
 void tlb_switch_pcid(struct tlb *t, uint16_t pcid)
 {
     assert(pcid < 4096);

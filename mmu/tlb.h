@@ -22,6 +22,7 @@
 #define DOPPEL_MMU_TLB_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/types.h"
@@ -130,6 +131,12 @@ bool tlb_refill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gv
 /* Where a write to la would go, if L2 holds the translation and allows it. Changes nothing. */
 bool tlb_write_target(const struct tlb *t, const struct walk_mode *m, gva la, enum tlb_view view,
                       gpa *addr);
+
+/* L2 as a guest could notice it, for a checkpoint within this process: tlb_image_bytes() of it. Put
+ * it into any vCPU's TLB of the same program, after its state was loaded. */
+size_t tlb_image_bytes(void);
+void tlb_image_take(const struct tlb *t, void *image);
+void tlb_image_put(struct tlb *t, const void *image);
 
 /* For `info tlb`: each valid L2 entry. */
 void tlb_each(const struct tlb *t,

@@ -21,6 +21,7 @@
 #include "vm/debug.h"
 #include "vm/drives.h"
 #include "vm/firmware.h"
+#include "vm/history.h"
 #include "vm/monitor.h"
 #include "vm/nets.h"
 #include "vm/screen.h"
@@ -514,7 +515,8 @@ static bool create(struct doppel_vm *vm, struct err *e)
     input_bind(vm);
     block_cache_watch(vm->blocks, &vm->ram);
     block_cache_watch(vm->blocks, &vm->rom);
-    return vm_reset(vm, RESET_COLD, e) && nets_start(vm, e);
+    return vm_reset(vm, RESET_COLD, e) && nets_start(vm, e) &&
+           (!vm->opt.history || history_start(vm, vm->opt.history, e));
 }
 
 struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_error *out)
@@ -542,6 +544,7 @@ void doppel_destroy(struct doppel_vm *vm)
     if (!vm) {
         return;
     }
+    history_stop(vm);
     nets_close(vm); /* its threads post to the gate */
     snapshot_fini(vm);
     dev_free_all(&vm->env);

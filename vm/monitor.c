@@ -16,6 +16,7 @@
 #include "host/hosttime.h"
 #include "util/suggest.h"
 #include "vm/drives.h"
+#include "vm/monitor_history.h"
 #include "vm/monitor_info.h"
 #include "vm/nets.h"
 #include "vm/screen.h"
@@ -152,7 +153,7 @@ static const struct command {
     {"help", "", "this list", cmd_help},
     {"info", "WHAT",
      "status, registers, cpus, mem, tlb, pic, pci, mtree, devices, block, jit, "
-     "network, snapshots",
+     "network, snapshots, history",
      mon_info},
     {"x", "/NF ADDR", "dump N items of memory at a linear address of CPU 0; F: x d, size b h w g",
      mon_x},
@@ -194,6 +195,14 @@ static const struct command {
     {"screendump", "FILE", "write the screen as a picture: PNG, or PPM if FILE ends in .ppm",
      cmd_screendump},
     {"screentext", "", "print the screen of a text mode", cmd_screentext},
+    {"history", "[MIB|off]", "keep the machine's past from now on, in so much host memory [256]",
+     mon_history},
+    {"goto", "ICOUNT|end", "be where so many instructions had retired, paused; or in the present",
+     mon_goto},
+    {"reverse", "[N]", "go back by so many instructions [1], paused", mon_reverse},
+    {"last-write", "[-p] ADDRESS [BYTES]",
+     "go back to who wrote last to an address, linear or (-p) physical", mon_last_write},
+    {"branch", "", "let the machine live on from where it is in its past", mon_branch},
     {"quit", "", "end doppel", cmd_quit},
 };
 

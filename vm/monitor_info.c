@@ -2,6 +2,8 @@
  * info and x: what a machine looks like, from its state tables where there is no better form.
  */
 #include "vm/monitor_info.h"
+
+#include "vm/monitor_history.h"
 #include "vm/nets.h"
 
 #include <inttypes.h>
@@ -250,7 +252,7 @@ static const struct {
     {"network", nets_info},      {"pci", info_pci},
     {"snapshots", snapset_info}, {"mtree", info_mtree},
     {"devices", info_devices},   {"block", drives_info},
-    {"jit", info_jit},
+    {"jit", info_jit},           {"history", mon_info_history},
 };
 
 static const char *info_name(void *ctx, unsigned i)

@@ -233,6 +233,17 @@ bool nets_live(const struct doppel_vm *vm)
     return false;
 }
 
+void nets_mute(struct doppel_vm *vm, bool muted)
+{
+    for (unsigned i = 0; i < vm->nets->n; i++) {
+        struct net *n = vm->nets->net[i];
+        if (!muted) {
+            atomic_store(&n->busy, 0);
+        }
+        atomic_store(&n->muted, muted);
+    }
+}
+
 void nets_info(struct doppel_vm *vm, struct mon_out *o)
 {
     for (unsigned i = 0; i < vm->nets->n; i++) {

@@ -22,6 +22,9 @@ const char *nets_card(const struct doppel_vm *vm, unsigned i);
 bool nets_start(struct doppel_vm *vm, struct err *e);
 /* Can a packet still arrive? Then an idle machine waits instead of ending. */
 bool nets_live(const struct doppel_vm *vm);
+/* Unplug all cards on the host's side, unseen by the guest, or plug them in again: then the cards'
+ * state is to be loaded next, which tells what their queues hold. */
+void nets_mute(struct doppel_vm *vm, bool muted);
 void nets_info(struct doppel_vm *vm, struct mon_out *o); /* "info network" */
 /* "hostfwd_add" and "hostfwd_remove". */
 void nets_forward_add(struct doppel_vm *vm, const char *args, struct mon_out *o);

@@ -23,6 +23,7 @@
 #include "util/err.h"
 #include "vm/debug.h"
 #include "vm/firmware.h"
+#include "vm/history.h"
 #include "vm/monitor.h"
 #include "vm/nets.h"
 #include "vm/screen.h"
@@ -53,8 +54,10 @@ static void show(struct doppel_vm *vm)
 
 static void poll_host(struct doppel_vm *vm)
 {
-    chr_set_poll(vm->chrs);
-    show(vm);
+    if (!history_seeking(vm)) {
+        chr_set_poll(vm->chrs);
+        show(vm);
+    }
     vm->poll_credit = (int64_t)POLL_UNITS;
 }
 
@@ -213,6 +216,9 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
     firmware_view(vm, false);
     vm->env.cur_cpu = 0;
     vm->poll_credit -= (int64_t)used;
+    if (used) {
+        vm->ran[cpu->index] = c->s.icount;
+    }
     end_turn(vm, cpu->yielded, used);
     if (cpu->s.activity == CPU_SHUTDOWN) {
         shut_down(vm);
@@ -255,10 +261,10 @@ static bool wakeable(const struct doppel_vm *vm)
 static bool idle(struct doppel_vm *vm)
 {
     vtime now = vm->clock.s.now, next = next_due(vm);
-    bool fed = gate_next(&vm->gate) != VTIME_NEVER;
     bool live = !vm->gate.feed && is_live(vm);
-    bool heard = live || fed; /* something may come from outside */
-    if (!wakeable(vm) || (!heard && (next == VTIME_NEVER || vm->idle_skips == IDLE_SKIPS_MAX))) {
+    bool heard = live || vm->gate.feed; /* something may come from outside, or has */
+    if (!wakeable(vm) || (!live && next == VTIME_NEVER) ||
+        (!heard && vm->idle_skips == IDLE_SKIPS_MAX)) {
         return false;
     }
     vm->idle_skips += !heard;
@@ -286,12 +292,15 @@ static void wait_paused(struct doppel_vm *vm)
 
 /* --- The loop --- */
 
-static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
+enum doppel_stop vm_run(struct doppel_vm *vm, uint64_t icount)
 {
     enum doppel_stop why;
     for (;;) {
         if (atomic_exchange(&vm->interrupted, false)) {
             return DOPPEL_INTERRUPT;
+        }
+        if (history_arrived(vm)) {
+            continue;
         }
         if (vm->s.off) {
             return DOPPEL_POWEROFF;
@@ -316,10 +325,14 @@ static enum doppel_stop run(struct doppel_vm *vm, uint64_t icount)
         if (vm->clock.s.icount >= icount) {
             return DOPPEL_LIMIT;
         }
+        if (vm->clock.s.icount >= history_end(vm)) {
+            return DOPPEL_FAILED; /* the present could not be put back */
+        }
+        history_tick(vm);
         struct cpu *cpu = take_turn(vm);
         if (cpu) {
             vm->idle_skips = 0;
-            run_slice(vm, cpu, icount);
+            run_slice(vm, cpu, min64(icount, history_end(vm)));
             if (UNLIKELY(engine_failure(vm->engine) || vm->snap.broken)) {
                 vm->s.off = true;
                 return DOPPEL_FAILED;
@@ -341,7 +354,7 @@ enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
     if (vm->debug) {
         debug_begin(vm, NULL);
     }
-    enum doppel_stop why = run(vm, icount);
+    enum doppel_stop why = vm_run(vm, icount);
     show(vm);
     return why;
 }
@@ -350,7 +363,7 @@ enum doppel_stop doppel_step(struct doppel_vm *vm, unsigned cpu)
 {
     assert(cpu < vm->ncpus);
     debug_begin(vm, vm->cpu[cpu]);
-    enum doppel_stop why = run(vm, DOPPEL_NO_LIMIT);
+    enum doppel_stop why = vm_run(vm, DOPPEL_NO_LIMIT);
     show(vm);
     return why;
 }

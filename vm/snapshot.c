@@ -23,6 +23,7 @@
 #include "cpu/block.h"
 #include "util/bits.h"
 #include "vm/drives.h"
+#include "vm/history.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -247,6 +248,7 @@ static void become(struct doppel_vm *vm, struct drives_plan *plan, struct snap_c
                    struct st_src *tables)
 {
     struct err e;
+    history_restart(vm);
     vm_flush_all(vm);
     screen_forget(vm->screen);
     drives_apply(vm, plan);

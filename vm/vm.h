@@ -99,6 +99,7 @@ struct doppel_vm {
     struct monitor *mon;
     struct screen *screen;
     struct vm_debug *debug;                      /* vm/debug.c; NULL: no debugger yet */
+    struct history *history;                     /* NULL: no past is kept */
     int op_source;                               /* gate source of operator commands */
     int typist_source, key_source, mouse_source; /* vm/input.c; -1: none */
     struct timer typist_timer;
@@ -111,9 +112,10 @@ struct doppel_vm {
     bool paused;         /* by the operator, -S, or power-off with no_shutdown */
     /* Jumps of the clock since a vCPU last ran. Not state: it only says when to give up waiting. */
     uint32_t idle_skips;
-    int64_t poll_credit;     /* units until the host is polled again */
-    atomic_bool interrupted; /* doppel_interrupt was called */
-    atomic_bool live;        /* doppel_set_live */
+    uint64_t ran[DOPPEL_MAX_CPUS]; /* instructions at the end of each vCPU's last slice */
+    int64_t poll_credit;           /* units until the host is polled again */
+    atomic_bool interrupted;       /* doppel_interrupt was called */
+    atomic_bool live;              /* doppel_set_live */
     /* What doppel_progress tells other threads. */
     _Atomic uint64_t told_icount, told_now;
     uint32_t exit_code;
@@ -130,6 +132,9 @@ void vm_flush_tlbs(struct doppel_vm *vm);
 void vm_flush_all(struct doppel_vm *vm);
 bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e);
 void vm_request(struct doppel_vm *vm, uint32_t req);
+
+/* vm/run.c: doppel_run without telling other threads how far it came. */
+enum doppel_stop vm_run(struct doppel_vm *vm, uint64_t icount);
 
 /* vm/build.c: make the board's parts, wire them, check. */
 bool vm_build(struct doppel_vm *vm, struct err *e);

@@ -1,0 +1,182 @@
+/*
+ * The past of a machine is exact: at any instant that it goes back to, the state is what a machine
+ * that never went anywhere has there, and so is the end.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/boot/linux.h"
+#include "tests/t.h"
+#include "util/bits.h"
+#include "vm/checkpoint.h"
+#include "vm/history.h"
+#include "vm/vm.h"
+
+enum { INSTANTS = 26 };
+#define STEP UINT64_C(17654321)
+
+/* Digests of a run that is typed at, at each instant. */
+struct course {
+    uint64_t digest[INSTANTS];
+    vtime now[INSTANTS];
+};
+
+static uint64_t instant(unsigned i)
+{
+    return STEP * (i + 1);
+}
+
+static void go(struct guest *g, struct course *c)
+{
+    for (unsigned i = 0; i < INSTANTS; i++) {
+        EXPECT_EQ(doppel_run(g->vm, instant(i)), DOPPEL_LIMIT);
+        c->digest[i] = doppel_digest(g->vm);
+        c->now[i] = doppel_vtime(g->vm);
+        if (i % 7 == 3) {
+            /* Between two instants: at its own it may have come or not. */
+            EXPECT_EQ(doppel_run(g->vm, instant(i) + 5), DOPPEL_LIMIT);
+            EXPECT(doppel_post_input(g->vm, "com1.rx", "x", 1));
+        }
+    }
+}
+
+static void look(struct guest *g, const struct course *c, unsigned i)
+{
+    struct doppel_error e;
+    t_context("instant %u, in%s the past", i, doppel_in_past(g->vm) ? "" : " front of");
+    if (!doppel_goto(g->vm, instant(i), &e)) {
+        FAIL("%s", e.msg);
+    }
+    EXPECT_EQ(doppel_icount(g->vm), instant(i));
+    EXPECT_EQ(doppel_vtime(g->vm), c->now[i]);
+    EXPECT_EQ(doppel_digest(g->vm), c->digest[i]);
+    EXPECT_EQ(g->vm->gate.late, 0);
+}
+
+static void back_and_forth(unsigned cpus, const char *engine)
+{
+    struct course plain, kept;
+    struct guest a, b;
+    struct doppel_error e;
+    if (!guests_present("cloud") || !guest_open(&a, "cloud", cpus, engine) ||
+        !guest_open(&b, "cloud", cpus, engine)) {
+        return;
+    }
+    go(&a, &plain);
+    EXPECT(doppel_history(b.vm, UINT64_C(64) << 20, &e));
+    history_set_interval(b.vm, STEP * 3 / 2);
+    go(&b, &kept);
+    EXPECT_MEM(&plain, &kept, sizeof plain); // nothing of it shows
+    size_t said = b.len;
+    uint32_t random = 12345;
+    for (unsigned i = 0; i < 12; i++) {
+        random = random * 1664525 + 1013904223;
+        uint64_t first, last;
+        doppel_history_range(b.vm, &first, &last);
+        unsigned to = (random >> 8) % INSTANTS;
+        if (instant(to) >= first) {
+            look(&b, &plain, to);
+        }
+    }
+    look(&b, &plain, INSTANTS - 3);
+    for (unsigned i = 0; i < 20; i++) { // step by step
+        EXPECT_EQ(doppel_reverse_step(b.vm, 0), DOPPEL_BREAK);
+    }
+    EXPECT(doppel_icount(b.vm) <= instant(INSTANTS - 3) - 20);
+    look(&b, &plain, INSTANTS - 2);
+    EXPECT_EQ(b.len, said); // what was said is not said again
+    EXPECT(doppel_in_past(b.vm));
+    /* Forward, through the present, live again, to the same end. */
+    EXPECT_EQ(doppel_run(b.vm, instant(INSTANTS + 5)), DOPPEL_LIMIT);
+    EXPECT(!doppel_in_past(b.vm));
+    EXPECT_EQ(doppel_run(a.vm, instant(INSTANTS + 5)), DOPPEL_LIMIT);
+    EXPECT_EQ(doppel_digest(b.vm), doppel_digest(a.vm));
+    EXPECT_STR(b.text, a.text);
+    /* Another branch: the input behind instant 17 does not come. */
+    EXPECT(doppel_goto(b.vm, instant(17) - 5, &e));
+    EXPECT(doppel_branch(b.vm, &e));
+    EXPECT(!doppel_in_past(b.vm));
+    EXPECT_EQ(doppel_run(b.vm, instant(17)), DOPPEL_LIMIT);
+    EXPECT_EQ(doppel_digest(b.vm), plain.digest[17]);
+    EXPECT_EQ(doppel_run(b.vm, instant(18)), DOPPEL_LIMIT);
+    EXPECT(doppel_digest(b.vm) != plain.digest[18]);
+    guest_close(&a);
+    guest_close(&b);
+}
+
+TEST(one_cpu_compiled)
+{
+    back_and_forth(1, "jit");
+}
+
+TEST(four_cpus_compiled)
+{
+    back_and_forth(4, "jit");
+}
+
+/* Back to the last instruction that wrote a word, and to those before, as running forwards finds
+ * them. */
+TEST(last_writes)
+{
+    enum { MOST = 64 };
+    struct doppel_error e;
+    struct guest g;
+    uint64_t hits[MOST], n = 0, end = 60000000;
+    if (!guests_present("cloud") || !guest_open(&g, "cloud", 1, "jit")) {
+        return;
+    }
+    EXPECT(doppel_history(g.vm, UINT64_C(128) << 20, &e));
+    history_set_interval(g.vm, 3000000);
+    EXPECT_EQ(doppel_run(g.vm, end), DOPPEL_LIMIT);
+    uint64_t first, last;
+    doppel_history_range(g.vm, &first, &last);
+    /* The word below the stack pointer is written often. */
+    uint8_t rsp[DOPPEL_REG_BYTES];
+    EXPECT(doppel_reg_get(g.vm, 0, (unsigned)doppel_reg_find("rsp"), rsp));
+    struct doppel_point p = {DOPPEL_POINT_WRITE, false, le64_get(rsp) - 8, 8};
+    EXPECT(doppel_goto(g.vm, end - 30000000, &e));
+    EXPECT(doppel_break_add(g.vm, &p, &e));
+    while (n < MOST && doppel_run(g.vm, end) == DOPPEL_BREAK) {
+        hits[n++] = doppel_last_hit(g.vm)->before;
+    }
+    EXPECT(n > 3);
+    if (n == MOST) { // go on from there backwards
+        end = doppel_icount(g.vm);
+    } else {
+        EXPECT(doppel_goto(g.vm, end, &e));
+    }
+    while (n > 0) {
+        EXPECT_EQ(doppel_reverse_continue(g.vm), DOPPEL_BREAK);
+        EXPECT_EQ(doppel_icount(g.vm), hits[--n]);
+        EXPECT_EQ(doppel_last_hit(g.vm)->point.address, p.address);
+    }
+    EXPECT(doppel_break_remove(g.vm, &p));
+    EXPECT_EQ(doppel_reverse_continue(g.vm), DOPPEL_LIMIT);
+    EXPECT_EQ(doppel_icount(g.vm), first);
+    guest_close(&g);
+}
+
+/* What had powered off goes back to where it ran. */
+TEST(from_the_end)
+{
+    struct doppel_error e;
+    struct guest g;
+    if (!guests_present("cloud") || !guest_open(&g, "cloud", 1, "jit")) {
+        return;
+    }
+    EXPECT(!doppel_goto(g.vm, 0, &e)); // nothing is kept
+    EXPECT(doppel_history(g.vm, UINT64_C(128) << 20, &e));
+    EXPECT_EQ(doppel_run(g.vm, UINT64_C(20000000000)), DOPPEL_POWEROFF);
+    uint64_t end = doppel_icount(g.vm), digest = doppel_digest(g.vm), first, last;
+    doppel_history_range(g.vm, &first, &last);
+    EXPECT_EQ(last, end);
+    EXPECT(first < end);
+    EXPECT(!doppel_goto(g.vm, end + 1, &e));
+    EXPECT(doppel_goto(g.vm, end - 1000, &e));
+    EXPECT_EQ(doppel_icount(g.vm), end - 1000);
+    EXPECT(doppel_digest(g.vm) != digest);
+    EXPECT_EQ(doppel_run(g.vm, DOPPEL_NO_LIMIT), DOPPEL_POWEROFF);
+    EXPECT_EQ(doppel_icount(g.vm), end);
+    EXPECT_EQ(doppel_digest(g.vm), digest);
+    guest_close(&g);
+}

@@ -1,0 +1,577 @@
+/* See history.h. */
+#include "vm/history.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/blk_journal.h"
+#include "vm/checkpoint.h"
+#include "vm/debug.h"
+#include "vm/drives_priv.h"
+#include "vm/history_log.h"
+#include "vm/nets.h"
+#include "vm/vm.h"
+
+/* Instructions between checkpoints: a tenth of a second or so of compiled code. */
+#define HISTORY_INTERVAL (UINT64_C(1) << 27)
+/* On the way to an instant of the past more are taken, each half as far from it as the one before,
+ * down to this distance: so the next steps back are short. */
+#define NEAR (UINT64_C(1) << 18)
+/* What is left to run after entering a checkpoint of those is worth taking new ones. */
+#define FAR (UINT64_C(1) << 23)
+
+struct point {
+    struct checkpoint *cp;
+    size_t input;   /* the next one after it */
+    uint64_t pages; /* that it does not share with the point before */
+};
+
+struct points {
+    struct point *list; /* by instructions, ascending */
+    size_t n, cap;
+};
+
+struct history {
+    uint64_t limit;
+    struct points points; /* of the present's line */
+    struct points inner;  /* taken in the past, within point `base`'s private disks */
+    struct history_log log;
+    uint64_t interval, next; /* instructions between points; at which one is due */
+
+    struct checkpoint *present; /* NULL: the machine is there */
+    bool seeking;
+
+    /* A search. */
+    bool searching, found;
+    uint64_t until;                  /* hits from here on do not count */
+    const struct doppel_point *only; /* NULL: any */
+    struct doppel_hit hit;           /* the last that was found */
+};
+
+static const char nothing_kept[] =
+    "no past is kept; -history SIZE, or the monitor's \"history\", begins one";
+
+/* --- Lists of checkpoints --- */
+
+static uint64_t at(const struct point *p)
+{
+    return checkpoint_icount(p->cp);
+}
+
+static void points_add(struct points *l, struct point p)
+{
+    if (l->n == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 16;
+        l->list = realloc(l->list, l->cap * sizeof l->list[0]);
+        if (!l->list) {
+            abort();
+        }
+    }
+    l->list[l->n++] = p;
+}
+
+/* Those from index `from` on. */
+static void points_cut(struct doppel_vm *vm, struct points *l, size_t from)
+{
+    while (l->n > from) {
+        checkpoint_free(vm, l->list[--l->n].cp);
+    }
+}
+
+static void points_drop(struct doppel_vm *vm, struct points *l, size_t i)
+{
+    checkpoint_free(vm, l->list[i].cp);
+    memmove(&l->list[i], &l->list[i + 1], (--l->n - i) * sizeof l->list[0]);
+}
+
+/* The last one at or before `icount`; NULL: none. */
+static struct point *points_before(const struct points *l, uint64_t icount)
+{
+    size_t n = l->n;
+    while (n && at(&l->list[n - 1]) > icount) {
+        n--;
+    }
+    return n ? &l->list[n - 1] : NULL;
+}
+
+/* --- Keeping --- */
+
+static uint64_t disk_bytes(const struct doppel_vm *vm)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        struct blk_journal *j = blk_journal_of(drive_medium(vm->drives->list[i]));
+        n += j ? blk_journal_bytes(j) : 0;
+    }
+    return n;
+}
+
+static uint64_t kept_bytes(const struct doppel_vm *vm)
+{
+    const struct history *h = vm->history;
+    uint64_t n = disk_bytes(vm) + history_log_bytes(&h->log);
+    for (size_t i = 0; i < h->points.n; i++) {
+        n += checkpoint_bytes(h->points.list[i].cp) + h->points.list[i].pages * PAGE_SIZE;
+    }
+    return n;
+}
+
+/* Which to give up: what leaves the smallest gap for its age. The first one only if no other is
+ * left but the last. */
+static size_t least_wanted(const struct history *h, uint64_t now)
+{
+    const struct point *l = h->points.list;
+    size_t best = 0;
+    double least = 0;
+    for (size_t i = 1; i + 1 < h->points.n; i++) {
+        double gap = (double)(at(&l[i + 1]) - at(&l[i - 1])) / (double)(now - at(&l[i]) + 1);
+        if (best == 0 || gap < least) {
+            best = i;
+            least = gap;
+        }
+    }
+    return best;
+}
+
+static void thin(struct doppel_vm *vm)
+{
+    struct history *h = vm->history;
+    while (h->points.n > 1 && kept_bytes(vm) > h->limit) {
+        size_t i = least_wanted(h, vm->clock.s.icount);
+        points_drop(vm, &h->points, i);
+        struct point *p = &h->points.list[i];
+        p->pages = i ? checkpoint_differ(vm, p[-1].cp, p->cp) : 0;
+        if (i == 0) {
+            size_t gone = p->input;
+            history_log_drop(&h->log, gone);
+            for (size_t k = 0; k < h->points.n; k++) {
+                h->points.list[k].input -= gone;
+            }
+        }
+    }
+}
+
+static void keep_point(struct doppel_vm *vm)
+{
+    struct history *h = vm->history;
+    struct checkpoint *cp = checkpoint_take(vm);
+    if (!cp) {
+        return; /* later, perhaps */
+    }
+    const struct point *last = h->points.n ? &h->points.list[h->points.n - 1] : NULL;
+    uint64_t pages = last ? checkpoint_differ(vm, last->cp, cp) : 0;
+    points_add(&h->points, (struct point){cp, h->log.n, pages});
+    thin(vm);
+}
+
+/* The next point on the way to the end of a run in the past. */
+static void keep_inner(struct doppel_vm *vm)
+{
+    struct history *h = vm->history;
+    struct checkpoint *cp = checkpoint_take(vm);
+    if (cp) {
+        points_add(&h->inner, (struct point){cp, h->log.cursor, 0});
+    }
+}
+
+static void note(void *ctx, const struct gate_event *ev)
+{
+    struct history *h = ctx;
+    if (!h->present) {
+        history_log_add(&h->log, ev);
+    }
+}
+
+void history_tick(struct doppel_vm *vm)
+{
+    struct history *h = vm->history;
+    if (!h || h->present || vm->clock.s.icount < h->next || !checkpoint_possible(vm)) {
+        return;
+    }
+    h->next = vm->clock.s.icount + h->interval;
+    keep_point(vm);
+}
+
+bool history_start(struct doppel_vm *vm, uint64_t bytes, struct err *e)
+{
+    if (vm->history) {
+        vm->history->limit = bytes;
+        return true;
+    }
+    if (vm->gate.feed) {
+        return err_set(e, "the machine replays a log, and has no past of its own yet");
+    }
+    vm->history = calloc(1, sizeof *vm->history);
+    if (!vm->history) {
+        return err_set(e, "no host memory");
+    }
+    vm->history->limit = bytes;
+    vm->history->interval = HISTORY_INTERVAL;
+    vm->history->next = vm->clock.s.icount;
+    gate_listen(&vm->gate, note, vm->history);
+    history_tick(vm);
+    return true;
+}
+
+void history_set_interval(struct doppel_vm *vm, uint64_t interval)
+{
+    vm->history->interval = interval;
+    vm->history->next = vm->clock.s.icount;
+}
+
+void history_stop(struct doppel_vm *vm)
+{
+    struct err e;
+    struct history *h = vm->history;
+    if (!h) {
+        return;
+    }
+    (void)history_return(vm, &e);
+    gate_unlisten(&vm->gate, note, h);
+    points_cut(vm, &h->inner, 0);
+    points_cut(vm, &h->points, 0);
+    checkpoint_free(vm, h->present);
+    history_log_free(&h->log);
+    free(h->points.list);
+    free(h->inner.list);
+    free(h);
+    vm->history = NULL;
+}
+
+/* --- Between present and past --- */
+
+static void mute(struct doppel_vm *vm, bool muted)
+{
+    for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
+        vm->serial[i].chr.muted = muted;
+    }
+    if (vm->debugcon) {
+        vm->debugcon->muted = muted;
+    }
+    if (vm->parallel) {
+        vm->parallel->muted = muted;
+    }
+    nets_mute(vm, muted);
+}
+
+bool history_in_past(const struct doppel_vm *vm)
+{
+    return vm->history && vm->history->present;
+}
+
+bool history_seeking(const struct doppel_vm *vm)
+{
+    return vm->history && vm->history->seeking;
+}
+
+uint64_t history_first(const struct doppel_vm *vm)
+{
+    const struct history *h = vm->history;
+    return h && h->points.n ? at(&h->points.list[0]) : vm->clock.s.icount;
+}
+
+uint64_t history_last(const struct doppel_vm *vm)
+{
+    const struct history *h = vm->history;
+    return h && h->present ? checkpoint_icount(h->present) : vm->clock.s.icount;
+}
+
+static bool leave_present(struct doppel_vm *vm, struct err *e)
+{
+    struct history *h = vm->history;
+    if (h->present) {
+        return true;
+    }
+    gate_deliver(&vm->gate, vm->clock.s.now); /* what came before belongs to the present */
+    if (!checkpoint_possible(vm)) {
+        return err_set(e, "the machine has a request to obey first (a reset, a power-off)");
+    }
+    h->present = checkpoint_take(vm);
+    if (!h->present) {
+        return err_set(e, "no host memory for a checkpoint");
+    }
+    mute(vm, true);
+    vm->gate.feed = history_log_feed(&h->log);
+    return true;
+}
+
+/* The machine is live; how its state came to be is the caller's. */
+static void be_live(struct doppel_vm *vm)
+{
+    struct history *h = vm->history;
+    points_cut(vm, &h->inner, 0);
+    checkpoint_free(vm, h->present);
+    h->present = NULL;
+    vm->gate.feed = NULL;
+}
+
+bool history_return(struct doppel_vm *vm, struct err *e)
+{
+    struct history *h = vm->history;
+    if (!h || !h->present) {
+        return true;
+    }
+    gate_discard(&vm->gate); /* what came in the meantime was for nobody */
+    mute(vm, false);
+    if (!checkpoint_return(vm, h->present, e)) {
+        mute(vm, true);
+        return false;
+    }
+    be_live(vm);
+    return true;
+}
+
+void history_restart(struct doppel_vm *vm)
+{
+    struct history *h = vm->history;
+    if (!h) {
+        return;
+    }
+    for (unsigned i = 0; h->present && i < vm->drives->n; i++) {
+        struct blk_journal *j = blk_journal_of(drive_medium(vm->drives->list[i]));
+        if (j) {
+            blk_journal_leave(j);
+        }
+    }
+    if (h->present) {
+        mute(vm, false);
+        be_live(vm);
+    }
+    points_cut(vm, &h->points, 0);
+    history_log_free(&h->log);
+    h->next = 0;
+}
+
+static bool commit_disks(struct doppel_vm *vm, struct err *e)
+{
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        struct vm_drive *v = vm->drives->list[i];
+        struct blk_journal *j = blk_journal_of(drive_medium(v));
+        if (j && !blk_journal_commit(j)) {
+            return err_set(e, "%s: its image cannot be written", v->d.name);
+        }
+    }
+    return true;
+}
+
+bool history_branch(struct doppel_vm *vm, struct err *e)
+{
+    struct history *h = vm->history;
+    if (!h || !h->present) {
+        return true;
+    }
+    if (!commit_disks(vm, e)) {
+        return false;
+    }
+    const struct point *p = points_before(&h->points, vm->clock.s.icount);
+    points_cut(vm, &h->points, p ? (size_t)(p - h->points.list) + 1 : 0);
+    history_log_cut(&h->log);
+    h->next = vm->clock.s.icount;
+    mute(vm, false);
+    be_live(vm);
+    return true;
+}
+
+uint64_t history_end(const struct doppel_vm *vm)
+{
+    return history_in_past(vm) ? checkpoint_icount(vm->history->present) : UINT64_MAX;
+}
+
+bool history_arrived(struct doppel_vm *vm)
+{
+    return history_in_past(vm) && !vm->history->seeking && vm->clock.s.icount >= history_end(vm) &&
+           history_return(vm, &vm->failure);
+}
+
+/* --- Going --- */
+
+static bool collect(void *ctx, struct doppel_vm *vm, const struct doppel_hit *hit);
+
+/* Run in the past until `icount`. */
+static bool run_to(struct doppel_vm *vm, uint64_t icount, struct err *e)
+{
+    struct history *h = vm->history;
+    bool paused = vm->paused;
+    vm->paused = false;
+    h->seeking = true;
+    if (vm->debug) {
+        debug_begin(vm, NULL);
+        debug_collect(vm, collect, h);
+    }
+    enum doppel_stop why = vm_run(vm, icount);
+    if (vm->debug) {
+        debug_collect(vm, NULL, NULL);
+    }
+    h->seeking = false;
+    vm->paused = paused;
+    if (why == DOPPEL_INTERRUPT) {
+        doppel_interrupt(vm); /* it was meant for who called us, too */
+        return err_set(e, "interrupted");
+    }
+    return vm->clock.s.icount == icount ||
+           err_set(e, "the past ends at %" PRIu64 " instructions", vm->clock.s.icount);
+}
+
+/* Towards an instant, with points on the way. */
+static bool approach(struct doppel_vm *vm, uint64_t icount, bool points, struct err *e)
+{
+    while (points && icount - vm->clock.s.icount > NEAR) {
+        if (!run_to(vm, icount - (icount - vm->clock.s.icount) / 2, e)) {
+            return false;
+        }
+        if (checkpoint_possible(vm)) {
+            keep_inner(vm);
+        }
+    }
+    return run_to(vm, icount, e);
+}
+
+static bool enter(struct doppel_vm *vm, const struct point *p, struct err *e)
+{
+    vm->history->log.cursor = p->input;
+    return checkpoint_enter(vm, p->cp, e);
+}
+
+static bool go_to(struct doppel_vm *vm, uint64_t icount, struct err *e)
+{
+    struct history *h = vm->history;
+    uint64_t here = vm->clock.s.icount;
+    const struct point *near = points_before(&h->inner, icount);
+    const struct point *base = points_before(&h->points, icount);
+    if (near && (!base || at(near) >= at(base)) && icount - at(near) <= FAR) {
+        return (here <= icount && here >= at(near) ? true : enter(vm, near, e)) &&
+               run_to(vm, icount, e);
+    }
+    if (!base) {
+        return err_set(e, "nothing is kept of it");
+    }
+    if (here <= icount && here >= at(base) && icount - here <= FAR) {
+        return run_to(vm, icount, e);
+    }
+    points_cut(vm, &h->inner, 0);
+    return enter(vm, base, e) && approach(vm, icount, true, e);
+}
+
+bool history_goto(struct doppel_vm *vm, uint64_t icount, struct err *e)
+{
+    uint64_t first = history_first(vm), last = history_last(vm);
+    if (!vm->history || !vm->history->points.n) {
+        return err_set(e, "%s", nothing_kept);
+    }
+    if (icount < first || icount > last) {
+        return err_set(e, "%" PRIu64 ": the past that is kept goes from %" PRIu64 " to %" PRIu64,
+                       icount, first, last);
+    }
+    if (icount == last) {
+        return history_return(vm, e);
+    }
+    return leave_present(vm, e) && go_to(vm, icount, e);
+}
+
+bool history_step_back(struct doppel_vm *vm, unsigned cpu, struct err *e)
+{
+    uint64_t here = vm->clock.s.icount, want = here;
+    if (vm->ncpus == 1) {
+        return here > history_first(vm) ? history_goto(vm, here - 1, e)
+                                        : err_set(e, "the past that is kept begins here");
+    }
+    /* Where that vCPU ran last is seen by running towards here from further and further back. */
+    for (uint64_t back = 4 * VM_QUANTUM * vm->ncpus; want > history_first(vm); back *= 16) {
+        uint64_t room = here - history_first(vm);
+        want = here - (back < room ? back : room);
+        if (!history_goto(vm, want, e)) {
+            return false;
+        }
+        memset(vm->ran, 0, sizeof vm->ran);
+        if (!run_to(vm, here, e)) {
+            return false;
+        }
+        if (vm->ran[cpu]) {
+            return history_goto(vm, vm->ran[cpu] - 1, e);
+        }
+    }
+    return err_set(e, "CPU %u has not run in the past that is kept", cpu);
+}
+
+/* --- Searching --- */
+
+static bool same_point(const struct doppel_point *a, const struct doppel_point *b)
+{
+    return a->kind == b->kind && a->physical == b->physical && a->address == b->address &&
+           a->length == b->length;
+}
+
+static bool collect(void *ctx, struct doppel_vm *vm, const struct doppel_hit *hit)
+{
+    struct history *h = ctx;
+    (void)vm;
+    if (h->searching && hit->before < h->until && (!h->only || same_point(h->only, &hit->point))) {
+        h->hit = *hit;
+        h->found = true;
+    }
+    return false;
+}
+
+/* The last hit of what lies between point i and `end`. */
+static bool search_interval(struct doppel_vm *vm, size_t i, uint64_t end, struct err *e)
+{
+    struct history *h = vm->history;
+    points_cut(vm, &h->inner, 0);
+    if (!enter(vm, &h->points.list[i], e)) {
+        return false;
+    }
+    h->until = end;
+    h->searching = true;
+    bool ok = run_to(vm, end, e);
+    h->searching = false;
+    return ok;
+}
+
+static enum history_found search(struct doppel_vm *vm, struct err *e)
+{
+    struct history *h = vm->history;
+    uint64_t end = vm->clock.s.icount;
+    h->found = false;
+    for (size_t i = h->points.n; i-- > 0;) {
+        uint64_t begin = at(&h->points.list[i]);
+        if (begin >= end) {
+            continue;
+        }
+        if (!search_interval(vm, i, end, e)) {
+            return HISTORY_FAILED;
+        }
+        if (h->found) {
+            return history_goto(vm, h->hit.before, e) ? HISTORY_FOUND : HISTORY_FAILED;
+        }
+        end = begin;
+    }
+    return history_goto(vm, history_first(vm), e) ? HISTORY_NONE : HISTORY_FAILED;
+}
+
+enum history_found history_last_hit(struct doppel_vm *vm, const struct doppel_point *only,
+                                    struct err *e)
+{
+    struct history *h = vm->history;
+    if (!h || !h->points.n) {
+        err_set(e, "%s", nothing_kept);
+        return HISTORY_FAILED;
+    }
+    if (!leave_present(vm, e)) {
+        return HISTORY_FAILED;
+    }
+    h->only = only;
+    enum history_found found = search(vm, e);
+    debug_arrive(vm, found == HISTORY_FOUND ? &h->hit : NULL);
+    return found;
+}
+
+void history_info(const struct doppel_vm *vm, struct history_info *info)
+{
+    const struct history *h = vm->history;
+    *info = (struct history_info){0};
+    if (h) {
+        *info = (struct history_info){h->points.n + h->inner.n, h->log.n, kept_bytes(vm), h->limit};
+    }
+}
