@@ -36,6 +36,7 @@ struct block {
     struct holes *holes;      /* NULL: none (cpu/holes.h) */
     uint8_t hot;              /* samples; see cpu/super.h */
     uint8_t patched;          /* times it was decoded anew with other immediates only */
+    uint8_t lead_fails;       /* see LEAD_FAILS in cpu/engine_impl.h */
     struct block *hash_next;
     struct block *page_next, *page2_next; /* in the lists of code_pages.h */
     uint8_t *copy;                        /* the guest's bytes, behind insn[] */

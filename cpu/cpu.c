@@ -76,6 +76,7 @@ void cpu_update_mode(struct cpu *cpu)
         cpu->ip_mask = mode & MODE_C32 ? 0xffffffffu : 0xffffu;
         cpu->sp_mask = mode & MODE_SS32 ? 0xffffffffu : 0xffffu;
     }
+    mode |= s->msr[0].efer & EFER_LMA ? MODE_LONG : 0;
     mode |= prot ? MODE_PROT : 0;
     mode |= s->cpl == 3 ? MODE_CPL3 : 0;
     cpu->view = s->cpl == 3 ? TLB_USER : s->rflags & FL_AC ? TLB_SUPER_AC : TLB_SUPER;

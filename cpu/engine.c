@@ -37,6 +37,8 @@ struct jit_code *engine_compile(struct engine *e, struct cpu *cpu, struct block 
                              .page_off = (uint16_t)(b[0]->pa & ~PAGE_MASK),
                              .bits = b[0]->mode & MODE_C64 ? 64 : 32,
                              .view = (uint8_t)view,
+                             .lead_first = b[0]->lead_fails < LEAD_FAILS,
+                             .wide = !(b[0]->mode & (MODE_C64 | MODE_LONG)),
                              .x87_pointers = !cpu_has(cpu, FEAT_fdp_excptn_only)};
     for (unsigned k = 0; k < n; k++) {
         if (chaos_hits(&e->chaos, 32)) {
@@ -92,6 +94,18 @@ static void link(struct engine *e, uint32_t site, struct block *b)
     }
 }
 
+/* The group of accesses that the first instruction of b's code leads was not in one page. */
+static void lead_failed(struct engine *e, struct block *b, struct jit_code *code)
+{
+    if (++b->lead_fails == LEAD_FAILS && b->code == code) {
+        engine_cut_off(e, b);
+        code->valid = false;
+        b->code = NULL;
+        b->hot = 0;
+        b->left = 1;
+    }
+}
+
 static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
 {
     if (site == JIT_DONE) {
@@ -108,6 +122,9 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
         engine_unhold(cpu);
         if (!engine_stretch_end(cpu, s, rip_of(cpu, b, s->k), b->n - s->k + (int64_t)s->refund)) {
             return;
+        }
+        if (s->lead) {
+            lead_failed(e, b, s->code);
         }
         e->bails[b->insn[s->k].row & (MAX_ROWS - 1)]++;
         cpu->budget += s->refund;
@@ -194,6 +211,9 @@ bool engine_run(struct cpu *cpu, struct block *b)
         }
     }
     b->left = 0;
+    if (!engine_narrow(cpu)) {
+        return false;
+    }
     if (b->code->charge > cpu->budget) {
         return false; /* a superblock that does not fit */
     }

@@ -92,7 +92,8 @@ static void stretch_begin(struct cpu *cpu, const struct block *b, unsigned k, in
 /* May code go on behind an instruction that the interpreter ran? */
 static bool undisturbed(const struct cpu *cpu, uint64_t gen, uint32_t mode)
 {
-    return !(cpu->exit_req | cpu->attn | cpu->stop) && cpu->tlb.gen == gen && cpu->mode == mode;
+    return !(cpu->exit_req | cpu->attn | cpu->stop) && cpu->tlb.gen == gen && cpu->mode == mode &&
+           engine_narrow(cpu);
 }
 
 static bool ends_block(const struct insn *i)
@@ -109,7 +110,7 @@ static int elsewhere(struct cpu *cpu)
     }
     jt_check(cpu);
     const struct jit_jt *t = &cpu->jit.jt[cpu->view][jit_jt_index(cpu->s.rip)];
-    if (t->rip != cpu->s.rip) {
+    if (t->rip != cpu->s.rip || !engine_narrow(cpu)) {
         return JIT_LEAVE;
     }
     cpu->exit_req = 0;
@@ -209,7 +210,7 @@ static bool only_read(const struct cpu *cpu, uint64_t la, enum tlb_view view)
 int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
 {
     struct cpu *cpu = env_cpu(env);
-    unsigned size = what & 0xff, view = what >> 9 & 3;
+    unsigned size = JIT_REFILL_BYTES(what), view = what >> 9 & 3;
     bool write = what & JIT_REFILL_WRITE;
     if ((la & ~PAGE_MASK) + size > PAGE_SIZE || ((what & JIT_REFILL_ALIGN) && (la & (size - 1))) ||
         chaos_hits(&cpu->engine->chaos, 8)) {

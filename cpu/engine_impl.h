@@ -12,6 +12,10 @@
 #define MAX_CPUS 64u
 #define MAX_ROWS 2048u
 
+/* So often its code may bail because a group of accesses that its first instruction leads is not in
+ * one page; then it is compiled without such a group. */
+#define LEAD_FAILS 8u
+
 #define NEVER_SUPER 255u /* block.hot of a block that heads none */
 
 struct engine {
@@ -27,6 +31,17 @@ struct engine {
     uint64_t entered;                           /* runs of code begun */
     uint64_t interp[MAX_ROWS], bails[MAX_ROWS]; /* by the instruction's row */
 };
+
+/* Are the registers as legacy 32-bit code wants them (jit_source.wide), if that is the mode? Such code
+ * keeps them so. */
+static inline bool engine_narrow(const struct cpu *cpu)
+{
+    uint64_t all = 0;
+    for (unsigned r = 0; r < 8; r++) {
+        all |= cpu->s.gpr[r];
+    }
+    return all >> 32 == 0 || (cpu->mode & (MODE_C64 | MODE_LONG));
+}
 
 /* The vCPU whose struct holds env. */
 static inline struct cpu *env_cpu(struct jit_env *env)

@@ -180,6 +180,7 @@ enum {
     MODE_FLAT = 1u << 4,  /* CS DS ES SS: base 0, limit 4 GiB, rights allow; set in 64-bit mode */
     MODE_PROT = 1u << 5,  /* protected mode and not virtual-8086 */
     MODE_AC = 1u << 6,    /* supervisor with EFLAGS.AC: another view of the soft TLB (SMAP) */
+    MODE_LONG = 1u << 8,  /* long mode is active (32-bit code in it: compatibility mode) */
     MODE_ALIGN = 1u << 7, /* user with alignment checking on */
 };
 

@@ -1,11 +1,13 @@
 /*
- * Memory accesses of a superblock that need one check together.
+ * Memory accesses that need one check together.
  *
  * Registers are followed symbolically: a value that nobody knows, plus a constant. Accesses with
  * the same unknown value and nearby constants (the stack, the fields of a structure) are a group.
  * The first of them, the leader, checks the bytes of all at once and keeps where the page is for
  * the host (jit_env.bias); the others only use it. The leader may check bytes that are never
  * touched, so its failure is no fault: code leaves for a block that begins at that instruction.
+ * Where that is the instruction that this code begins with it bails instead, and the guest CPU
+ * counts how often (jit_source.lead_first).
  *
  * What always holds: between a leader and its last member code runs straight, and nothing in
  * between changes the soft TLB but a refill, which declines if a host page had to move. A back end
@@ -15,7 +17,7 @@
 
 #include <string.h>
 
-#define SPAN_MAX 248 /* bytes; jit_env.refill takes sizes up to 255 */
+#define SPAN_MAX 512 /* bytes: the more, the oftener it is not within one page */
 #define OPEN_MAX 16u
 
 /* What a register holds: value number `id` plus `off`. */
@@ -29,6 +31,8 @@ struct open {
     uint8_t scale;
     struct uop *lead; /* the first access; glo and gspan grow */
     int64_t at;       /* its address, from the values */
+    int64_t from;     /* its base register's offset */
+    bool wide;        /* that register's value and `at` are less than 32 KiB apart, no index */
     unsigned members;
     struct uop *alone; /* while members is 1 */
 };
@@ -39,6 +43,7 @@ struct state {
     struct open open[OPEN_MAX];
     unsigned nopen, ngroups;
     unsigned native; /* bytes of an address */
+    bool wide;       /* jit_source.wide */
 };
 
 static void fresh(struct state *s, unsigned r)
@@ -92,12 +97,16 @@ static bool access_of(const struct uop *u, unsigned *size, bool *write)
     case U_SETCC:
         *write = d;
         return d;
-    case U_PUSH:
-        *write = true;
-        return !s;
+    case U_PUSH: /* of memory: that is m; the slot is checked alone */
+        *write = !s;
+        return true;
     case U_CALL:
         *write = true;
-        return u->attr & UF_SIDE;
+        return true;
+    case U_CALLI:
+    case U_JMPI:
+        *size = u->sw;
+        return s;
     case U_POP:
         return !d;
     case U_LEAVE:
@@ -118,10 +127,11 @@ static bool access_of(const struct uop *u, unsigned *size, bool *write)
 /* The address as values and a constant. False: not one that groups. */
 static bool address_of(const struct state *s, const struct uop_mem *m, struct open *o)
 {
-    if (m->segm != US_FLAT || m->asz != s->native || m->disp != (int32_t)m->disp ||
-        (m->index != UR_NONE && s->native == 4)) {
-        return false; /* an index may wrap in 32 bits */
+    if (m->segm != US_FLAT || m->asz != s->native || m->disp != (int32_t)m->disp) {
+        return false;
     }
+    o->from = 0;
+    o->wide = false;
     o->base = m->base == UR_NONE ? 0 : m->base == UR_PAGE ? 1 : UINT32_MAX;
     o->at = m->disp;
     if (o->base == UINT32_MAX) {
@@ -129,7 +139,9 @@ static bool address_of(const struct state *s, const struct uop_mem *m, struct op
             return false;
         }
         o->base = s->reg[m->base].id;
-        o->at += s->reg[m->base].off;
+        o->from = s->reg[m->base].off;
+        o->at += o->from;
+        o->wide = s->wide && m->index == UR_NONE && jit_wide_disp(m->disp);
     }
     o->index = 0;
     o->scale = 0;
@@ -157,7 +169,7 @@ static void join(struct open *o, struct uop *u, int64_t at, unsigned size, bool 
     from = at < from ? at : from;
     to = at + size > to ? at + size : to;
     l->glo = (int16_t)(from - o->at);
-    l->gspan = (uint8_t)(to - from);
+    l->gspan = (uint16_t)(to - from);
     l->gwrite |= write;
     if (u != l) {
         u->group = l->group;
@@ -165,10 +177,38 @@ static void join(struct open *o, struct uop *u, int64_t at, unsigned size, bool 
     }
 }
 
-/* The first instruction of all must not lead: leaving for it would come back to it. */
+/* May the host add up the address of u, described by n, in 64 bits? Its base register must not have
+ * wrapped at 4 GiB on its way from the leader's, which did not: it lies among what is checked. */
+static bool widen(struct open *o, const struct open *n)
+{
+    if (!o->wide || !n->wide || n->from == o->from) {
+        return o->wide && n->wide;
+    }
+    if (!fits(o, n->from, n->from + 1)) {
+        return false;
+    }
+    join(o, o->lead, n->from, 1, false);
+    return true;
+}
+
+/* A transfer has stored flags and more when it comes to its access. The first instruction of all:
+ * leaving for it would come back to it. */
 static bool may_lead(const struct jit_source *src, const struct uop *u)
 {
-    return u->off != src->page_off && u->op != U_RET && !(u->op == U_LEAVE);
+    if (u->off == src->page_off && (u != src->u || !src->lead_first)) {
+        return false;
+    }
+    switch (u->op) {
+    case U_CALL:
+        return u->attr & UF_SIDE;
+    case U_RET:
+    case U_LEAVE:
+    case U_CALLI:
+    case U_JMPI:
+        return false;
+    default:
+        return true;
+    }
 }
 
 static void place(struct state *s, const struct jit_source *src, struct uop *u)
@@ -185,6 +225,7 @@ static void place(struct state *s, const struct jit_source *src, struct uop *u)
         if (o->base == n.base && o->index == n.index && o->scale == n.scale &&
             fits(o, n.at, n.at + size)) {
             join(o, u, n.at, size, write);
+            u->gwide = widen(o, &n);
             return;
         }
     }
@@ -195,6 +236,7 @@ static void place(struct state *s, const struct jit_source *src, struct uop *u)
     n.members = 1;
     u->group = (uint8_t)++s->ngroups;
     u->glead = true;
+    u->gwide = n.wide;
     join(&n, u, n.at, size, write);
     s->open[s->nopen++ % OPEN_MAX] = n;
     s->nopen = s->nopen > OPEN_MAX ? OPEN_MAX : s->nopen;
@@ -299,9 +341,37 @@ static void follow(struct state *s, const struct uop *u)
     }
 }
 
+/* Number the groups anew, those with the most accesses first: a back end may keep their places in
+ * registers. A leader without members is an access like any other. */
+static void number(const struct jit_source *src)
+{
+    unsigned n[JIT_GROUPS + 1] = {0};
+    uint8_t to[JIT_GROUPS + 1] = {0};
+    for (unsigned k = 0; k < src->n; k++) {
+        n[src->u[k].group]++;
+    }
+    for (uint8_t next = 1;; next++) {
+        unsigned best = 0;
+        n[0] = 1;
+        for (unsigned g = 1; g <= JIT_GROUPS; g++) {
+            best = n[g] > n[best] ? g : best;
+        }
+        if (!best) {
+            break;
+        }
+        to[best] = next;
+        n[best] = 0;
+    }
+    for (unsigned k = 0; k < src->n; k++) {
+        struct uop *u = &src->u[k];
+        u->group = to[u->group];
+        u->glead = u->glead && u->group;
+    }
+}
+
 void jit_pass_groups(const struct jit_source *src)
 {
-    struct state s = {.next = 2, .native = src->bits == 64 ? 8 : 4};
+    struct state s = {.next = 2, .native = src->bits == 64 ? 8 : 4, .wide = src->wide};
     fresh_all(&s);
     for (unsigned k = 0; k < src->n; k++) {
         struct uop *u = &src->u[k];
@@ -311,17 +381,5 @@ void jit_pass_groups(const struct jit_source *src)
         place(&s, src, u);
         follow(&s, u);
     }
-    /* A leader without members is an access like any other. */
-    bool shared[JIT_GROUPS + 1] = {false};
-    for (unsigned k = 0; k < src->n; k++) {
-        const struct uop *u = &src->u[k];
-        shared[u->group] |= u->group && !u->glead;
-    }
-    for (unsigned k = 0; k < src->n; k++) {
-        struct uop *u = &src->u[k];
-        if (!shared[u->group]) {
-            u->group = 0;
-            u->glead = false;
-        }
-    }
+    number(src);
 }

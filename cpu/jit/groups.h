@@ -1,5 +1,5 @@
 /*
- * Memory accesses of a superblock that need one check together.
+ * Memory accesses that need one check together.
  */
 #ifndef DOPPEL_CPU_JIT_GROUPS_H
 #define DOPPEL_CPU_JIT_GROUPS_H

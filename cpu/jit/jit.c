@@ -213,9 +213,7 @@ static struct jit_code *emit(struct jit *j, const struct jit_source *src)
 
 struct jit_code *jit_compile(struct jit *j, const struct jit_source *src)
 {
-    if (src->nparts > 1 || src->u[src->n - 1].op == U_LOOP) {
-        jit_pass_groups(src);
-    }
+    jit_pass_groups(src);
     jit_pass_flags(src->u, src->n);
     struct jit_code *c = emit(j, src);
     if (!c && j->be.full) {

@@ -136,9 +136,12 @@ enum jit_next { JIT_NEXT, JIT_LEAVE, JIT_GO };
 #define JIT_COND_IMAGE     17u /* that, and RFLAGS as PUSHF stores them */
 #define JIT_REFILL_WRITE   0x100u
 #define JIT_REFILL_VIEW(v) ((uint32_t)(v) << 9)
-#define JIT_REFILL_ALIGN   0x800u  /* fails unless the address is a multiple of the size */
-#define JIT_REFILL_ONCE    0x1000u /* it may answer 2: no entry, but env->once for this access */
-#define JIT_REFILL_KEEP    0x2000u /* ONCE must not make any code invalid */
+/* Bytes, to 4096: in bits 7:0 and 27:24. */
+#define JIT_REFILL_SIZE(n)  (((n)&0xffu) | ((n) >> 8) << 24)
+#define JIT_REFILL_BYTES(w) (((w)&0xffu) | ((w) >> 24) << 8)
+#define JIT_REFILL_ALIGN    0x800u  /* fails unless the address is a multiple of the size */
+#define JIT_REFILL_ONCE     0x1000u /* it may answer 2: no entry, but env->once for this access */
+#define JIT_REFILL_KEEP     0x2000u /* ONCE must not make any code invalid */
 
 /* Why vector instructions may not run in code just now. */
 #define JIT_VEC_NO_SSE   1u /* they fault */
@@ -170,6 +173,7 @@ struct jit_site {
     uint8_t kind;
     uint16_t k;           /* BAIL, INTERP: the instruction of that block */
     uint16_t refund;      /* charged at the entry for blocks behind this one: BAIL, INTERP */
+    bool lead;            /* BAIL: of a group of accesses that the first instruction leads */
     bool flags_dead;      /* rc may be wrong: the flags are set anew before anybody looks */
     struct jit_recipe rc; /* flags there */
     uint16_t x87_off;     /* 1 + bytes from the page's first to what x87_ip must become; 0: it is */
@@ -219,8 +223,20 @@ struct jit_source {
     uint16_t page_off; /* of the first byte, in its page */
     uint8_t bits;      /* 32 or 64: of code */
     uint8_t view;      /* soft TLB array of its data accesses */
+    /* The first instruction may lead a group of accesses: if its check fails it bails. */
+    bool lead_first;
+    /* 32-bit code: registers 0..7 have zero in their upper halves, and the soft TLB holds nothing
+     * that lies above 4 GiB. */
+    bool wide;
     bool x87_pointers; /* each x87 instruction notes its opcode and its operand's address */
 };
+
+/* In wide 32-bit code: a displacement that is added in 64 bits; an address that wraps then fails
+ * its check. */
+static inline bool jit_wide_disp(int64_t disp)
+{
+    return disp >= -0x8000 && disp < 0x8000;
+}
 
 struct jit_stats {
     uint64_t blocks, insns, code_bytes, sites;

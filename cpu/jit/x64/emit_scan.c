@@ -39,6 +39,11 @@ static bool host_has(const struct em *e, uint32_t what)
     return (e->be->has & what) == what;
 }
 
+bool x64_has_bmi2(const struct em *e)
+{
+    return host_has(e, HAS_BMI2);
+}
+
 bool x64_has_cx16(const struct em *e)
 {
     return host_has(e, HAS_CX16);

@@ -58,7 +58,7 @@ void x64_vec_cold(struct em *e, const struct cold *c)
     }
     x64_vec_spill(e, s);
     asm_const(a, T0, c->site);
-    asm_jmp_to(a, e->be->leave);
+    asm_jmp_to(a, x64_leave_at(e));
 }
 
 /* ---- one instruction ---- */

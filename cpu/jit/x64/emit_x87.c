@@ -81,7 +81,7 @@ void x64_x87_cold(struct em *e, const struct cold *c)
     asm_jmp_to(a, c->retry);
     asm_here(a, no);
     asm_const(a, T0, c->site);
-    asm_jmp_to(a, e->be->leave);
+    asm_jmp_to(a, x64_leave_at(e));
 }
 
 /* ---- the last instruction ---- */

@@ -13,16 +13,16 @@
 static const uint8_t callee_saved[] = {RBX, RBP, R12, R13, R14, R15};
 static const uint8_t caller_saved[] = {RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11};
 
-static void load_pinned(struct asmbuf *a, const struct jit_layout *l)
+static void load_pinned(struct asmbuf *a, const struct jit_layout *l, unsigned n)
 {
-    for (unsigned r = 0; r < GUEST_PINNED; r++) {
+    for (unsigned r = 0; r < n; r++) {
         asm_load(a, 8, x64_host(r), xm(ENV, l->gpr + 8 * (int32_t)r));
     }
 }
 
-static void store_pinned(struct asmbuf *a, const struct jit_layout *l)
+static void store_pinned(struct asmbuf *a, const struct jit_layout *l, unsigned n)
 {
-    for (unsigned r = 0; r < GUEST_PINNED; r++) {
+    for (unsigned r = 0; r < n; r++) {
         asm_store(a, 8, xm(ENV, l->gpr + 8 * (int32_t)r), x64_host(r));
     }
 }
@@ -68,6 +68,48 @@ static uint32_t common_helper(const struct jit_backend *be, struct asmbuf *a, in
     return at;
 }
 
+/* Leave for good; T0: site. n: guest registers in host registers. Returns where that is done. */
+static uint32_t common_leave(const struct jit_backend *be, struct asmbuf *a, unsigned n)
+{
+    x64_fp_off(be, a);
+    x64_x87_out(a);
+    store_pinned(a, be->l, n);
+    uint32_t out = a->at;
+    asm_mov(a, 4, RAX, T0);
+    asm_alu_imm(a, 8, 0, xr(RSP), 8);
+    for (unsigned k = sizeof callee_saved; k-- > 0;) {
+        asm_pop(a, callee_saved[k]);
+    }
+    asm_byte(a, 0xc3);
+    return out;
+}
+
+/* Call env->interp; T0: site. */
+static void common_interp(const struct jit_backend *be, struct asmbuf *a, unsigned n, uint32_t out)
+{
+    x64_fp_off(be, a);
+    x64_x87_out(a);
+    store_pinned(a, be->l, n);
+    asm_alu_imm(a, 8, 5, xr(RSP), 8);
+    asm_mov(a, 8, RDI, ENV);
+    asm_mov(a, 4, RSI, T0);
+    asm_call_ind(a, xm(ENV, ENV_OFF(interp)));
+    asm_alu_imm(a, 8, 0, xr(RSP), 8);
+    asm_test(a, 4, xr(RAX), RAX);
+    uint32_t gone = asm_jcc(a, XNE);
+    load_pinned(a, be->l, n);
+    asm_byte(a, 0xc3);
+    asm_here(a, gone);
+    asm_alu_imm(a, 8, 0, xr(RSP), 8);
+    asm_alu_imm(a, 4, 7, xr(RAX), JIT_GO);
+    uint32_t leave = asm_jcc(a, XNE);
+    load_pinned(a, be->l, GUEST_PINNED); /* the other code may be 64-bit code */
+    asm_jmp_ind(a, xm(ENV, ENV_OFF(host)));
+    asm_here(a, leave);
+    asm_const(a, T0, JIT_DONE);
+    asm_jmp_to(a, out);
+}
+
 void x64_common(struct jit_backend *be)
 {
     struct asmbuf a = {.base = be->mem.write, .end = (uint32_t)be->mem.bytes};
@@ -79,48 +121,23 @@ void x64_common(struct jit_backend *be)
     asm_alu_imm(&a, 8, 5, xr(RSP), 8);
     asm_mov(&a, 8, ENV, RDI);
     asm_mov(&a, 8, T1, RSI);
-    load_pinned(&a, be->l);
+    load_pinned(&a, be->l, GUEST_PINNED);
     asm_jmp_ind(&a, xr(T1));
 
-    be->leave = a.at; /* T0: site */
-    x64_fp_off(be, &a);
-    x64_x87_out(&a);
-    store_pinned(&a, be->l);
-    uint32_t out = a.at;
-    asm_mov(&a, 4, RAX, T0);
-    asm_alu_imm(&a, 8, 0, xr(RSP), 8);
-    for (unsigned k = sizeof callee_saved; k-- > 0;) {
-        asm_pop(&a, callee_saved[k]);
-    }
-    asm_byte(&a, 0xc3);
+    be->leave = a.at;
+    uint32_t out = common_leave(be, &a, GUEST_PINNED);
+    be->leave32 = a.at;
+    common_leave(be, &a, 8);
 
     x64_vec_common(be, &a);
     be->refill = common_helper(be, &a, ENV_OFF(refill), true, false);
     be->cond = common_helper(be, &a, ENV_OFF(cond), false, true);
     be->x87_load = common_helper(be, &a, ENV_OFF(x87_load), false, false);
 
-    be->interp = a.at; /* T0: site */
-    x64_fp_off(be, &a);
-    x64_x87_out(&a);
-    store_pinned(&a, be->l);
-    asm_alu_imm(&a, 8, 5, xr(RSP), 8);
-    asm_mov(&a, 8, RDI, ENV);
-    asm_mov(&a, 4, RSI, T0);
-    asm_call_ind(&a, xm(ENV, ENV_OFF(interp)));
-    asm_alu_imm(&a, 8, 0, xr(RSP), 8);
-    asm_test(&a, 4, xr(RAX), RAX);
-    uint32_t gone = asm_jcc(&a, XNE);
-    load_pinned(&a, be->l);
-    asm_byte(&a, 0xc3);
-    asm_here(&a, gone);
-    asm_alu_imm(&a, 8, 0, xr(RSP), 8);
-    asm_alu_imm(&a, 4, 7, xr(RAX), JIT_GO);
-    uint32_t leave = asm_jcc(&a, XNE);
-    load_pinned(&a, be->l);
-    asm_jmp_ind(&a, xm(ENV, ENV_OFF(host)));
-    asm_here(&a, leave);
-    asm_const(&a, T0, JIT_DONE);
-    asm_jmp_to(&a, out);
+    be->interp = a.at;
+    common_interp(be, &a, GUEST_PINNED, out);
+    be->interp32 = a.at;
+    common_interp(be, &a, 8, out);
     be->at = be->start = (a.at + 15) & ~15u;
 }
 
@@ -187,7 +204,7 @@ void x64_block_entry(struct em *e)
     x64_segment(e);
     if (e->be->check) {
         asm_const(a, T0, x64_site(e, SITE_CHECK));
-        asm_call_to(a, e->be->interp);
+        asm_call_to(a, x64_interp_at(e));
     }
     charge(e);
 }
@@ -197,7 +214,7 @@ void x64_leave(struct em *e, unsigned kind)
     unsigned was = emit_class(&e->a.count, EMIT_glue);
     uint32_t s = x64_site(e, kind);
     asm_const(&e->a, T0, s);
-    asm_jmp_to(&e->a, e->be->leave);
+    asm_jmp_to(&e->a, x64_leave_at(e));
     emit_class(&e->a.count, was);
 }
 
@@ -205,7 +222,7 @@ void x64_interp(struct em *e)
 {
     unsigned was = emit_class(&e->a.count, EMIT_glue);
     asm_const(&e->a, T0, x64_site(e, SITE_INTERP));
-    asm_call_to(&e->a, e->be->interp);
+    asm_call_to(&e->a, x64_interp_at(e));
     emit_class(&e->a.count, was);
     e->rc = (struct jit_recipe){.slot = true};
     e->over = OVER_NONE; /* C settled everything */
@@ -263,7 +280,7 @@ static void cross_page(struct em *e, int32_t target)
     asm_here(a, miss);
     emit_cold(&a->count); /* misses are rare */
     asm_const(a, T0, s);
-    asm_jmp_to(a, e->be->leave);
+    asm_jmp_to(a, x64_leave_at(e));
     a->count.cls = (uint8_t)was;
 }
 
@@ -345,7 +362,7 @@ static void cold_side(struct em *e, const struct cold *c)
     asm_here(a, e->be->site[s].patch);
     e->be->site[s].unlinked = a->at;
     asm_const(a, T0, s);
-    asm_jmp_to(a, e->be->leave);
+    asm_jmp_to(a, x64_leave_at(e));
 }
 
 static int64_t next_off(const struct em *e)
@@ -394,7 +411,7 @@ static void bail_from(struct em *e, uint32_t place)
 {
     struct cold *c = x64_cold_new(e);
     *c = (struct cold){
-        .kind = COLD_JUMP, .site = x64_site(e, SITE_BAIL), .from = place, .to = e->be->leave};
+        .kind = COLD_JUMP, .site = x64_site(e, SITE_BAIL), .from = place, .to = x64_leave_at(e)};
 }
 
 /* rsp += n. */
@@ -597,10 +614,10 @@ static void cold_refill(struct em *e, const struct cold *c)
     struct asmbuf *a = &e->a;
     const struct vec_state *vec = &e->cold_vec[c - e->cold];
     x64_vec_spill(e, vec);
-    if (c->undo) {
-        asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
+    if (c->known) {
+        asm_const(a, T1, c->to);
     } else {
-        asm_lea(a, 8, T1, c->addr);
+        asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
     }
     if (c->what & JIT_REFILL_ONCE) {
         asm_store_imm(a, 4, xm(ENV, ENV_OFF(store_site)), (int32_t)c->site);
@@ -614,6 +631,9 @@ static void cold_refill(struct em *e, const struct cold *c)
         uint32_t entry = asm_jcc(a, XNE);
         x64_vec_reload(e, vec);
         asm_load(a, 8, T0, xm(ENV, ENV_OFF(once)));
+        if (c->known) {
+            asm_const(a, T1, c->to & ~4095u);
+        }
         asm_jmp_to(a, c->once);
         asm_here(a, entry);
     }
@@ -625,7 +645,7 @@ static void cold_refill(struct em *e, const struct cold *c)
         return;
     }
     asm_const(a, T0, c->site);
-    asm_jmp_to(a, e->be->leave);
+    asm_jmp_to(a, x64_leave_at(e));
 }
 
 void x64_cold(struct em *e)
@@ -645,13 +665,13 @@ void x64_cold(struct em *e)
             x64_vec_spill(e, &e->cold_vec[k]);
             asm_alu_imm(a, 8, 0, xm(ENV, e->be->l->budget), (int32_t)e->code->charge);
             asm_const(a, T0, c->site);
-            asm_jmp_to(a, e->be->leave);
+            asm_jmp_to(a, x64_leave_at(e));
             break;
         case COLD_LINK:
             s->patch = c->from;
             s->unlinked = a->at;
             asm_const(a, T0, c->site);
-            asm_jmp_to(a, e->be->leave);
+            asm_jmp_to(a, x64_leave_at(e));
             break;
         case COLD_CROSS: /* flags are in memory */
             e->u = last;

@@ -11,6 +11,7 @@
  * A miss first asks C to refill the entry and tries again; if the page may not be touched directly
  * the instruction bails.
  */
+#include "cpu/jit/x64/asm_vec.h"
 #include "cpu/jit/x64/x64.h"
 
 struct xo x64_gpr(const struct em *e, unsigned r)
@@ -105,7 +106,7 @@ uint32_t x64_site(struct em *e, unsigned kind)
 void x64_bail_if(struct em *e, unsigned cc, uint32_t site)
 {
     struct cold *c = x64_cold_new(e);
-    *c = (struct cold){.kind = COLD_JUMP, .site = site, .to = e->be->leave};
+    *c = (struct cold){.kind = COLD_JUMP, .site = site, .to = x64_leave_at(e)};
     c->from = asm_jcc(&e->a, cc);
 }
 
@@ -129,64 +130,127 @@ static void linear(struct em *e, const struct uop_mem *m, unsigned size, bool wr
     asm_alu(&e->a, 4, 0, T1, xm(ENV, seg));
 }
 
+/* Is the address one LEA of registers that the host has, or a constant? */
+static bool in_registers(const struct uop_mem *m)
+{
+    return m->segm == US_FLAT && m->asz >= 4 && pinned_or_none(m->base) && pinned_or_none(m->index);
+}
+
+/* May the host add up the address itself, in 64 bits? In 32-bit code where that cannot be another
+ * address that is mapped: the registers' upper halves are zero, and what wraps at 4 GiB is no
+ * address of the soft TLB (jit_source.wide), so the check fails. */
+static bool host_adds(const struct em *e, const struct uop_mem *m)
+{
+    if (m->base == UR_NONE || m->index != UR_NONE || m->disp != (int32_t)m->disp) {
+        return false;
+    }
+    return m->asz == 8 || (e->src->wide && jit_wide_disp(m->disp));
+}
+
+static int32_t tag_of(const struct em *e, bool write)
+{
+    return e->be->l->l1[e->src->view] + (write ? 16 : 0);
+}
+
+/* T0 = the offset of T1's entry. */
+static void tlb_entry(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    if (x64_has_bmi2(e)) {
+        emit_one(&a->count); /* RORX */
+        asm_vex(a, (struct vop){VMAP_0F3A, VPP_F2, 0xf0, false, false}, T0, 0, xr(T1));
+        asm_byte(a, 7);
+    } else {
+        asm_mov(a, 4, T0, T1);
+        asm_shift(a, 4, 5, xr(T0), 7);
+    }
+    asm_alu_imm(a, 4, 4, xr(T0), (int32_t)((e->be->l->l1_entries - 1) << 5));
+}
+
+static struct cold *refill_new(struct em *e, unsigned size, bool write, uint32_t retry)
+{
+    struct cold *c = x64_cold_new(e);
+    *c = (struct cold){.kind = COLD_REFILL,
+                       .what = JIT_REFILL_SIZE(size) | (write ? JIT_REFILL_WRITE : 0) |
+                               JIT_REFILL_VIEW(e->src->view),
+                       .retry = retry,
+                       .tag = tag_of(e, write)};
+    return c;
+}
+
+/* A constant address of 32-bit code, inside a page. */
+static struct xo probe_constant(struct em *e, uint32_t la, unsigned size, bool write, bool free_t1)
+{
+    struct asmbuf *a = &e->a;
+    uint32_t page = la & ~4095u, retry = a->at;
+    int32_t entry = (int32_t)((page >> 12 & (e->be->l->l1_entries - 1)) << 5);
+    uint32_t site = x64_site(e, SITE_BAIL);
+    asm_const(a, T1, page);
+    asm_alu(a, 8, 7, T1, xm(ENV, tag_of(e, write) + entry));
+    struct cold *c = refill_new(e, size, write, retry);
+    c->what |= (write ? JIT_REFILL_ONCE : 0) | (e->keep ? JIT_REFILL_KEEP : 0);
+    c->known = true;
+    c->to = la;
+    c->site = site;
+    c->from = asm_jcc(a, XNE);
+    asm_load(a, 8, T0, xm(ENV, tag_of(e, write) + entry + 8));
+    c->once = a->at;
+    e->host_flags = HF_NONE;
+    if ((int32_t)la >= 0) {
+        return xm(T0, (int32_t)la);
+    }
+    if (free_t1) {
+        asm_alu(a, 8, 0, T0, xr(T1));
+        return xm(T0, (int32_t)(la & 4095));
+    }
+    return xmi(T0, T1, 0, (int32_t)(la & 4095));
+}
+
 static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, bool write,
                        bool free_t1)
 {
-    const struct jit_layout *l = e->be->l;
     struct asmbuf *a = &e->a;
-    int32_t tag = l->l1[e->src->view] + (write ? 16 : 0);
-    bool simple = m->segm == US_FLAT && m->asz == 8 && m->base != UR_NONE &&
-                  pinned_or_none(m->base) && pinned_or_none(m->index) &&
-                  m->disp == (int32_t)m->disp;
+    bool regs = in_registers(m), adds = regs && host_adds(e, m);
+    bool aligned = e->align > 1 && e->align == size; /* then it does not cross the page's end */
+    if (regs && m->asz == 4 && m->base == UR_NONE && m->index == UR_NONE && !aligned &&
+        ((uint32_t)m->disp & 4095) + size <= 4096) {
+        return probe_constant(e, (uint32_t)m->disp, size, write, free_t1);
+    }
     uint32_t site = x64_site(e, SITE_BAIL), retry = a->at;
-    struct xo addr = xm(T1, 0);
-    if (simple) {
+    if (adds) {
         unsigned b = x64_host(m->base);
-        addr = m->index == UR_NONE ? xm(b, (int32_t)m->disp)
-                                   : xmi(b, x64_host(m->index), m->scale, (int32_t)m->disp);
-        asm_lea(a, 4, T0, addr);
+        if (m->disp) {
+            asm_lea(a, 8, T1, xm(b, (int32_t)m->disp));
+        } else {
+            asm_mov(a, 8, T1, b);
+        }
     } else {
         linear(e, m, size, write, site);
-        asm_mov(a, 4, T0, T1);
     }
-    asm_shift(a, 4, 5, xr(T0), 7);
-    asm_alu_imm(a, 4, 4, xr(T0), (int32_t)((l->l1_entries - 1) << 5));
-    if (simple) {
-        if (m->index == UR_NONE && m->disp == 0) {
-            asm_mov(a, 8, T1, x64_host(m->base));
-        } else {
-            asm_lea(a, 8, T1, addr);
-        }
-    }
+    int32_t tag = tag_of(e, write);
+    tlb_entry(e);
     asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
-    bool aligned = e->align > 1 && e->align == size; /* then it does not cross the page's end */
     if (aligned) {
         asm_test_imm(a, 8, xr(T1), -4096 | (int32_t)(size - 1));
     } else {
         asm_alu_imm(a, 8, 7, xr(T1), (int32_t)(4096 - size));
     }
-    struct cold *c = x64_cold_new(e);
-    *c = (struct cold){.kind = COLD_REFILL,
-                       .undo = !simple,
-                       .what = size | (write ? JIT_REFILL_WRITE | JIT_REFILL_ONCE : 0) |
-                               (aligned ? JIT_REFILL_ALIGN : 0) | (e->keep ? JIT_REFILL_KEEP : 0) |
-                               JIT_REFILL_VIEW(e->src->view),
-                       .retry = retry,
-                       .site = site,
-                       .tag = tag,
-                       .addr = addr};
+    struct cold *c = refill_new(e, size, write, retry);
+    c->what |= (write ? JIT_REFILL_ONCE : 0) | (aligned ? JIT_REFILL_ALIGN : 0) |
+               (e->keep ? JIT_REFILL_KEEP : 0);
+    c->site = site;
     c->from = asm_jcc(a, aligned ? XNE : XA);
-    if (!simple) {
+    if (!regs) {
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
     }
     asm_load(a, 8, T0, xmi(ENV, T0, 0, tag + 8));
     c->once = a->at;
     e->host_flags = HF_NONE;
-    if (simple && m->index == UR_NONE) {
+    if (adds) {
         return xmi(T0, x64_host(m->base), 0, (int32_t)m->disp);
     }
-    if (simple) {
-        asm_lea(a, 8, T1, addr);
+    if (regs) {
+        x64_ea(e, m, T1, 0);
     }
     if (free_t1) {
         asm_alu(a, 8, 0, T0, xr(T1));
@@ -197,28 +261,43 @@ static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, boo
 
 /* ---- groups (cpu/jit/groups.h) ---- */
 
+/* Where its group is, host minus guest address: a register, or env->bias. */
+static unsigned group_reg(const struct em *e)
+{
+    static const uint8_t free_in_32[] = {R8, R9, R10, R11};
+    unsigned n = e->u->group - 1u;
+    return e->src->bits == 32 && n < sizeof free_in_32 ? free_in_32[n] : RNONE;
+}
+
 static struct xo group_bias(const struct uop *u)
 {
     return xm(ENV, ENV_OFF(bias) + 8 * (u->group - 1));
 }
 
-/* The group's page is known. Keeps the host's flags. */
-static struct xo place(struct em *e, bool free_t1)
+/* The group's page is known; in_t0: and T0 says where. Keeps the host's flags. */
+static struct xo place(struct em *e, bool free_t1, bool in_t0)
 {
     const struct uop_mem *m = &e->u->m;
     struct asmbuf *a = &e->a;
-    if (m->asz == 8 && m->base != UR_NONE && m->base != UR_PAGE && x64_host(m->base) != RNONE &&
-        m->index == UR_NONE) {
-        asm_load(a, 8, T0, group_bias(e->u));
-        return xmi(T0, x64_host(m->base), 0, (int32_t)m->disp);
+    unsigned bias = group_reg(e);
+    bool adds = in_registers(m) && host_adds(e, m) && (m->asz == 8 || e->u->gwide);
+    if (!adds) {
+        x64_ea(e, m, T1, 0);
     }
-    x64_ea(e, m, T1, 0);
-    asm_load(a, 8, T0, group_bias(e->u));
+    if (bias == RNONE) {
+        bias = T0;
+        if (!in_t0 || !in_registers(m)) { /* adding up the address may take T0 */
+            asm_load(a, 8, T0, group_bias(e->u));
+        }
+    }
+    if (adds) {
+        return xmi(bias, x64_host(m->base), 0, (int32_t)m->disp);
+    }
     if (free_t1) {
-        asm_lea(a, 8, T0, xmi(T0, T1, 0, 0));
+        asm_lea(a, 8, T0, xmi(bias, T1, 0, 0));
         return xm(T0, 0);
     }
-    return xmi(T0, T1, 0, 0);
+    return xmi(bias, T1, 0, 0);
 }
 
 /* Check the whole group. */
@@ -226,27 +305,33 @@ static void lead(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    const struct jit_layout *l = e->be->l;
-    int32_t tag = l->l1[e->src->view] + (u->gwrite ? 16 : 0);
+    int32_t tag = tag_of(e, u->gwrite);
     uint32_t retry = a->at;
-    x64_ea(e, &u->m, T1, u->glo);
-    asm_mov(a, 4, T0, T1);
-    asm_shift(a, 4, 5, xr(T0), 7);
-    asm_alu_imm(a, 4, 4, xr(T0), (int32_t)((l->l1_entries - 1) << 5));
+    if (in_registers(&u->m) && host_adds(e, &u->m)) {
+        asm_lea(a, 8, T1, xm(x64_host(u->m.base), (int32_t)u->m.disp + u->glo));
+    } else {
+        x64_ea(e, &u->m, T1, u->glo);
+    }
+    tlb_entry(e);
     asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
     asm_alu_imm(a, 8, 7, xr(T1), (int32_t)(4096 - u->gspan));
-    struct cold *c = x64_cold_new(e);
-    *c = (struct cold){.kind = COLD_REFILL,
-                       .lead = true,
-                       .undo = true,
-                       .what = u->gspan | (u->gwrite ? JIT_REFILL_WRITE : 0) |
-                               JIT_REFILL_VIEW(e->src->view),
-                       .retry = retry,
-                       .tag = tag};
-    x64_cold_state(e, c, u->off);
+    struct cold *c = refill_new(e, u->gspan, u->gwrite, retry);
+    c->lead = true;
+    if (u == e->src->u) { /* leaving for this instruction would come back to it */
+        c->site = x64_site(e, SITE_BAIL);
+        e->be->site[c->site].lead = true;
+        c->lead = false;
+    } else {
+        x64_cold_state(e, c, u->off);
+    }
     c->from = asm_jcc(a, XA);
-    asm_load(a, 8, T0, xmi(ENV, T0, 0, tag + 8));
-    asm_store(a, 8, group_bias(u), T0);
+    unsigned bias = group_reg(e);
+    if (bias != RNONE) {
+        asm_load(a, 8, bias, xmi(ENV, T0, 0, tag + 8));
+    } else {
+        asm_load(a, 8, T0, xmi(ENV, T0, 0, tag + 8));
+        asm_store(a, 8, group_bias(u), T0);
+    }
     e->host_flags = HF_NONE;
     e->groups |= UINT32_C(1) << (u->group - 1);
 }
@@ -266,7 +351,7 @@ struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool wri
         if (e->u->glead) {
             lead(e);
         }
-        at = place(e, free_t1);
+        at = place(e, free_t1, e->u->glead);
     } else {
         at = probe(e, m, size, write, free_t1);
     }

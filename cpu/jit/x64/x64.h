@@ -3,7 +3,9 @@
  *
  * Register map. Guest registers 0..11 live in host registers, RAX RCX RDX RBX RSI RDI R8-R11 in
  * their own, RSP in r12, RBP in r13; guest R12-R15 stay in memory. rbp points at struct jit_env,
- * rsp is the host's stack, r14 (T0) and r15 (T1) hold nothing between guest instructions.
+ * rsp is the host's stack, r14 (T0) and r15 (T1) hold nothing between guest instructions. 32-bit
+ * code has no R8-R11: there r8 to r11 are free for the back end (mem.c: where groups of accesses
+ * are) and the guest's stay in memory.
  *
  * Host flags: after an arithmetic micro-operation they are the guest's (em.host_flags) until
  * something is emitted that changes them; moves and stores do not. The recipe em.rc says how to get
@@ -36,15 +38,14 @@ enum cold_kind {
 struct cold {
     uint8_t kind;
     bool lead;      /* REFILL: of a group: code leaves if it fails */
-    bool undo;      /* REFILL: T1 is the address XORed with the tag */
+    bool known;     /* REFILL: the address is a constant, `to` */
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx; VEC: JIT_VEC_xx that were tested */
     uint32_t from;  /* displacement to patch to here */
     uint32_t retry; /* REFILL, X87, REP: where to go on */
     uint32_t once;  /* REFILL: and where with the bias in T0 */
     uint32_t site;
-    int32_t tag;    /* REFILL: offset of the tag array */
-    struct xo addr; /* REFILL without undo: the address as an LEA operand */
-    uint32_t to;    /* JUMP: common code */
+    int32_t tag;    /* REFILL: offset of the tag array; T0 its entry, T1 the address XOR the tag */
+    uint32_t to;    /* JUMP: common code; REFILL: see known */
     int32_t target; /* CROSS, SIDE: from the page's first byte */
     /* SIDE: the state there. */
     const struct uop *u; /* of REP_UNDO too */
@@ -176,6 +177,15 @@ void x64_interp(struct em *e); /* U_INTERP */
 void x64_go_on(struct em *e);  /* jump to the next instruction, of another block */
 void x64_emit_jcount(struct em *e);
 void x64_leave(struct em *e, unsigned kind);
+/* Common code for the width of this code. */
+static inline uint32_t x64_leave_at(const struct em *e)
+{
+    return e->src->bits == 32 ? e->be->leave32 : e->be->leave;
+}
+static inline uint32_t x64_interp_at(const struct em *e)
+{
+    return e->src->bits == 32 ? e->be->interp32 : e->be->interp;
+}
 /* The first n micro-operations (emit.c). */
 void x64_run(struct em *e, unsigned n);
 /* Behind the body of a loop: close it. */
@@ -251,6 +261,7 @@ static inline bool x64_need(const struct em *e)
 /* ---- the host (emit_scan.c): what it has beyond x86-64 ---- */
 uint32_t x64_host_has(void);
 bool x64_has_cx16(const struct em *e);
+bool x64_has_bmi2(const struct em *e);
 
 /* ---- the rest (emit.c) ---- */
 bool x64_uop(struct em *e);
