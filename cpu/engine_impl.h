@@ -32,8 +32,8 @@ struct engine {
     uint64_t interp[MAX_ROWS], bails[MAX_ROWS]; /* by the instruction's row */
 };
 
-/* Are the registers as legacy 32-bit code wants them (jit_source.wide), if that is the mode? Such code
- * keeps them so. */
+/* Are the registers as legacy 32-bit code wants them (jit_source.wide), if that is the mode? Such
+ * code keeps them so. */
 static inline bool engine_narrow(const struct cpu *cpu)
 {
     uint64_t all = 0;
