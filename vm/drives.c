@@ -218,6 +218,9 @@ bool drive_insert(struct vm_drive *v, const char *path, enum blk_format format, 
     if (!copy) {
         abort();
     }
+    if (b && !b->readonly && !how.snapshot) {
+        b = blk_undo_new(b, path, e);
+    }
     if (b && !b->readonly) {
         b = blk_journal_new(b, e);
     }

@@ -33,8 +33,13 @@ bool drives_take(struct doppel_vm *vm, const char *id, struct drive **out, struc
 /* After the machine is built: has every drive that the user asked for found its controller? */
 bool drives_check(const struct doppel_vm *vm, struct err *e);
 
-/* What is in each drive, for a snapshot's head. */
-void drives_save(struct doppel_vm *vm, struct st_buf *head);
+/* What is in each drive, for a snapshot's head. path: of its file, for the undo files of images
+ * that are written to; NULL: they are not put back by a load. False: e. In any case
+ * drives_save_end() follows when the save has succeeded or failed. */
+bool drives_save(struct doppel_vm *vm, struct st_buf *head, const char *path, struct err *e);
+void drives_save_end(struct doppel_vm *vm, const char *path, bool ok);
+/* A snapshot's file is gone. */
+void drives_forget(struct doppel_vm *vm, const char *path);
 /* The overlays, as regions; changes_only: what was not written since drives_saved() is the
  * parent's. False: e. */
 bool drives_put(struct doppel_vm *vm, struct snap_writer *w, bool changes_only, struct err *e);
@@ -47,7 +52,9 @@ struct drives_plan;
 struct drives_plan *drives_plan(struct doppel_vm *vm, struct st_src *head, struct snap_chain *c,
                                 struct err *e);
 void drives_plan_free(struct drives_plan *plan);
-/* Carries it out and frees it. */
+/* First of all: images that are written to are put back. False: e, and they are as they were. */
+bool drives_go(struct doppel_vm *vm, struct drives_plan *plan, struct err *e);
+/* Carries out the rest, and frees it. */
 void drives_apply(struct doppel_vm *vm, struct drives_plan *plan);
 
 uint64_t drives_digest(struct doppel_vm *vm, uint64_t h);

@@ -6,6 +6,7 @@
 
 #include "host/blk.h"
 #include "host/blk_journal.h"
+#include "host/blk_undo.h"
 #include "vm/drives.h"
 #include "vm/vm.h"
 
@@ -29,6 +30,7 @@ struct vm_drive {
     enum blk_format format; /* of the medium */
     vtime notices_from;     /* the operator was told of failures since then, */
     unsigned notices;       /* so often */
+    uint64_t mark;          /* in its undo file, of a save that is being made; 0: none */
 };
 
 struct drives {
@@ -48,6 +50,12 @@ static inline struct blk *drive_medium(const struct vm_drive *v)
 static inline struct blk_overlay *drive_overlay(const struct vm_drive *v)
 {
     return blk_overlay_of(blk_journal_under(drive_medium(v)));
+}
+
+/* The record of what is written to its image; NULL: nothing is written to it. */
+static inline struct blk_undo *drive_undo(const struct vm_drive *v)
+{
+    return blk_undo_of(blk_journal_under(drive_medium(v)));
 }
 
 /* Open a medium for the drive and put it in; what was in there is closed. False: as it was. */

@@ -3,7 +3,8 @@
  *
  * For each drive: what is in it, in the snapshot's head; with snapshot=on its overlay's clusters
  * are a region of the snapshot. Without snapshot the image itself is the state: the saved machine
- * names the file, and another one is refused. A medium that nobody writes is known by a sample of
+ * names the file and a mark in its undo file (host/blk_undo.h), by which it is put back; another
+ * file is refused. A medium that nobody writes is known by a sample of
  * its content, so it may lie elsewhere when the machine is loaded.
  *
  * A load makes a plan first, in which everything that can fail is done beside what is there.
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/hosttime.h"
 #include "util/bits.h"
 #include "vm/drives_priv.h"
 
@@ -29,10 +31,11 @@
     V(S, bool, writable, 1) /* the file itself: `path` must be the same */                         \
     V(S, uint64_t, bytes, 1)                                                                       \
     V(S, uint64_t, sample, 1) /* of a medium that nobody writes */                                 \
-    A(S, uint8_t, path, PATH_SIZE, 1)
+    A(S, uint8_t, path, PATH_SIZE, 1)                                                              \
+    V(S, uint64_t, mark, 2) /* of the undo file of one that is written to; 0: none */
 
 ST_DECLARE(drive_state, DRIVE_STATE);
-ST_DESCRIBE(drive_state, DRIVE_STATE, 1);
+ST_DESCRIBE(drive_state, DRIVE_STATE, 2);
 
 static uint64_t sample(struct blk *b)
 {
@@ -80,13 +83,61 @@ static void region_name(const struct vm_drive *v, char name[SNAP_REGION])
     snprintf(name, SNAP_REGION, "disk:%s", v->d.name);
 }
 
-void drives_save(struct doppel_vm *vm, struct st_buf *b)
+/* A mark in the undo file, kept in v->mark until it is known whether the save succeeds. */
+static bool set_mark(struct vm_drive *v, const char *path, struct err *e)
 {
+    struct blk_undo *u = drive_undo(v);
+    if (!u || !path) {
+        return true;
+    }
+    drive_flush_medium(v);
+    uint64_t id = host_seed() | 1;
+    if (!blk_undo_mark(u, id, path, e)) {
+        return err_prefix(e, "%s", v->d.name);
+    }
+    v->mark = id;
+    return true;
+}
+
+bool drives_save(struct doppel_vm *vm, struct st_buf *b, const char *path, struct err *e)
+{
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        vm->drives->list[i]->mark = 0;
+    }
     for (unsigned i = 0; i < vm->drives->n; i++) {
         struct vm_drive *v = vm->drives->list[i];
         struct drive_state s;
+        if (!set_mark(v, path, e)) {
+            return false;
+        }
         describe(v, &s);
+        s.mark = v->mark;
         st_save(b, v->d.name, &drive_state_desc, &s);
+    }
+    return true;
+}
+
+void drives_save_end(struct doppel_vm *vm, const char *path, bool ok)
+{
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        struct vm_drive *v = vm->drives->list[i];
+        struct blk_undo *u = drive_undo(v);
+        if (u && ok) {
+            blk_undo_forget(u, path, v->mark);
+        } else if (u && v->mark) {
+            blk_undo_forget_id(u, v->mark);
+        }
+        v->mark = 0;
+    }
+}
+
+void drives_forget(struct doppel_vm *vm, const char *path)
+{
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        struct blk_undo *u = drive_undo(vm->drives->list[i]);
+        if (u) {
+            blk_undo_forget(u, path, 0);
+        }
     }
 }
 
@@ -326,6 +377,10 @@ static bool plan_one(struct vm_drive *v, struct plan *p, struct st_src *head, st
             return false;
         }
     }
+    if (want->writable && want->mark && !p->fresh &&
+        !blk_undo_check(drive_undo(v), want->mark, e)) {
+        return err_prefix(e, "%s", v->d.name);
+    }
     return !want->overlay || make_store(v, p, c, e);
 }
 
@@ -355,6 +410,39 @@ void drives_plan_free(struct drives_plan *plan)
         blk_overlay_free(plan->list[i].store);
     }
     free(plan);
+}
+
+/* Put the image back; `way_back`: so that it can be undone. */
+static bool go_one(struct vm_drive *v, const struct plan *p, uint64_t way_back, struct err *e)
+{
+    struct blk_undo *u = drive_undo(v);
+    return (blk_undo_mark(u, way_back, "", e) && blk_undo_go(u, p->want.mark, e)) ||
+           err_prefix(e, "%s", v->d.name);
+}
+
+bool drives_go(struct doppel_vm *vm, struct drives_plan *plan, struct err *e)
+{
+    uint64_t way_back = host_seed() | 1;
+    unsigned i = 0;
+    bool ok = true;
+    for (; ok && i < plan->n; i++) {
+        const struct plan *p = &plan->list[i];
+        if (p->want.writable && p->want.mark) {
+            ok = go_one(vm->drives->list[i], p, way_back, e);
+        }
+    }
+    while (i-- > 0) {
+        struct blk_undo *u = drive_undo(vm->drives->list[i]);
+        struct err lost;
+        if (!ok && u && blk_undo_has(u, way_back) && !blk_undo_go(u, way_back, &lost)) {
+            fprintf(vm->log.out, "%s: %s could not be undone: %s\n", vm->opt.name,
+                    vm->drives->list[i]->d.name, lost.msg);
+        }
+        if (u) {
+            blk_undo_forget_id(u, way_back);
+        }
+    }
+    return ok;
 }
 
 static void apply_one(struct vm_drive *v, struct plan *p)

@@ -92,6 +92,16 @@ static bool check_name(const char *name, struct err *e)
                          NAME_CHARS);
 }
 
+/* From the root; a folder that is not there stays as it was said. */
+static char *full_path(const char *path)
+{
+    char *folder = folder_of(path), *real = realpath(folder, NULL);
+    char *full = join(real ? real : folder, base_name(path));
+    free(real);
+    free(folder);
+    return full;
+}
+
 /* NULL: e. */
 static char *path_of(const struct doppel_vm *vm, const char *name, struct err *e)
 {
@@ -229,14 +239,16 @@ static unsigned count_threads(void)
 }
 
 /* Write, sync, rename, sync. */
-static bool write_file(struct doppel_vm *vm, const struct snapshot_how *how, const char *path,
+static bool write_file(struct doppel_vm *vm, struct snapshot_how *how, const char *path,
                        uint64_t *id, struct err *e)
 {
     char *fresh = malloc(strlen(path) + sizeof FRESH), *folder = folder_of(path);
+    char *full = full_path(path);
     if (!fresh) {
         abort();
     }
     sprintf(fresh, "%s" FRESH, path);
+    how->path = full;
     int fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     bool ok = fd >= 0 || err_set(e, "%s", strerror(errno));
     ok = ok && snapshot_write(vm, how, fd, NULL, id, e);
@@ -256,8 +268,11 @@ static bool write_file(struct doppel_vm *vm, const struct snapshot_how *how, con
     if (ok && !sync_folder(folder)) {
         ok = err_set(e, "%s", strerror(errno));
     }
+    drives_save_end(vm, full, ok);
+    how->path = NULL;
     free(fresh);
     free(folder);
+    free(full);
     return ok;
 }
 
@@ -403,6 +418,9 @@ bool snapset_delete(struct doppel_vm *vm, const char *name, struct err *e)
         ok = err_set(e, "%s", strerror(errno));
     }
     if (ok) {
+        char *full = full_path(path);
+        drives_forget(vm, full);
+        free(full);
         sync_folder(folder);
         tidy(folder);
     }

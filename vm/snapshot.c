@@ -137,7 +137,7 @@ bool snapshot_write(struct doppel_vm *vm, const struct snapshot_how *how, int fd
     struct snap_writer *w = snap_writer_new();
     sync_for_save(vm);
     st_save(&head, "shape", &vm_shape_desc, &shape);
-    drives_save(vm, &head);
+    bool ok = drives_save(vm, &head, how->path, e);
     save_tables(vm, &tables);
     struct snap_contents c = {.head = head.data,
                               .head_len = head.len,
@@ -153,7 +153,7 @@ bool snapshot_write(struct doppel_vm *vm, const struct snapshot_how *how, int fd
         copy_name(c.manifest.parent_name, how->parent->name);
     }
     put_memory(vm, w, how->parent != NULL);
-    bool ok = drives_put(vm, w, how->parent != NULL, e);
+    ok = ok && drives_put(vm, w, how->parent != NULL, e);
     if (ok && !snap_write(w, &c, fd, mem, id)) {
         ok = err_set(e, "%s%s",
                      snap_unreadable(w) ? "what snapshot=on keeps cannot be read back: " : "",
@@ -283,9 +283,10 @@ bool snapshot_read(struct doppel_vm *vm, struct snap_file *f, struct err *e)
     if (ok && head.pos != head.len) {
         ok = err_set(e, "the head has %zu bytes too many", head.len - head.pos);
     }
-    if (ok) {
+    if (ok && drives_go(vm, plan, e)) {
         become(vm, plan, c, &tables);
     } else {
+        ok = false;
         if (plan) {
             drives_plan_free(plan);
         }

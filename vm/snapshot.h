@@ -39,6 +39,7 @@ struct snapshots {
 
 struct snapshot_how {
     const char *name; /* for the manifest */
+    const char *path; /* the file, from the root; NULL: only bytes */
     int64_t date;
     bool compress;
     unsigned threads;

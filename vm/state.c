@@ -43,7 +43,9 @@ bool doppel_save(struct doppel_vm *vm, uint8_t **data, size_t *len)
     uint64_t id;
     *data = NULL;
     *len = 0;
-    if (!snapshot_write(vm, &how, -1, &b, &id, &e)) {
+    bool ok = snapshot_write(vm, &how, -1, &b, &id, &e);
+    drives_save_end(vm, "", ok);
+    if (!ok) {
         fprintf(vm->log.out, "%s: saving: %s\n", vm->opt.name, e.msg);
         st_buf_free(&b);
         return false;
