@@ -2,6 +2,11 @@
  * Writing a snapshot's file: regions are collected as runs of pages, equal pages found by their
  * hash, chunks compressed by threads and written in order, then the index, then the header.
  *
+ * Time goes to zlib, and most of it to pages that hardly get smaller: code and compressed data at
+ * 50 MB/s to 65 %, others at 50 to 200 MB/s to 4 to 45 %. So pages in which few 8-byte words are
+ * zero or seen before go to chunks of their own, which are stored as they are. That is half the
+ * time for a file a third larger.
+ *
  * The file is the same whatever the number of threads is.
  */
 #include <assert.h>
@@ -31,6 +36,7 @@ struct page {
     snap_again *again;
     void *from;
     uint64_t index;
+    bool easy;
 };
 
 struct run {
@@ -47,6 +53,7 @@ struct region {
 struct snap_writer {
     struct page *page;
     uint32_t npages, cap;
+    uint32_t fill[2]; /* the next free page of the last chunk of those to store, to compress */
     uint32_t *bucket; /* page + 1 by hash; 0: none. Open addressing */
     uint64_t nbuckets;
     struct region *region;
@@ -126,14 +133,36 @@ static struct region *at_page(struct snap_writer *w, uint64_t index)
     return r;
 }
 
-static uint32_t add_page(struct snap_writer *w, struct page p)
+/* Is a page worth compressing? */
+static bool is_easy(const uint8_t *p)
 {
-    if (w->npages == w->cap) {
-        w->cap = w->cap ? 2 * w->cap : 1024;
-        w->page = must(realloc(w->page, w->cap * sizeof *w->page));
+    uint64_t seen[256] = {0};
+    unsigned known = 0;
+    for (unsigned i = 0; i < PAGE_SIZE; i += 8) {
+        uint64_t v = le64_get(p + i), *s = &seen[v * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+        known += v == 0 || *s == v;
+        *s = v;
     }
-    w->page[w->npages] = p;
-    return w->npages++;
+    return known >= PAGE_SIZE / 8 / 10;
+}
+
+/* Chunks are of one kind, and begun when there is a page for them; the two last ones may have
+ * places left over, which are zeros. */
+static uint32_t add_page(struct snap_writer *w, struct page p, bool easy)
+{
+    uint32_t *fill = &w->fill[easy];
+    if (*fill % SNAP_CHUNK == 0) {
+        if (w->cap - w->npages < SNAP_CHUNK) {
+            w->cap = w->cap ? 2 * w->cap : 1024;
+            w->page = must(realloc(w->page, w->cap * sizeof *w->page));
+        }
+        memset(&w->page[w->npages], 0, SNAP_CHUNK * sizeof *w->page);
+        *fill = w->npages;
+        w->npages += SNAP_CHUNK;
+    }
+    w->page[*fill] = p;
+    w->page[*fill].easy = easy;
+    return (*fill)++;
 }
 
 static void grow_buckets(struct snap_writer *w)
@@ -165,7 +194,7 @@ void snap_put(struct snap_writer *w, uint64_t index, const uint8_t *host)
         uint32_t *b = &w->bucket[h & (w->nbuckets - 1)];
         if (!*b) {
             /* `index` of a page in memory is its hash. */
-            *b = add_page(w, (struct page){.host = host, .index = hash}) + 1;
+            *b = add_page(w, (struct page){.host = host, .index = hash}, is_easy(host)) + 1;
         } else if (w->page[*b - 1].index != hash ||
                    memcmp(w->page[*b - 1].host, host, PAGE_SIZE) != 0) {
             continue;
@@ -178,7 +207,7 @@ void snap_put(struct snap_writer *w, uint64_t index, const uint8_t *host)
 void snap_put_later(struct snap_writer *w, uint64_t index, snap_again *again, void *from)
 {
     struct region *r = at_page(w, index);
-    add_run(r, SNAP_STORED, add_page(w, (struct page){NULL, again, from, index}), 1);
+    add_run(r, SNAP_STORED, add_page(w, (struct page){NULL, again, from, index, true}, true), 1);
 }
 
 void snap_put_kind(struct snap_writer *w, uint64_t index, enum snap_kind kind)
@@ -228,23 +257,57 @@ struct piece {
     int why;
 };
 
+/* A thread's compressor. */
+struct packer {
+#if HAVE_ZLIB
+    z_stream z;
+#endif
+    bool on;
+};
+
+static void packer_init(struct packer *k, bool compress)
+{
+    *k = (struct packer){.on = false};
+#if HAVE_ZLIB
+    k->on = compress && deflateInit2(&k->z, 1, Z_DEFLATED, 15, 9, Z_DEFAULT_STRATEGY) == Z_OK;
+#else
+    (void)compress;
+#endif
+}
+
+static void packer_fini(struct packer *k)
+{
+#if HAVE_ZLIB
+    if (k->on) {
+        deflateEnd(&k->z);
+    }
+#else
+    (void)k;
+#endif
+}
+
 /* Compress if that makes it smaller. */
-static void pack(struct piece *c, const uint8_t *raw, uint32_t len, bool compress)
+static void pack(struct packer *k, struct piece *c, const uint8_t *raw, uint32_t len, bool easy)
 {
     c->raw = len;
     c->len = 0;
 #if HAVE_ZLIB
-    if (compress) {
-        uLongf n = compressBound(len);
-        c->data = must(malloc(n));
-        if (compress2(c->data, &n, raw, len, 1) == Z_OK && n < len) {
-            c->len = (uint32_t)n;
+    if (k->on && easy) {
+        c->data = must(malloc(len ? len : 1));
+        deflateReset(&k->z);
+        k->z.next_in = (Bytef *)(uintptr_t)raw;
+        k->z.avail_in = len;
+        k->z.next_out = c->data;
+        k->z.avail_out = len;
+        if (deflate(&k->z, Z_FINISH) == Z_STREAM_END && k->z.avail_out > 0) {
+            c->len = len - k->z.avail_out;
         } else {
             free(c->data);
         }
     }
 #else
-    (void)compress;
+    (void)k;
+    (void)easy;
 #endif
     if (!c->len) {
         c->data = must(malloc(len ? len : 1));
@@ -266,7 +329,7 @@ struct work {
     pthread_cond_t changed;
 };
 
-static void make_chunk(struct work *k, uint32_t i, struct piece *c)
+static void make_chunk(struct work *k, struct packer *packer, uint32_t i, struct piece *c)
 {
     uint8_t raw[CHUNK_BYTES];
     uint32_t first = i * SNAP_CHUNK, n = k->w->npages - first;
@@ -275,7 +338,9 @@ static void make_chunk(struct work *k, uint32_t i, struct piece *c)
     for (uint32_t p = 0; p < n; p++) {
         struct page *page = &k->w->page[first + p];
         errno = 0;
-        if (page->host) {
+        if (!page->host && !page->again) {
+            memset(raw + p * PAGE_SIZE, 0, PAGE_SIZE);
+        } else if (page->host) {
             memcpy(raw + p * PAGE_SIZE, page->host, PAGE_SIZE);
         } else if (!page->again(page->from, page->index, raw + p * PAGE_SIZE)) {
             c->why = errno ? errno : EIO;
@@ -283,12 +348,14 @@ static void make_chunk(struct work *k, uint32_t i, struct piece *c)
             return;
         }
     }
-    pack(c, raw, n * (uint32_t)PAGE_SIZE, k->compress);
+    pack(packer, c, raw, n * (uint32_t)PAGE_SIZE, k->w->page[first].easy);
 }
 
 static void *worker(void *ctx)
 {
     struct work *k = ctx;
+    struct packer packer;
+    packer_init(&packer, k->compress);
     pthread_mutex_lock(&k->lock);
     while (!k->stop && k->next < k->n) {
         if (k->next >= k->written + AHEAD) {
@@ -298,13 +365,14 @@ static void *worker(void *ctx)
         uint32_t i = k->next++;
         struct piece c;
         pthread_mutex_unlock(&k->lock);
-        make_chunk(k, i, &c);
+        make_chunk(k, &packer, i, &c);
         pthread_mutex_lock(&k->lock);
         k->piece[i % AHEAD] = c;
         k->piece[i % AHEAD].ready = true;
         pthread_cond_broadcast(&k->changed);
     }
     pthread_mutex_unlock(&k->lock);
+    packer_fini(&packer);
     return NULL;
 }
 
@@ -337,10 +405,11 @@ static bool write_piece(struct out *o, struct piece *c, struct st_buf *table)
 }
 
 /* Take the next chunk when a thread has it ready, or make it here if there is none. */
-static void next_piece(struct work *k, uint32_t i, bool threads, struct piece *c)
+static void next_piece(struct work *k, struct packer *packer, uint32_t i, bool threads,
+                       struct piece *c)
 {
     if (!threads) {
-        make_chunk(k, i, c);
+        make_chunk(k, packer, i, c);
         return;
     }
     pthread_mutex_lock(&k->lock);
@@ -355,7 +424,7 @@ static void next_piece(struct work *k, uint32_t i, bool threads, struct piece *c
 }
 
 static bool write_chunks(struct snap_writer *w, const struct snap_contents *c, struct out *o,
-                         struct st_buf *table)
+                         struct packer *packer, struct st_buf *table)
 {
     struct work k = {.w = w, .compress = c->compress};
     pthread_t thread[THREADS];
@@ -371,7 +440,7 @@ static bool write_chunks(struct snap_writer *w, const struct snap_contents *c, s
     bool ok = true;
     for (uint32_t i = 0; ok && i < k.n; i++) {
         struct piece piece;
-        next_piece(&k, i, nthreads > 0, &piece);
+        next_piece(&k, packer, i, nthreads > 0, &piece);
         w->unreadable |= piece.unreadable;
         ok = write_piece(o, &piece, table);
     }
@@ -445,14 +514,19 @@ bool snap_write(struct snap_writer *w, const struct snap_contents *c, int fd, st
     struct out o = {.fd = fd, .mem = mem, .mem_at = mem ? mem->len : 0};
     struct st_buf table = {0}, index = {0};
     struct piece tables, packed;
+    struct packer packer;
+    packer_init(&packer, c->compress);
     assert(c->tables_len <= SNAP_TABLES_MAX);
-    pack(&tables, c->tables, (uint32_t)c->tables_len, c->compress);
+    pack(&packer, &tables, c->tables, (uint32_t)c->tables_len, true);
     bool ok = out_put(&o, none, sizeof none);
     if (!ok) {
         free(tables.data);
     }
-    ok = ok && write_piece(&o, &tables, &table) && write_chunks(w, c, &o, &table);
+    ok = ok && write_piece(&o, &tables, &table) && write_chunks(w, c, &o, &packer, &table);
     if (!ok) {
+        int failed = errno;
+        packer_fini(&packer);
+        errno = failed;
         st_buf_free(&table);
         return false;
     }
@@ -462,7 +536,8 @@ bool snap_write(struct snap_writer *w, const struct snap_contents *c, int fd, st
     put32(&index, (uint32_t)(table.len / SNAP_CHUNK_ENTRY));
     st_buf_put(&index, table.data, table.len);
     put_regions(w, &index);
-    pack(&packed, index.data, (uint32_t)index.len, c->compress);
+    pack(&packer, &packed, index.data, (uint32_t)index.len, true);
+    packer_fini(&packer);
     uint64_t at = o.off;
     ok = out_put(&o, packed.data, packed.len) && put_header(&o, at, &packed);
     *id = packed.sum;
