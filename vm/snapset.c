@@ -258,7 +258,7 @@ static bool write_file(struct doppel_vm *vm, struct snapshot_how *how, const cha
     if (fd >= 0 && close(fd) != 0 && ok) {
         ok = err_set(e, "%s", strerror(errno));
     }
-    ok = ok && keep_base(folder, path, e);
+    ok = ok && (id_of(path) == *id || keep_base(folder, path, e));
     if (ok && rename(fresh, path) != 0) {
         ok = err_set(e, "%s", strerror(errno));
     }
