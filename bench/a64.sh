@@ -1,7 +1,7 @@
 #!/bin/bash
-# bench/run a64 [OPTIONS]: host instructions per guest instruction on aarch64 and on x86-64, workload
-# by workload, by our own counters (cpu/jit/count.h). Time under qemu-user means nothing, so no time
-# is taken.
+# bench/run a64 [OPTIONS]: host instructions per guest instruction on aarch64 and on x86-64, one
+# workload after the other, by our own counters (cpu/jit/count.h). Time under qemu-user says
+# nothing, so no time is taken.
 #
 #   -w LIST     workloads, comma between two (default all: `bench/guest/work.c` lists them)
 #   -b 64|32    programs and kernel of so many bits (default 64)
@@ -90,12 +90,14 @@ done
 awk '
     $1 == "x64" { for (i = 3; i <= 10; i++) { x[i] = $i } digest = $NF; next }
     FNR == 2 {
-        printf "%-10s %27s %27s %6s %6s\n", "", "a64: work addr flags bud glue", "x64", "a/x", "left"
+        printf "%-10s %27s %27s %6s %6s\n", "", "a64: work addr flags bud glue", "x64", "a/x", \
+               "left"
     }
     {
         if ($NF != digest) { print $2 ": the ends differ:", digest, $NF; bad = 1 }
         r = x[8] ? $8 / x[8] : 0
-        printf "%-10s %5.2f %5.2f %4.2f %4.2f %4.2f = %5.2f  %5.2f %5.2f %4.2f %4.2f %4.2f = %5.2f" \
+        printf "%-10s %5.2f %5.2f %4.2f %4.2f %4.2f = %5.2f" \
+               "  %5.2f %5.2f %4.2f %4.2f %4.2f = %5.2f" \
                "  %5.2f  %5.2f %5.2f\n", $2, $3, $4, $5, $6, $7, $8, x[3], x[4], x[5], x[6], x[7],
                x[8], r, $10, x[10]
         worst = r > worst ? r : worst
