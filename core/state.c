@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "util/bits.h"
+#include "util/digest.h"
 
 enum {
     MAX_FIELDS = 512, /* of one table; asserted */
@@ -325,39 +326,6 @@ bool st_load(struct st_src *src, const char *instance, const struct st_desc *d, 
 
 /* --- Digest --- */
 
-/* One step: multiply and fold, so that each input bit reaches both halves of the next product.
- * The odd constant is 2^64 divided by the golden ratio. */
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ (h >> 32);
-}
-
-uint64_t st_digest_bytes(uint64_t h, const void *data, size_t len)
-{
-    const uint8_t *p = data;
-    uint64_t total = len;
-    if (len >= 64) {
-        /* Four lanes, so that the multiplier's latency overlaps: RAM goes through here. */
-        uint64_t a = h, b = ~h, c = h + 1, d = ~h - 1;
-        for (; len >= 32; len -= 32, p += 32) {
-            a = mix(a, le64_get(p));
-            b = mix(b, le64_get(p + 8));
-            c = mix(c, le64_get(p + 16));
-            d = mix(d, le64_get(p + 24));
-        }
-        h = mix(mix(mix(a, b), c), d);
-    }
-    for (; len >= 8; len -= 8, p += 8) {
-        h = mix(h, le64_get(p));
-    }
-    uint64_t tail = 0;
-    for (size_t i = 0; i < len; i++) {
-        tail |= (uint64_t)p[i] << (8 * i);
-    }
-    return mix(mix(h, tail), total);
-}
-
 uint64_t st_digest(uint64_t h, const struct st_desc *d, const void *state)
 {
     for (unsigned k = 0; k < d->nfields; k++) {
@@ -368,7 +336,7 @@ uint64_t st_digest(uint64_t h, const struct st_desc *d, const void *state)
         }
         for (uint32_t i = 0; i < f->count; i++) {
             const void *p = elem_at(f, state, i);
-            h = f->kind == ST_SUB ? st_digest(h, f->sub, p) : mix(h, elem_get(f->kind, p));
+            h = f->kind == ST_SUB ? st_digest(h, f->sub, p) : digest_mix(h, elem_get(f->kind, p));
         }
     }
     return h;

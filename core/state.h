@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "core/types.h"
+#include "util/digest.h"
 #include "util/err.h"
 
 /* A deadline in state; VTIME_NEVER: not running. The callback is bound by core/clock.h. */
@@ -132,7 +133,10 @@ bool st_load(struct st_src *src, const char *instance, const struct st_desc *d, 
 
 /* A 64-bit running digest, the same on every host. Seed with ST_DIGEST_INIT. Not cryptographic. */
 #define ST_DIGEST_INIT UINT64_C(0x6a09e667f3bcc908)
-uint64_t st_digest_bytes(uint64_t h, const void *data, size_t len);
+static inline uint64_t st_digest_bytes(uint64_t h, const void *data, size_t len)
+{
+    return digest_bytes(h, data, len);
+}
 uint64_t st_digest(uint64_t h, const struct st_desc *d, const void *state);
 
 /* Call fn for each element that differs between two states of one table, with its path

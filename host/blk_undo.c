@@ -17,15 +17,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/state.h"
 #include "host/blk_priv.h"
 #include "util/bits.h"
+#include "util/digest.h"
 
 #define CLUSTER BLK_OVERLAY_CLUSTER
 #define RECORD  64u
 #define SIZE    (RECORD + CLUSTER) /* of a record with data */
 #define BATCH   16u                /* records of one write */
 #define SAMPLES 64u
+#define SEED    UINT64_C(0x6a09e667f3bcc908) /* of all checksums */
 
 enum { R_MARK = 1, R_CLUSTER = 2, R_GIVEN_UP = 3, R_CLOSED = 4 };
 
@@ -90,8 +91,8 @@ static bool get_at(const struct blk_undo *u, void *data, size_t len, uint64_t of
 
 static uint64_t sum_of(const uint8_t *record, size_t size)
 {
-    uint64_t h = st_digest_bytes(ST_DIGEST_INIT, record, RECORD - 8);
-    return size > RECORD ? st_digest_bytes(h, record + RECORD, size - RECORD) : h;
+    uint64_t h = digest_bytes(SEED, record, RECORD - 8);
+    return size > RECORD ? digest_bytes(h, record + RECORD, size - RECORD) : h;
 }
 
 /* `size`: RECORD, or SIZE with the data in its place. */
@@ -209,13 +210,13 @@ static uint64_t sample_sector(const struct blk_undo *u, unsigned i)
 static bool take_sample(struct blk_undo *u, uint8_t sector[SAMPLES][BLK_SECTOR], const bool *have,
                         uint64_t *h)
 {
-    *h = ST_DIGEST_INIT;
+    *h = SEED;
     for (unsigned i = 0; i < SAMPLES; i++) {
         if (!have[i] &&
             !u->under->read(u->under, sample_sector(u, i) * BLK_SECTOR, sector[i], BLK_SECTOR)) {
             return false;
         }
-        *h = st_digest_bytes(*h, sector[i], BLK_SECTOR);
+        *h = digest_bytes(*h, sector[i], BLK_SECTOR);
     }
     return true;
 }

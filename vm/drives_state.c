@@ -208,8 +208,8 @@ bool drives_put(struct doppel_vm *vm, struct snap_writer *w, bool changes_only, 
             put_overlay(w, v, changes_only);
         } else if (is_past(b)) {
             return err_set(e,
-                           "%s: the machine is in its past, where %.200s is not as it was; let it "
-                           "go on from here first",
+                           "%s: the machine is in its past, where %.200s is not as it was; "
+                           "\"branch\" lets it live on from here",
                            v->d.name, v->path);
         }
     }

@@ -262,7 +262,7 @@ static void become(struct doppel_vm *vm, struct drives_plan *plan, struct snap_c
     drives_saved(vm);
     vm->snap.broken = false;
     vm->snap.loads++;
-    vm->request = 0;
+    vm->request &= VM_REQ_QUIT; /* the operator's, who may have said both at once */
 }
 
 bool snapshot_read(struct doppel_vm *vm, struct snap_file *f, struct err *e)

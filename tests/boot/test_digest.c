@@ -114,6 +114,55 @@ TEST(digest_freedos)
     compare("freedos", run(&o, UINT64_C(15500000), UINT64_C(1) << 40));
 }
 
+/* The file that one host writes and the others read: beside the digests. */
+static FILE *open_saved(const char *digests, const char *how)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s.saved", digests);
+    return fopen(path, how);
+}
+
+/* A machine saved here goes on there: FreeDOS starting, saved on the native host, loaded on each
+ * of the others, with the digest that it has where it was saved. */
+TEST(digest_saved_on_another_host)
+{
+    enum { AT = 14000000, END = 15500000, MOST = 64 << 20 };
+    const char *image = dos_possible() ? dos_shared_image("freedos722.img") : NULL;
+    const char *from = getenv("DIGESTS_IN"), *to = getenv("DIGESTS_OUT");
+    struct doppel_options o;
+    struct doppel_error e = {"", false};
+    char drive[4200];
+    if (image == NULL) {
+        return;
+    }
+    options(&o);
+    snprintf(drive, sizeof drive, "file=%s,format=raw,if=floppy,snapshot=on", image);
+    o.drive[o.ndrives++] = drive;
+    struct doppel_vm *vm = doppel_create(&o, &e);
+    FILE *f = from ? open_saved(from, "rb") : to ? open_saved(to, "wb") : NULL;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    if (from && f) {
+        data = malloc(MOST);
+        len = fread(data, 1, MOST, f);
+        if (!EXPECT(vm && doppel_load(vm, data, len, &e))) {
+            FAIL("%s", e.msg);
+        }
+    } else if (vm) {
+        EXPECT_EQ(doppel_run(vm, AT), DOPPEL_LIMIT);
+        EXPECT(doppel_save(vm, &data, &len));
+        EXPECT(!f || fwrite(data, 1, len, f) == len);
+    }
+    if (f) {
+        fclose(f);
+    }
+    compare("saved", vm ? doppel_digest(vm) : 0);
+    EXPECT_EQ(doppel_run(vm, END), DOPPEL_LIMIT);
+    compare("saved-and-gone-on", doppel_digest(vm));
+    free(data);
+    doppel_destroy(vm);
+}
+
 /* Debian's cloud kernel, to user space, its tests there, and power-off: natively both ways. */
 TEST(digest_boot)
 {
