@@ -17,7 +17,8 @@ static bool verdict(struct drive *d, bool ok, const char *what)
             d->failed(d, what);
         }
     }
-    return ok;
+    d->transfers++;
+    return d->watch ? d->watch->done(d->watch_ctx, d, ok) : ok;
 }
 
 bool drive_read(struct drive *d, uint64_t lba, void *buf, uint32_t n)
@@ -37,6 +38,9 @@ bool drive_write(struct drive *d, uint64_t lba, const void *buf, uint32_t n)
     }
     d->stats.writes++;
     d->stats.write_bytes += (uint64_t)n * BLK_SECTOR;
+    if (d->watch) {
+        d->watch->before_write(d->watch_ctx, d, lba * BLK_SECTOR, (size_t)n * BLK_SECTOR);
+    }
     return verdict(d, d->blk->write(d->blk, lba * BLK_SECTOR, buf, (size_t)n * BLK_SECTOR),
                    "write");
 }

@@ -40,6 +40,16 @@ struct drive_stats {
     uint64_t reads, writes, flushes, read_bytes, write_bytes, errors;
 };
 
+struct drive;
+
+/* Who watches a drive's transfers: a recording, a replay. */
+struct drive_watch {
+    /* Before bytes [off, off+len) of the medium are written. */
+    void (*before_write)(void *ctx, struct drive *d, uint64_t off, size_t len);
+    /* After a transfer: what the controller is told of it. */
+    bool (*done)(void *ctx, struct drive *d, bool ok);
+};
+
 struct drive {
     char name[32]; /* "ide0-hd0", "ide1-cd0", "floppy0", or what id= said; unique */
     enum drive_kind kind;
@@ -55,6 +65,9 @@ struct drive {
     bool locked;
     /* The guest ejects or closes the tray: done by vm/drives.c. May be NULL. */
     void (*guest_eject)(struct drive *d, bool out);
+    const struct drive_watch *watch; /* NULL: nobody */
+    void *watch_ctx;
+    uint64_t transfers; /* reads, writes and flushes that went to the medium; its end is `done` */
     /* The host failed: tells the operator, rate-limited. May be NULL. */
     void (*failed)(struct drive *d, const char *what);
 };

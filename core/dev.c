@@ -404,6 +404,55 @@ void dev_save_all(const struct dev_env *env, struct st_buf *b)
     }
 }
 
+struct diff_ctx {
+    const struct dev *d;
+    void (*fn)(void *ctx, const char *dev, const char *path, uint64_t saved, uint64_t now);
+    void *ctx;
+};
+
+static void diff_field(void *ctx, const char *path, uint64_t saved, uint64_t now)
+{
+    struct diff_ctx *x = ctx;
+    x->fn(x->ctx, x->d->name, path, saved, now);
+}
+
+static bool diff_table(struct diff_ctx *x, struct st_src *src, const struct st_desc *desc,
+                       const void *now)
+{
+    struct err e;
+    void *saved = calloc(1, desc->size);
+    if (!saved) {
+        abort();
+    }
+    bool ok = st_load(src, x->d->name, desc, saved, &e);
+    if (ok) {
+        st_diff(desc, saved, now, diff_field, x);
+    }
+    free(saved);
+    return ok;
+}
+
+bool dev_diff_all(const struct dev_env *env, struct st_src *src,
+                  void (*fn)(void *ctx, const char *dev, const char *path, uint64_t saved,
+                             uint64_t now),
+                  void *ctx)
+{
+    struct count_state count = {0};
+    struct err e;
+    bool ok = st_load(src, DEVICES, &count_desc, &count, &e) && count.n == env->ndevs;
+    for (unsigned i = 0; ok && i < env->ndevs; i++) {
+        struct dev *d = env->devs[i];
+        struct diff_ctx x = {d, fn, ctx};
+        ok = !d->cls->state || diff_table(&x, src, d->cls->state, dev_state(d));
+        if (ok && d->nout) {
+            struct st_field f = pins_field(d);
+            struct st_desc desc = pins_desc(d, &f);
+            ok = diff_table(&x, src, &desc, d->out_levels);
+        }
+    }
+    return ok;
+}
+
 static bool load_one(struct dev *d, struct st_src *src, struct err *e)
 {
     if (d->cls->state && !st_load(src, d->name, d->cls->state, dev_state(d), e)) {

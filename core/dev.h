@@ -167,6 +167,12 @@ void dev_save_all(const struct dev_env *env, struct st_buf *b);
 bool dev_load_all(struct dev_env *env, struct st_src *src, struct err *e);
 /* Would dev_load_all succeed? Moves src as it would, and changes no device. */
 bool dev_check_all(struct dev_env *env, struct st_src *src, struct err *e);
+/* Compare with what dev_save_all made, at the cursor: `fn` for each field that differs, with the
+ * saved value first. False: it is of other devices. Hostile bytes. */
+bool dev_diff_all(const struct dev_env *env, struct st_src *src,
+                  void (*fn)(void *ctx, const char *dev, const char *path, uint64_t saved,
+                             uint64_t now),
+                  void *ctx);
 uint64_t dev_digest_all(const struct dev_env *env, uint64_t h);
 void dev_reset_all(struct dev_env *env, enum reset_kind kind);
 

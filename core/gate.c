@@ -135,6 +135,7 @@ static void tell(struct gate *g, const struct gate_event *ev)
 static void deliver(struct gate *g, const struct gate_source *s, const struct gate_event *ev)
 {
     tell(g, ev);
+    g->delivered++;
     s->deliver(s->ctx, ev->payload, ev->len);
 }
 

@@ -59,8 +59,9 @@ struct gate {
     struct gate_source *sources;
     unsigned nsources;
     struct gate_post *head, **tail;
-    bool pending;   /* set under the lock; the run loop may read it with a stale value */
-    uint64_t order; /* the run loop adds one for each timer fired, each request obeyed */
+    bool pending;       /* set under the lock; the run loop may read it with a stale value */
+    uint64_t delivered; /* inputs, since the machine was made */
+    uint64_t order;     /* the run loop adds one for each timer fired, each request obeyed */
     const struct gate_feed *feed; /* replay: posts are thrown away; NULL: live. Not owned */
     uint64_t
         late; /* deliveries from the feed behind their stamp: the run is not the recorded one */

@@ -14,6 +14,7 @@
 #include "doppel.h"
 #include "frontends/image.h"
 #include "frontends/machine_ini.h"
+#include "frontends/replay.h"
 #include "frontends/sdl.h"
 #include "frontends/session.h"
 
@@ -57,11 +58,11 @@ static void catch_signals(void)
     is_tty = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &at_start) == 0;
 }
 
-static int run_command(int argc, char **argv, int first)
+static int run_command(int argc, char **argv, int first, bool replay)
 {
     struct session s = {.title = NULL};
     struct err e = {""};
-    switch (options_parse(&s.o, argc, argv, first, stdout, &e)) {
+    switch ((replay ? replay_parse : options_parse)(&s.o, argc, argv, first, stdout, &e)) {
     case OPTIONS_DONE:
         options_free(&s.o);
         return 0;
@@ -125,16 +126,19 @@ int main(int argc, char **argv)
     if (strcmp(what, "up") == 0) {
         return run_up(argc, argv);
     }
+    if (strcmp(what, "replay") == 0) {
+        return run_command(argc, argv, 2, true);
+    }
     if (strcmp(what, "image") == 0) {
         signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails, as on a full disk */
         return image_command(argc, argv, 2);
     }
     if (strcmp(what, "run") != 0) {
         fprintf(stderr,
-                "doppel: %s: no such command; want \"doppel run [IMAGE] [options]\", up or "
-                "image\n",
+                "doppel: %s: no such command; want \"doppel run [IMAGE] [options]\", replay, up "
+                "or image\n",
                 what);
         return EXIT_USAGE;
     }
-    return run_command(argc, argv, argc > 1 ? 2 : 1);
+    return run_command(argc, argv, argc > 1 ? 2 : 1, false);
 }

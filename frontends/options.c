@@ -119,7 +119,10 @@ static enum options_result parse_one(struct options *o, int argc, char **argv, i
 
 void options_init(struct options *o)
 {
-    *o = (struct options){.icount_limit = DOPPEL_NO_LIMIT, .save_at = DOPPEL_NO_LIMIT};
+    *o = (struct options){.icount_limit = DOPPEL_NO_LIMIT,
+                          .save_at = DOPPEL_NO_LIMIT,
+                          .to_icount = DOPPEL_NO_LIMIT,
+                          .to_vtime = DOPPEL_NO_LIMIT};
     doppel_options_init(&o->vm, DOPPEL_ABI);
 }
 
@@ -173,6 +176,8 @@ void options_free(struct options *o)
     }
     free(o->owned);
     free(o->use);
+    doppel_log_close(o->log);
+    o->log = NULL;
     o->owned = NULL;
     o->use = NULL;
     o->nuse = 0;

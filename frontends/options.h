@@ -22,6 +22,11 @@ struct options {
     const char *save_state;
     uint64_t save_at; /* DOPPEL_NO_LIMIT: at the end */
     const char *load_state, *loadvm;
+    const char *record; /* what doppel_record_start takes; NULL: nothing */
+    /* doppel replay: DOPPEL_NO_LIMIT: to the end of the log. */
+    struct doppel_log *log; /* freed by options_free */
+    uint64_t to_icount, to_vtime;
+    bool go_live;
     bool failed_setup;        /* an error of options_parse is of a file, not of the command line */
     const char *write_config; /* do not run: write an INI file */
     char **owned;             /* text made by the parser, freed by options_free */

@@ -63,6 +63,7 @@ bool options_set_icount_limit(struct options *o, const char *v, struct err *e);
 bool options_set_digest(struct options *o, const char *v, struct err *e);
 bool options_set_info(struct options *o, const char *v, struct err *e);
 bool options_set_save_state(struct options *o, const char *v, struct err *e);
+bool options_set_record(struct options *o, const char *v, struct err *e);
 bool options_set_load_state(struct options *o, const char *v, struct err *e);
 bool options_set_loadvm(struct options *o, const char *v, struct err *e);
 bool options_set_snapshot_dir(struct options *o, const char *v, struct err *e);

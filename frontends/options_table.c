@@ -94,6 +94,8 @@ const struct option options_table[] = {
      options_set_loadvm, NULL},
     {"snapshot-dir", "FOLDER", "where snapshots are by name [beside the image or INI file, with "
      ".snapshots behind its name; else NAME.snapshots]", options_set_snapshot_dir, NULL},
+    {"record", "FILE", "write a log of all input, for \"doppel replay FILE\"", options_set_record,
+     NULL},
     {"write-config", "FILE", "do not run: write these options as an INI file for \"doppel up\"",
      options_set_write_config, NULL},
 };
@@ -107,6 +109,7 @@ static const struct {
     {"0", "the guest powered off or halted for good, the operator quit, a limit was reached"},
     {"1", "something could not be set up: a file, a back end, memory"},
     {"2", "the command line is wrong"},
+    {"3", "a replay left the recorded run"},
     {"N", "isa-debug-exit: a write of V ends with status (V * 2 + 1) & 255"},
     {"128+N", "doppel was ended by signal N (Ctrl-C outside of a raw terminal: 130)"},
 };
@@ -117,6 +120,7 @@ void options_help(FILE *out)
 {
     fprintf(out,
             "Usage: doppel run [IMAGE] [options]\n"
+            "       doppel replay FILE [options]   (docs/replay.md)\n"
             "       doppel up FILE.ini...   (docs/ini.md)\n"
             "       doppel image create|info|check|convert ...   (docs/disks.md)\n"
             "       doppel --help | --version\n\n"

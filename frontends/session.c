@@ -17,7 +17,8 @@ bool session_create(struct session *s)
     pthread_mutex_init(&s->lock, NULL);
     s->vm = doppel_create(&s->o.vm, &e);
     if (!s->vm || (s->o.load_state && !doppel_load_file(s->vm, s->o.load_state, &e)) ||
-        (s->o.loadvm && !doppel_snapshot_load(s->vm, s->o.loadvm, &e))) {
+        (s->o.loadvm && !doppel_snapshot_load(s->vm, s->o.loadvm, &e)) ||
+        (s->o.record && !doppel_record_start(s->vm, s->o.record, &e))) {
         doppel_destroy(s->vm);
         s->vm = NULL;
         s->status = complain(s->title, e.usage ? EXIT_USAGE : EXIT_SETUP, e.msg);
@@ -36,11 +37,28 @@ void session_stop(struct session *s, int signal)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* To the end of a log, or where --to says, and on. */
+static enum doppel_stop replay(struct session *s, struct doppel_error *e, bool *ok)
+{
+    const struct options *o = &s->o;
+    bool limited = o->icount_limit < o->to_icount;
+    enum doppel_stop why =
+        doppel_run_until(s->vm, limited ? o->icount_limit : o->to_icount, o->to_vtime);
+    if (!o->go_live || limited || (why != DOPPEL_LIMIT && why != DOPPEL_REPLAYED)) {
+        return why;
+    }
+    *ok = doppel_go_live(s->vm, e);
+    return *ok ? doppel_run(s->vm, o->icount_limit) : why;
+}
+
 /* To the end, with a stop to save on the way. */
 static enum doppel_stop run(struct session *s, struct doppel_error *e, bool *ok)
 {
     const struct options *o = &s->o;
     *ok = true;
+    if (o->log) {
+        return replay(s, e, ok);
+    }
     if (o->save_state && o->save_at < o->icount_limit) {
         enum doppel_stop why = doppel_run(s->vm, o->save_at);
         if (why != DOPPEL_LIMIT) {
@@ -58,6 +76,23 @@ static enum doppel_stop run(struct session *s, struct doppel_error *e, bool *ok)
     return why;
 }
 
+/* Where a replay ended, and what that says. */
+static void tell_replay(const struct session *s, enum doppel_stop why)
+{
+    struct doppel_log_info i;
+    doppel_log_info(s->o.log, &i);
+    if (!i.complete && (why == DOPPEL_REPLAYED || why == DOPPEL_DIVERGED)) {
+        fprintf(stderr, "doppel: the log has no end%s%s; what is there was replayed\n",
+                *i.damage ? ": " : "", i.damage);
+    }
+    if (s->o.vm.replay_verify && why != DOPPEL_DIVERGED && why != DOPPEL_LIMIT &&
+        why != DOPPEL_INTERRUPT && why != DOPPEL_QUIT && !s->o.go_live) {
+        fprintf(stderr,
+                "doppel: the same run: %" PRIu64 " inputs, %" PRIu64 " checks%s are right\n",
+                i.inputs, i.checks, i.complete ? " and the digest at the end" : "");
+    }
+}
+
 static int exit_status(struct session *s, enum doppel_stop why)
 {
     switch (why) {
@@ -65,6 +100,8 @@ static int exit_status(struct session *s, enum doppel_stop why)
         return (int)(doppel_exit_code(s->vm) & 0xff);
     case DOPPEL_FAILED:
         return complain(s->title, EXIT_SETUP, doppel_failure(s->vm));
+    case DOPPEL_DIVERGED:
+        return complain(s->title, EXIT_DIVERGED, doppel_failure(s->vm));
     case DOPPEL_INTERRUPT:
         return s->closed ? 0 : 128 + s->signal;
     case DOPPEL_DEAD:
@@ -80,6 +117,9 @@ static int exit_status(struct session *s, enum doppel_stop why)
 void session_play(struct session *s)
 {
     enum doppel_stop why = run(s, &s->e, &s->ok);
+    if (s->o.log) {
+        tell_replay(s, why);
+    }
     s->status = s->ok ? exit_status(s, why) : EXIT_SETUP;
     s->played = true;
 }

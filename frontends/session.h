@@ -8,7 +8,7 @@
 
 #include "frontends/options.h"
 
-enum { EXIT_SETUP = 1, EXIT_USAGE = 2 };
+enum { EXIT_SETUP = 1, EXIT_USAGE = 2, EXIT_DIVERGED = 3 };
 
 struct session {
     struct options o;

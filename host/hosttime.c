@@ -9,6 +9,13 @@ int64_t host_epoch(void)
     return (int64_t)time(NULL);
 }
 
+uint64_t host_monotonic(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 uint64_t host_seed(void)
 {
     uint64_t seed = 0;

@@ -8,5 +8,6 @@
 
 int64_t host_epoch(void); /* seconds since 1970 UTC */
 uint64_t host_seed(void);
+uint64_t host_monotonic(void); /* ns; for what the guest never sees */
 
 #endif

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /* Grows when a field or function is added; doppel_options_init refuses one that it cannot serve. */
-#define DOPPEL_ABI 6u
+#define DOPPEL_ABI 7u
 
 #define DOPPEL_MAX_CPUS    8u
 #define DOPPEL_MAX_SERIAL  4u
@@ -47,7 +47,8 @@ extern "C" {
 #define DOPPEL_EPOCH_HOST  INT64_MIN /* rtc_epoch: the host's time when the machine is made */
 #define DOPPEL_SEED_HOST   UINT64_MAX
 
-struct doppel_vm; /* a machine */
+struct doppel_vm;  /* a machine */
+struct doppel_log; /* a recording: see "Recording" */
 
 struct doppel_error {
     char msg[512]; /* one line: what was wrong and what would be right; no newline */
@@ -103,6 +104,12 @@ struct doppel_options {
     const char *log_items;    /* "int,cpu_reset"; see doppel_log_item */
     const char *log_file;     /* default: standard error */
     const char *snapshot_dir; /* folder of named snapshots, made when needed; "NAME.snapshots" */
+    /* Replay: all else of the options from doppel_log_options, changed only in what a guest cannot
+     * see (engine, back ends, logs). NULL: the machine is live. Not owned, nor used after
+     * doppel_create. */
+    struct doppel_log *replay;
+    bool replay_verify;  /* compare with what the log knows of the machine; else only the inputs */
+    bool replay_to_live; /* doppel_go_live may be called: a terminal's input is opened */
 };
 
 /* Fill with defaults. False: `abi` is not one this library serves. */
@@ -185,12 +192,16 @@ enum doppel_stop {
     DOPPEL_DEAD,      /* every vCPU is halted and nothing can wake one */
     DOPPEL_INTERRUPT, /* doppel_interrupt was called */
     DOPPEL_FAILED,    /* a boot image cannot be read again at a reset; see doppel_failure */
+    DOPPEL_REPLAYED,  /* the log ends here: see "Recording" */
+    DOPPEL_DIVERGED,  /* a replay is not the recorded run: doppel_failure has lines of text */
     DOPPEL_BREAK,     /* a point of doppel_break_add was met, or a step is done: doppel_last_hit */
 };
 
 /* Run until the machine has retired `icount` instructions since power-on (all vCPUs together;
  * DOPPEL_NO_LIMIT: no limit), or something else ends it. May be called again. */
 enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount);
+/* The same, and not beyond `until` ns of virtual time (DOPPEL_NO_LIMIT: no limit). */
+enum doppel_stop doppel_run_until(struct doppel_vm *vm, uint64_t icount, uint64_t until);
 uint32_t doppel_exit_code(const struct doppel_vm *vm);  /* after DOPPEL_EXIT: the process's */
 const char *doppel_failure(const struct doppel_vm *vm); /* after DOPPEL_FAILED; owned by vm */
 uint64_t doppel_icount(const struct doppel_vm *vm);     /* instructions retired */
@@ -225,6 +236,34 @@ bool doppel_post_input(struct doppel_vm *vm, const char *source, const void *dat
  * ports). Owner's thread, before running. */
 bool doppel_serial_listen(struct doppel_vm *vm, unsigned port,
                           void (*fn)(void *ctx, const uint8_t *data, size_t len), void *ctx);
+
+/* --- Recording --- */
+
+/* Write what comes in from now on to a log: "FILE", or "FILE,compress=off" for builds without zlib
+ * to read. A machine that is not new is saved into it first. It ends with doppel_record_stop or
+ * doppel_destroy, or if the host fails, which the operator is told. docs/replay.md has the rest.
+ * False: *e, and nothing is recorded. */
+bool doppel_record_start(struct doppel_vm *vm, const char *file, struct doppel_error *e);
+void doppel_record_stop(struct doppel_vm *vm);
+
+/* A log that is to be replayed: open it, take its options, make a machine of them, run that until
+ * it returns DOPPEL_REPLAYED or DOPPEL_DIVERGED, or ends as the recorded one did. */
+struct doppel_log_info {
+    uint64_t begin_icount, begin_vtime, end_icount, end_vtime; /* of what is recorded */
+    uint64_t inputs, checks;
+    uint64_t digest;  /* at the end, if it is complete */
+    bool complete;    /* false: doppel was killed, or could not write; it is good up to its end */
+    char damage[100]; /* why it ends there; "" */
+};
+/* NULL: *e says what is wrong with it. */
+struct doppel_log *doppel_log_open(const char *file, struct doppel_error *e);
+void doppel_log_close(struct doppel_log *l);
+/* With `replay` set; strings belong to the log. */
+const struct doppel_options *doppel_log_options(const struct doppel_log *l);
+void doppel_log_info(const struct doppel_log *l, struct doppel_log_info *info);
+/* Leave the log: from here on the machine has real input (disks stay as they are, private). Back
+ * ends of the network are made now. False: *e; the machine goes on without them. */
+bool doppel_go_live(struct doppel_vm *vm, struct doppel_error *e);
 
 /* --- The screen --- */
 

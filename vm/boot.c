@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "util/bits.h"
+#include "vm/files.h"
 #include "vm/firmware.h"
 #include "vm/vm.h"
 
@@ -191,7 +192,7 @@ static bool load_images(struct boot *b, struct err *e)
     };
     struct doppel_vm *vm = b->vm;
     uint64_t max = vm->low_bytes;
-    if (!image_read(&b->kernel, vm->opt.kernel, "kernel", max, e) ||
+    if (!files_read(vm, &b->kernel, vm->opt.kernel, "kernel", max, e) ||
         !same_image(&b->kernel, &vm->kernel_sum, e)) {
         return false;
     }

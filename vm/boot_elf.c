@@ -9,6 +9,7 @@
 
 #include "util/bits.h"
 #include "vm/boot.h"
+#include "vm/files.h"
 #include "vm/vm.h"
 
 enum { PT_LOAD = 1, PT_NOTE = 4, EM_386 = 3, EM_X86_64 = 62 };
@@ -172,7 +173,7 @@ bool boot_pvh(struct boot *b, bool *mine, struct err *e)
         return false;
     }
     if (b->vm->opt.initrd) {
-        if (!image_read(&b->initrd, b->vm->opt.initrd, "initrd", b->low, e)) {
+        if (!files_read(b->vm, &b->initrd, b->vm->opt.initrd, "initrd", b->low, e)) {
             return false;
         }
         initrd = (b->low - b->initrd.len) & PAGE_MASK;

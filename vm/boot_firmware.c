@@ -23,6 +23,7 @@
 #include "hw/firmware/fw_cfg.h"
 #include "util/bits.h"
 #include "vm/boot.h"
+#include "vm/files.h"
 #include "vm/vm.h"
 
 extern const unsigned char rom_linuxboot[];
@@ -135,7 +136,7 @@ static bool offer(struct boot *b, struct dev *f, struct err *e)
     struct linux_header h = {0};
     uint64_t initrd_at;
     bool multiboot = false;
-    if (!image_read(k, b->vm->opt.kernel, "kernel", b->low, e)) {
+    if (!files_read(b->vm, k, b->vm->opt.kernel, "kernel", b->low, e)) {
         return false;
     }
     bool ok = offer_multiboot(b, f, &multiboot, e);

@@ -13,6 +13,7 @@
 
 #include "util/bits.h"
 #include "vm/boot.h"
+#include "vm/files.h"
 #include "vm/vm.h"
 
 /* Offsets in the file, and in the zero page. */
@@ -98,7 +99,7 @@ bool boot_linux_initrd(struct boot *b, const struct linux_header *h, uint64_t *a
     if (!b->vm->opt.initrd) {
         return true;
     }
-    if (!image_read(&b->initrd, b->vm->opt.initrd, "initrd", b->low, e)) {
+    if (!files_read(b->vm, &b->initrd, b->vm->opt.initrd, "initrd", b->low, e)) {
         return false;
     }
     uint64_t top = h->initrd_max + 1 < b->low ? h->initrd_max + 1 : b->low;

@@ -11,6 +11,7 @@
 
 #include "util/bits.h"
 #include "vm/boot.h"
+#include "vm/files.h"
 #include "vm/vm.h"
 
 enum {
@@ -101,7 +102,7 @@ static bool load_module(struct boot *b, const char *spec, size_t len, unsigned i
     memcpy(path, text, n);
     path[n] = 0;
     struct image m;
-    if (!image_read(&m, path, "module", b->low, e)) {
+    if (!files_read(b->vm, &m, path, "module", b->low, e)) {
         return false;
     }
     uint64_t start = (*free_at + PAGE_SIZE - 1) & PAGE_MASK;

@@ -19,6 +19,8 @@
 #include "util/suggest.h"
 #include "vm/drives_priv.h"
 #include "vm/firmware.h"
+#include "vm/media.h"
+#include "vm/replay.h"
 
 #define DEFAULT_CD 2 /* the slot of -cdrom */
 
@@ -211,9 +213,15 @@ void drive_remove(struct vm_drive *v)
 bool drive_insert(struct vm_drive *v, const char *path, enum blk_format format, struct err *e)
 {
     struct blk_how how = v->how;
-    enum blk_format found;
+    enum blk_format found = BLK_RAW;
+    const struct run_medium *m = NULL;
+    struct blk *b;
     how.format = format;
-    struct blk *b = blk_open(path, &how, &found, e);
+    if (replay_feeds(v->vm->replay)) {
+        b = replay_medium(v->vm->replay, v, &m, e);
+    } else {
+        b = blk_open(path, &how, &found, e);
+    }
     char *copy = strdup(path);
     if (!copy) {
         abort();
@@ -232,6 +240,10 @@ bool drive_insert(struct vm_drive *v, const char *path, enum blk_format format, 
     v->d.blk = b;
     v->path = copy;
     v->format = found;
+    v->private = m && !m->readonly && !m->overlay;
+    if (m) {
+        blk_format_parse(m->format, &v->format);
+    }
     return true;
 }
 
@@ -337,6 +349,9 @@ static bool add_from_opt(struct doppel_vm *vm, struct drive_opt *o, const bool *
     if (*o->boot_index && !firmware_boot_index(vm, o->boot_index, &v->d, e)) {
         return false;
     }
+    if (replay_feeds(vm->replay)) {
+        return true; /* its log says what is in there: insert_recorded */
+    }
     if (o->has_file && !drive_insert(v, o->file, o->format, e)) {
         return false;
     }
@@ -365,6 +380,29 @@ static void add_defaults(struct doppel_vm *vm)
     }
 }
 
+/* The media that were in the drives when a recording began. */
+static bool insert_recorded(struct doppel_vm *vm, struct err *e)
+{
+    unsigned n;
+    const struct run_medium *m = replay_media(vm->replay, &n);
+    for (unsigned i = 0; i < n; i++) {
+        int k = media_drive(vm, m[i].drive);
+        if (k < 0) {
+            return err_set(e, "the log has a medium for drive %s, which is not there", m[i].drive);
+        }
+        if (!drive_insert(vm->drives->list[k], m[i].path, BLK_PROBE, e)) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < vm->drives->n; i++) {
+        const struct vm_drive *v = vm->drives->list[i];
+        if (v->d.kind == DRIVE_HD && !v->d.blk) {
+            return err_set(e, "the log has no medium for drive %s", v->d.name);
+        }
+    }
+    return true;
+}
+
 /* Drives that name their slot come first: the others get what is left. */
 static bool open_all(struct doppel_vm *vm, struct drive_opt *opts, struct err *e)
 {
@@ -383,7 +421,7 @@ static bool open_all(struct doppel_vm *vm, struct drive_opt *opts, struct err *e
         }
     }
     add_defaults(vm);
-    return true;
+    return !replay_feeds(vm->replay) || insert_recorded(vm, e);
 }
 
 bool drives_open(struct doppel_vm *vm, struct err *e)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "vm/drives_priv.h"
+#include "vm/media.h"
 #include "vm/monitor_info.h"
 
 enum { OP_EJECT = 1, OP_CHANGE = 2, OP_FORCE = 0x80 };
@@ -118,10 +119,13 @@ static void do_change(struct vm_drive *v, const char *path)
 {
     struct err e = {""};
     struct vm_drive fresh = {.how = v->how, .vm = v->vm};
-    if (drive_medium(v) && blk_same_file(v->path, path)) {
+    if (drive_medium(v) && (strcmp(v->path, path) == 0 || blk_same_file(v->path, path))) {
         do_eject(v); /* the lock on it is ours */
     }
-    if (!drive_insert(&fresh, path, BLK_PROBE, &e)) {
+    memcpy(fresh.d.name, v->d.name, sizeof fresh.d.name);
+    bool ok = drive_insert(&fresh, path, BLK_PROBE, &e);
+    if (!ok) {
+        media_inserted(v->vm, v, false);
         reply(v->vm, "%s: %s", v->d.name, e.msg);
         return;
     }
@@ -129,6 +133,8 @@ static void do_change(struct vm_drive *v, const char *path)
     v->d.blk = fresh.d.blk;
     v->path = fresh.path;
     v->format = fresh.format;
+    v->private = fresh.private;
+    media_inserted(v->vm, v, true);
     changed(v);
 }
 

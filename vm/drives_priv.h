@@ -24,6 +24,7 @@ struct vm_drive {
     int slot;         /* ide 0..3, floppy 0..1; none: -1 */
     bool implicit;    /* nobody asked for it: a board may leave it out */
     bool taken;       /* a controller has it */
+    bool private;     /* a replay's: its overlay is ours, the machine has none */
     char *path;       /* of the medium, in the drive or in its open tray; NULL: none */
     struct blk *tray; /* the medium while the guest holds the tray open; d.blk is NULL then */
     struct blk_how how;
@@ -49,7 +50,7 @@ static inline struct blk *drive_medium(const struct vm_drive *v)
 /* Where its writes go with snapshot=on; NULL: it has none. */
 static inline struct blk_overlay *drive_overlay(const struct vm_drive *v)
 {
-    return blk_overlay_of(blk_journal_under(drive_medium(v)));
+    return v->private ? NULL : blk_overlay_of(blk_journal_under(drive_medium(v)));
 }
 
 /* The record of what is written to its image; NULL: nothing is written to it. */

@@ -55,7 +55,7 @@ static uint64_t sample(struct blk *b)
 static void describe_medium(const struct vm_drive *v, struct blk *b, const char *path,
                             struct drive_state *s)
 {
-    struct blk_overlay *o = blk_overlay_of(blk_journal_under(b));
+    struct blk_overlay *o = v->private ? NULL : blk_overlay_of(blk_journal_under(b));
     *s = (struct drive_state){.kind = (uint8_t)v->d.kind, .present = b != NULL};
     if (!b) {
         return;
@@ -312,7 +312,7 @@ static bool check_medium(const struct vm_drive *v, const char *have_path,
                        have->overlay ? "on" : "off",
                        have->writable ? "written to" : "not written to");
     }
-    if (want->writable && memcmp(want->path, have->path, PATH_SIZE) != 0) {
+    if (want->writable && !v->private && memcmp(want->path, have->path, PATH_SIZE) != 0) {
         return err_set(e, "%s: saved with %.200s; it has another file, %.200s", v->d.name, path,
                        (const char *)have->path);
     }
@@ -456,6 +456,7 @@ static void apply_one(struct vm_drive *v, struct plan *p)
         v->path = strdup((const char *)p->want.path);
         v->d.blk = p->fresh;
         v->format = p->format;
+        v->private = false;
         p->fresh = NULL;
     }
     struct blk_journal *j = blk_journal_of(drive_medium(v));

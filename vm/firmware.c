@@ -25,6 +25,7 @@
 #include "hw/pci/pci.h"
 #include "vm/boot.h"
 #include "vm/drives.h"
+#include "vm/files.h"
 #include "vm/vm.h"
 
 #define FILE_MAX     (UINT64_C(16) << 20)
@@ -61,6 +62,11 @@ static bool is_file(const char *path)
 /* Where a firmware file lies; false: nowhere. A name with a slash is a path. */
 static bool find_file(const struct doppel_vm *vm, const char *name, char *path, size_t size)
 {
+    bool replay;
+    const char *recorded;
+    if (files_recorded(vm, name, &recorded, &replay) || replay) {
+        return recorded && (size_t)snprintf(path, size, "%s", recorded) < size;
+    }
     if (strchr(name, '/')) {
         return (size_t)snprintf(path, size, "%s", name) < size && is_file(path);
     }
@@ -82,7 +88,7 @@ bool firmware_file(void *ctx, const char *name, uint8_t **data, size_t *len)
     if (!find_file(ctx, name, path, sizeof path)) {
         return false;
     }
-    if (!image_read(&img, path, "firmware", FILE_MAX, &e)) {
+    if (!files_read(ctx, &img, path, "firmware", FILE_MAX, &e)) {
         image_free(&img);
         return false;
     }
@@ -91,13 +97,13 @@ bool firmware_file(void *ctx, const char *name, uint8_t **data, size_t *len)
     return true;
 }
 
-static bool read_bios(const struct doppel_vm *vm, struct image *img, struct err *e)
+static bool read_bios(struct doppel_vm *vm, struct image *img, struct err *e)
 {
     const char *name = vm->opt.bios ? vm->opt.bios : vm->board->bios;
     char path[4096];
     *img = (struct image){.path = ""};
     /* A file beside the user comes first, as for other options that name files. */
-    bool here = vm->opt.bios && is_file(name);
+    bool here = vm->opt.bios && !vm->replay && is_file(name);
     if (!here && !find_file(vm, name, path, sizeof path)) {
         bool uefi = strncmp(name, "OVMF", 4) == 0;
         return err_set(e,
@@ -106,7 +112,7 @@ static bool read_bios(const struct doppel_vm *vm, struct image *img, struct err 
                        name, strchr(name, '/') ? "" : " in the usual places",
                        uefi ? "ovmf" : "seabios");
     }
-    if (!image_read(img, here ? name : path, "firmware", FILE_MAX, e)) {
+    if (!files_read(vm, img, here ? name : path, "firmware", FILE_MAX, e)) {
         return false;
     }
     img->path = ""; /* nothing below keeps it */

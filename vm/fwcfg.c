@@ -20,6 +20,7 @@
 #include "util/bits.h"
 #include "util/suggest.h"
 #include "vm/boot.h"
+#include "vm/files.h"
 #include "vm/firmware.h"
 #include "vm/vm.h"
 
@@ -231,7 +232,7 @@ static bool add_vga_rom(struct doppel_vm *vm, struct dev *f, struct err *e)
 }
 
 /* -fw_cfg name=NAME,file=PATH or name=NAME,string=TEXT (to the end, commas and all). */
-static bool add_user(struct dev *f, const char *text, struct err *e)
+static bool add_user(struct doppel_vm *vm, struct dev *f, const char *text, struct err *e)
 {
     char name[FW_CFG_NAME_MAX];
     const char *v = strncmp(text, "name=", 5) == 0 ? text + 5 : text;
@@ -246,7 +247,7 @@ static bool add_user(struct dev *f, const char *text, struct err *e)
         return fw_cfg_add_file(f, name, v + n + 8, strlen(v + n + 8), e);
     }
     struct image img;
-    bool ok = image_read(&img, v + n + 6, "-fw_cfg", 16u << 20, e) &&
+    bool ok = files_read(vm, &img, v + n + 6, "-fw_cfg", 16u << 20, e) &&
               fw_cfg_add_file(f, name, img.data, img.len, e);
     image_free(&img);
     return ok;
@@ -281,7 +282,7 @@ bool firmware_fill(struct doppel_vm *vm, struct err *e)
         return false;
     }
     for (unsigned i = 0; i < vm->opt.nfw_cfg; i++) {
-        if (!add_user(f, vm->opt.fw_cfg[i], e)) {
+        if (!add_user(vm, f, vm->opt.fw_cfg[i], e)) {
             return false;
         }
     }

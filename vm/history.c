@@ -12,6 +12,7 @@
 #include "vm/drives_priv.h"
 #include "vm/history_log.h"
 #include "vm/nets.h"
+#include "vm/record.h"
 #include "vm/vm.h"
 
 /* Instructions between checkpoints: a tenth of a second or so of compiled code. */
@@ -362,6 +363,7 @@ bool history_branch(struct doppel_vm *vm, struct err *e)
     if (!h || !h->present) {
         return true;
     }
+    record_break(vm, "the machine goes another way from an instant in its past");
     if (!commit_disks(vm, e)) {
         return false;
     }

@@ -21,9 +21,12 @@
 #include "vm/debug.h"
 #include "vm/drives.h"
 #include "vm/firmware.h"
+#include "vm/files.h"
 #include "vm/history.h"
 #include "vm/monitor.h"
 #include "vm/nets.h"
+#include "vm/record.h"
+#include "vm/replay.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -317,10 +320,12 @@ static bool open_backends(struct doppel_vm *vm, struct err *e)
     if (!vm->chrs || !vm->mon || !vm->screen) {
         return err_set(e, "no host memory or file descriptors for back ends");
     }
+    /* In a replay that stays one nobody types. */
+    enum chr_role role = vm->opt.replay && !vm->opt.replay_to_live ? CHR_DEBUG : CHR_SERIAL;
     for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
         vm->serial[i].chr = (struct chr){.write = listener_write, .source = -1};
         if (vm->opt.serial[i] &&
-            !chr_set_open(vm->chrs, vm->opt.serial[i], CHR_SERIAL, &vm->serial[i].next, NULL, e)) {
+            !chr_set_open(vm->chrs, vm->opt.serial[i], role, &vm->serial[i].next, NULL, e)) {
             return err_prefix(e, "-serial");
         }
     }
@@ -480,11 +485,16 @@ static void set_up(struct doppel_vm *vm)
     vm->op_source = gate_source_add(&vm->gate, "operator", operate, vm);
     input_init(vm);
     vm->paused = vm->opt.paused;
+    vm->check_at = UINT64_MAX;
+    vm->stop_at = vm->end_when = VTIME_NEVER;
 }
 
 static bool create(struct doppel_vm *vm, struct err *e)
 {
     if (!check_options(vm, e) || !open_log(vm, e)) {
+        return false;
+    }
+    if (vm->opt.replay && !(vm->replay = replay_new(vm, vm->opt.replay, e))) {
         return false;
     }
     int64_t epoch = vm->opt.rtc_epoch == DOPPEL_EPOCH_HOST ? host_epoch() : vm->opt.rtc_epoch;
@@ -515,8 +525,11 @@ static bool create(struct doppel_vm *vm, struct err *e)
     input_bind(vm);
     block_cache_watch(vm->blocks, &vm->ram);
     block_cache_watch(vm->blocks, &vm->rom);
-    return vm_reset(vm, RESET_COLD, e) && nets_start(vm, e) &&
-           (!vm->opt.history || history_start(vm, vm->opt.history, e));
+    if (!vm_reset(vm, RESET_COLD, e)) {
+        return false;
+    }
+    bool ok = vm->replay ? replay_begin(vm->replay, e) : nets_start(vm, e);
+    return ok && (!vm->opt.history || history_start(vm, vm->opt.history, e));
 }
 
 struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_error *out)
@@ -545,6 +558,7 @@ void doppel_destroy(struct doppel_vm *vm)
         return;
     }
     history_stop(vm);
+    record_end(vm);
     nets_close(vm); /* its threads post to the gate */
     snapshot_fini(vm);
     dev_free_all(&vm->env);
@@ -569,6 +583,9 @@ void doppel_destroy(struct doppel_vm *vm)
     debug_free(vm);
     clock_fini(&vm->clock);
     gate_fini(&vm->gate);
+    replay_free(vm->replay);
+    files_free(vm);
+    st_buf_free(&vm->small);
     if (vm->log_file) {
         fclose(vm->log_file);
     }

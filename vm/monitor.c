@@ -19,6 +19,7 @@
 #include "vm/monitor_history.h"
 #include "vm/monitor_info.h"
 #include "vm/nets.h"
+#include "vm/record.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -153,7 +154,7 @@ static const struct command {
     {"help", "", "this list", cmd_help},
     {"info", "WHAT",
      "status, registers, cpus, mem, tlb, pic, pci, mtree, devices, block, jit, "
-     "network, snapshots, history",
+     "network, snapshots, history, record",
      mon_info},
     {"x", "/NF ADDR", "dump N items of memory at a linear address of CPU 0; F: x d, size b h w g",
      mon_x},
@@ -178,6 +179,9 @@ static const struct command {
     {"loadvm", "NAME", "go on from a snapshot; if that fails, the machine stays as it is",
      cmd_loadvm},
     {"delvm", "NAME", "delete a snapshot", cmd_delvm},
+    {"record", "start FILE | stop",
+     "record all input from now on, for \"doppel replay\"; \"info record\" tells how far it is",
+     record_command},
     {"device_table", "[NAME]", "every field of a device's state; without a name: all devices",
      mon_device_table},
     {"sendkey", "KEYS [MS]",

@@ -14,6 +14,7 @@
 #include "cpu/engine.h"
 #include "util/suggest.h"
 #include "vm/drives.h"
+#include "vm/record.h"
 #include "vm/vm.h"
 
 /* --- info --- */
@@ -253,6 +254,7 @@ static const struct {
     {"snapshots", snapset_info}, {"mtree", info_mtree},
     {"devices", info_devices},   {"block", drives_info},
     {"jit", info_jit},           {"history", mon_info_history},
+    {"record", record_info},
 };
 
 static const char *info_name(void *ctx, unsigned i)

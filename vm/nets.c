@@ -17,6 +17,8 @@
 #include "util/suggest.h"
 #include "vm/board.h"
 #include "vm/monitor_info.h"
+#include "vm/nets_plug.h"
+#include "vm/replay.h"
 #include "vm/vm.h"
 
 enum { MAX_NETS = 2 * DOPPEL_MAX_NICS };
@@ -80,11 +82,12 @@ static const struct {
     struct net *(*open)(const char *options, struct err *e);
 } back_ends[] = {{"user", net_user_open}, {"socket", net_socket_open}};
 
-static struct net *open_type(const struct spec *s, struct err *e)
+static struct net *open_type(const struct doppel_vm *vm, const struct spec *s, struct err *e)
 {
     for (unsigned i = 0; i < sizeof back_ends / sizeof back_ends[0]; i++) {
         if (strcmp(s->type, back_ends[i].type) == 0) {
-            return back_ends[i].open(s->rest, e);
+            return replay_feeds(vm->replay) ? net_plug_new(s->type, s->rest, back_ends[i].open)
+                                            : back_ends[i].open(s->rest, e);
         }
     }
     err_usage(e, "%s: no such back end; there are user, socket, and none", s->type);
@@ -100,7 +103,7 @@ static bool open_one(struct doppel_vm *vm, struct spec *s, struct err *e)
     if (nets_find(vm, s->id)) {
         return err_usage(e, "id=%s: there are two of that name", s->id);
     }
-    struct net *n = open_type(s, e);
+    struct net *n = open_type(vm, s, e);
     if (!n) {
         return false;
     }
@@ -202,6 +205,15 @@ bool nets_start(struct doppel_vm *vm, struct err *e)
         }
     }
     return true;
+}
+
+bool nets_go_live(struct doppel_vm *vm, struct err *e)
+{
+    bool ok = true;
+    for (unsigned i = 0; ok && i < vm->nets->n; i++) {
+        ok = net_plug_live(vm->nets->net[i], e);
+    }
+    return ok;
 }
 
 void nets_close(struct doppel_vm *vm)

@@ -13,6 +13,8 @@ struct doppel_vm;
 struct mon_out;
 
 bool nets_open(struct doppel_vm *vm, struct err *e);
+/* The end of a replay: make and start the back ends that it did without. */
+bool nets_go_live(struct doppel_vm *vm, struct err *e);
 void nets_close(struct doppel_vm *vm);
 /* A user's id (netdev=ID of -device), or NULL. */
 struct net *nets_find(struct doppel_vm *vm, const char *id);

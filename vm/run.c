@@ -26,6 +26,8 @@
 #include "vm/history.h"
 #include "vm/monitor.h"
 #include "vm/nets.h"
+#include "vm/record.h"
+#include "vm/replay.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -57,8 +59,16 @@ static void poll_host(struct doppel_vm *vm)
     if (!history_seeking(vm)) {
         chr_set_poll(vm->chrs);
         show(vm);
+        record_poll(vm);
     }
     vm->poll_credit = (int64_t)POLL_UNITS;
+}
+
+/* Is this the last instant of a log, with everything that happened in it? */
+static bool at_end(const struct doppel_vm *vm)
+{
+    return vm->clock.s.now >= vm->end_when && vm->gate.order >= vm->end_order &&
+           gate_next(&vm->gate) == VTIME_NEVER;
 }
 
 /* Everything that happens between slices, at one instant. */
@@ -70,7 +80,7 @@ static void between(struct doppel_vm *vm)
     bool fired;
     do {
         gate_deliver(&vm->gate, vm->clock.s.now);
-        fired = clock_fire(&vm->clock);
+        fired = !at_end(vm) && clock_fire(&vm->clock);
         vm->gate.order += fired;
     } while (fired || vm->gate.pending ||
              (!vm->request && gate_deliver_late(&vm->gate, vm->clock.s.now)));
@@ -98,11 +108,11 @@ static bool obey(struct doppel_vm *vm, enum doppel_stop *why)
 {
     uint32_t req = vm->request;
     vm->request = 0;
-    vm->gate.order++;
-    if (req & VM_REQ_QUIT) {
+    if (req & VM_REQ_QUIT) { /* not of the guest's: it leaves no trace */
         *why = DOPPEL_QUIT;
         return true;
     }
+    vm->gate.order++;
     if (req & VM_REQ_EXIT) {
         vm->s.off = true;
         *why = DOPPEL_EXIT;
@@ -110,7 +120,7 @@ static bool obey(struct doppel_vm *vm, enum doppel_stop *why)
     }
     if (req & VM_REQ_POWEROFF) {
         if (vm->opt.no_shutdown) {
-            vm->paused = true;
+            vm->paused = !replay_feeds(vm->replay); /* its log knows who came and when */
             return false;
         }
         vm->s.off = true;
@@ -187,16 +197,29 @@ static void end_turn(struct doppel_vm *vm, bool yielded, uint64_t used)
     }
 }
 
-/* The next deadline, or input of a replay. */
+/* The next deadline, input of a replay, end of its log, or limit of doppel_run_until. */
 static vtime next_due(const struct doppel_vm *vm)
 {
-    return min64(clock_next(&vm->clock), gate_next(&vm->gate));
+    vtime due = min64(clock_next(&vm->clock), gate_next(&vm->gate));
+    return min64(due, min64(vm->end_when, vm->stop_at));
+}
+
+/* At vm->check_at: what a recording keeps of an interval, and a replay compares. */
+static void check(struct doppel_vm *vm)
+{
+    check_take(vm, &vm->small);
+    record_check(vm, &vm->small);
+    if (vm->replay) {
+        replay_check(vm->replay, &vm->small);
+    }
+    vm->check_at = check_next(vm->clock.s.icount);
 }
 
 static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
 {
     struct clock *c = &vm->clock;
     uint64_t n = min64(limit - c->s.icount, POLL_UNITS);
+    n = min64(n, vm->check_at - c->s.icount);
     n = min64(n, next_due(vm) - c->s.now);
     if (vm->ncpus > 1) {
         n = min64(n, vm->s.quantum);
@@ -319,10 +342,13 @@ enum doppel_stop vm_run(struct doppel_vm *vm, uint64_t icount)
             }
             continue;
         }
+        if (vm->replay && replay_stops(vm->replay, &why)) {
+            return why;
+        }
         if (vm->paused) {
             continue;
         }
-        if (vm->clock.s.icount >= icount) {
+        if (vm->clock.s.icount >= icount || vm->clock.s.now >= vm->stop_at) {
             return DOPPEL_LIMIT;
         }
         if (vm->clock.s.icount >= history_end(vm)) {
@@ -333,6 +359,9 @@ enum doppel_stop vm_run(struct doppel_vm *vm, uint64_t icount)
         if (cpu) {
             vm->idle_skips = 0;
             run_slice(vm, cpu, min64(icount, history_end(vm)));
+            if (UNLIKELY(vm->clock.s.icount == vm->check_at)) {
+                check(vm);
+            }
             if (UNLIKELY(engine_failure(vm->engine) || vm->snap.broken)) {
                 vm->s.off = true;
                 return DOPPEL_FAILED;
@@ -356,6 +385,14 @@ enum doppel_stop doppel_run(struct doppel_vm *vm, uint64_t icount)
     }
     enum doppel_stop why = vm_run(vm, icount);
     show(vm);
+    return vm->replay ? replay_ended(vm->replay, why) : why;
+}
+
+enum doppel_stop doppel_run_until(struct doppel_vm *vm, uint64_t icount, uint64_t until)
+{
+    vm->stop_at = until;
+    enum doppel_stop why = doppel_run(vm, icount);
+    vm->stop_at = VTIME_NEVER;
     return why;
 }
 
@@ -382,6 +419,7 @@ uint32_t doppel_exit_code(const struct doppel_vm *vm)
 const char *doppel_failure(const struct doppel_vm *vm)
 {
     const char *report = engine_failure(vm->engine);
+    report = report ? report : replay_report(vm->replay);
     return report ? report : vm->snap.broken ? vm->snap.why.msg : vm->failure.msg;
 }
 

@@ -24,6 +24,7 @@
 #include "util/bits.h"
 #include "vm/drives.h"
 #include "vm/history.h"
+#include "vm/record.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
 
@@ -249,6 +250,7 @@ static void become(struct doppel_vm *vm, struct drives_plan *plan, struct snap_c
 {
     struct err e;
     history_restart(vm);
+    record_break(vm, "another machine is loaded");
     vm_flush_all(vm);
     screen_forget(vm->screen);
     drives_apply(vm, plan);

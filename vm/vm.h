@@ -65,6 +65,9 @@ struct vm_listener {
     void *ctx;
 };
 
+/* Recordings of a machine: the operator's, two of the flight recorder's (vm/flight.c). */
+enum { VM_RECORD, VM_FLIGHT, VM_RECORDS = VM_FLIGHT + 2 };
+
 struct doppel_vm {
     struct doppel_options opt; /* strings are our own copies, in `strings` */
     char **strings;
@@ -106,6 +109,18 @@ struct doppel_vm {
     uint32_t typist_posted;        /* steps on their way through the gate */
     _Atomic uint8_t mouse_buttons; /* held by the operator */
     uint64_t epoch, seed;
+
+    struct record *record[VM_RECORDS]; /* NULL: none */
+    unsigned records;                  /* how many there are */
+    struct flight *flight;             /* NULL: none */
+    struct replay *replay;             /* NULL: the machine is not made from a log */
+    struct vm_file *files;             /* read so far: vm/files.h */
+    unsigned nfiles;
+    struct st_buf small; /* vm/check.c: the latest */
+    uint64_t check_at;   /* instructions at which it is due; UINT64_MAX: never */
+    vtime stop_at;       /* doppel_run returns then; VTIME_NEVER: no limit */
+    vtime end_when;      /* where a log ends: no timer fires there any more, but for those */
+    uint64_t end_order;  /* that had before */
 
     struct cpu *running; /* inside cpu_run; NULL outside */
     uint32_t request;    /* VM_REQ_xx, seen at the next instruction boundary */

@@ -1,0 +1,457 @@
+/*
+ * Recording: from listeners at the gate and watches on the drives to chunks of a log.
+ *
+ * Records are collected and written out in chunks: when they are many, about once a second of the
+ * host's time, and at the end. A before-image goes to the file before its cluster is overwritten,
+ * so that a log which ends anywhere finds its disks.
+ */
+#include "vm/record.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/hosttime.h"
+#include "vm/flight.h"
+#include "vm/history.h"
+#include "vm/manifest.h"
+#include "vm/media.h"
+#include "vm/monitor_info.h"
+#include "vm/record_priv.h"
+
+#define FLUSH_BYTES (256u << 10)
+#define FLUSH_NS    UINT64_C(1000000000)
+#define IMAGE_BATCH 32u /* clusters in a chunk */
+#define CHECK_MAX   (512u << 10)
+
+static struct run_instant here(const struct doppel_vm *vm)
+{
+    return (struct run_instant){vm->clock.s.now, vm->gate.order, vm->clock.s.icount};
+}
+
+/* --- Chunks --- */
+
+static void fail(struct record *r, const char *why)
+{
+    if (r->failed) {
+        return;
+    }
+    char text[256];
+    snprintf(text, sizeof text, "%s", why);
+    r->failed = strdup(text);
+    fprintf(r->vm->log.out, "%s: recording to %s stops here, the machine goes on: %s\n",
+            r->vm->opt.name, r->path ? r->path : "memory", text);
+}
+
+static void put_chunk(struct record *r, enum inlog_type type, const void *data, size_t len)
+{
+    struct inlog_chunk c;
+    if (!len || r->failed) {
+        return;
+    }
+    inlog_pack(&c, type, data, len, r->file.plain);
+    r->bytes += c.len;
+    if (r->path) {
+        bool ok = inlog_write(&r->file, &c);
+        int why = errno;
+        free(c.bytes);
+        if (!ok) {
+            fail(r, strerror(why));
+        }
+        return;
+    }
+    if (r->nchunks == r->cap) {
+        r->cap = r->cap ? 2 * r->cap : 64;
+        r->chunks = realloc(r->chunks, r->cap * sizeof r->chunks[0]);
+        if (!r->chunks) {
+            abort();
+        }
+    }
+    r->chunks[r->nchunks++] = c;
+}
+
+static void put_pieces(struct record *r, enum inlog_type type, const uint8_t *data, size_t len)
+{
+    for (size_t at = 0; at < len; at += INLOG_CHUNK_MAX) {
+        put_chunk(r, type, data + at,
+                  len - at < INLOG_CHUNK_MAX ? len - at : (size_t)INLOG_CHUNK_MAX);
+    }
+}
+
+static void write_run(struct record *r)
+{
+    put_chunk(r, INLOG_RUN, r->run.out.data, r->run.out.len);
+    r->run.out.len = 0;
+    r->flushed = host_monotonic();
+}
+
+void record_flush(struct record *r, bool end)
+{
+    struct run_instant at = here(r->vm);
+    if (end) {
+        runlog_end(&r->run, &at, doppel_digest(r->vm));
+    } else {
+        runlog_tick(&r->run, &at);
+    }
+    write_run(r);
+}
+
+/* --- Beginning --- */
+
+static void begin_media(struct record *r, const struct run_medium *media, unsigned n)
+{
+    struct drives *ds = r->vm->drives;
+    for (unsigned i = 0; i < ds->n; i++) {
+        r->transfers[i] = ds->list[i]->d.transfers;
+    }
+    for (unsigned k = 0; k < n; k++) {
+        struct record_medium *m = &r->medium[media_drive(r->vm, media[k].drive)];
+        *m = (struct record_medium){.number = r->nmedia++, .bytes = media[k].bytes};
+        if (!media[k].readonly && !media[k].overlay) {
+            m->bits = calloc(blk_overlay_marks_size(m->bytes), 1);
+        }
+    }
+}
+
+static bool begin(struct record *r, struct err *e)
+{
+    struct doppel_vm *vm = r->vm;
+    struct st_buf text = {0};
+    struct run_medium *media;
+    uint8_t *state = NULL;
+    size_t len = 0;
+    bool fresh = !vm->clock.s.now && !vm->gate.order && !vm->gate.delivered;
+    if (!fresh && !doppel_save(vm, &state, &len)) {
+        return err_set(e, "what snapshot=on keeps cannot be read back; nothing is recorded");
+    }
+    unsigned n = media_list(vm, &media);
+    r->begin = here(vm);
+    manifest_write(&text, vm, &r->begin, len, media, n);
+    put_pieces(r, INLOG_MANIFEST, text.data, text.len);
+    put_pieces(r, INLOG_STATE, state, len);
+    begin_media(r, media, n);
+    runlog_begin(&r->run, &r->begin);
+    write_run(r);
+    st_buf_free(&text);
+    free(media);
+    free(state);
+    return !r->failed || err_set(e, "%s: %s", r->path, r->failed);
+}
+
+struct record *record_new(struct doppel_vm *vm, const char *path, bool plain, struct err *e)
+{
+    struct record *r = calloc(1, sizeof *r);
+    if (!r) {
+        abort();
+    }
+    r->vm = vm;
+    r->file.fd = -1;
+    r->path = path ? strdup(path) : NULL;
+    if ((path && !inlog_create(&r->file, path, e))) {
+        record_free(r);
+        return NULL;
+    }
+    r->file.plain = plain;
+    media_watch(vm);
+    if (!begin(r, e)) {
+        record_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void record_free(struct record *r)
+{
+    if (!r) {
+        return;
+    }
+    inlog_close(&r->file);
+    for (unsigned i = 0; i < r->nchunks; i++) {
+        free(r->chunks[i].bytes);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(r->medium); i++) {
+        free(r->medium[i].bits);
+    }
+    runlog_writer_free(&r->run);
+    free(r->chunks);
+    free(r->path);
+    free(r->failed);
+    free(r);
+}
+
+bool record_write(struct record *r, const char *path, struct err *e)
+{
+    struct inlog_writer w;
+    bool ok = inlog_create(&w, path, e);
+    for (unsigned i = 0; ok && i < r->nchunks; i++) {
+        ok = inlog_write(&w, &r->chunks[i]) || err_set(e, "%s: %s", path, strerror(errno));
+    }
+    inlog_close(&w);
+    return ok;
+}
+
+/* --- What the machine tells --- */
+
+/* Each recording that goes on; NULL: no more. In its past a machine does nothing that is not in
+ * the log already. */
+static struct record *each(struct doppel_vm *vm, unsigned *i)
+{
+    if (history_in_past(vm)) {
+        return NULL;
+    }
+    while (*i < VM_RECORDS) {
+        struct record *r = vm->record[(*i)++];
+        if (r && !r->failed) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+void record_event(void *ctx, const struct gate_event *ev)
+{
+    struct doppel_vm *vm = ctx;
+    struct record *r;
+    struct run_instant at = {ev->when, ev->order, vm->clock.s.icount};
+    for (unsigned i = 0; (r = each(vm, &i)) != NULL;) {
+        runlog_input(&r->run, &at, ev);
+        r->inputs++;
+        if (r->run.out.len >= FLUSH_BYTES) {
+            write_run(r);
+        }
+    }
+}
+
+void record_check(struct doppel_vm *vm, const struct st_buf *small)
+{
+    struct record *r;
+    struct run_instant at = here(vm);
+    for (unsigned i = 0; small->len <= CHECK_MAX && (r = each(vm, &i)) != NULL;) {
+        runlog_check(&r->run, &at, small);
+        if (r->run.out.len >= FLUSH_BYTES) {
+            write_run(r);
+        }
+    }
+}
+
+void record_poll(struct doppel_vm *vm)
+{
+    struct record *r;
+    unsigned i = 0;
+    uint64_t now = vm->records ? host_monotonic() : 0;
+    while (vm->records && (r = each(vm, &i)) != NULL) {
+        if (now - r->flushed >= FLUSH_NS) {
+            record_flush(r, false);
+        }
+    }
+    flight_poll(vm);
+}
+
+/* --- Disks --- */
+
+/* Clusters [first, first+n) that are not in the log yet. */
+static void save_clusters(struct record *r, struct record_medium *m, struct blk *b, uint64_t first,
+                          uint64_t n)
+{
+    struct st_buf out = {0};
+    unsigned batch = 0;
+    for (uint64_t k = first; k < first + n && !r->failed; k++) {
+        uint8_t data[MEDIA_CLUSTER] = {0};
+        uint64_t left = m->bytes - k * MEDIA_CLUSTER;
+        if (m->bits[k / 8] >> k % 8 & 1) {
+            continue;
+        }
+        if (!b->read(b, k * MEDIA_CLUSTER, data,
+                     left < MEDIA_CLUSTER ? (size_t)left : MEDIA_CLUSTER)) {
+            fail(r, "a disk's content cannot be read before it is overwritten");
+            break;
+        }
+        if (!batch++) {
+            inlog_put_num(&out, m->number);
+        }
+        inlog_put_num(&out, k);
+        st_buf_put(&out, data, sizeof data);
+        m->bits[k / 8] = (uint8_t)(m->bits[k / 8] | 1u << k % 8);
+        r->images++;
+        if (batch == IMAGE_BATCH) {
+            put_chunk(r, INLOG_IMAGE, out.data, out.len);
+            out.len = batch = 0;
+        }
+    }
+    put_chunk(r, INLOG_IMAGE, out.data, out.len);
+    st_buf_free(&out);
+}
+
+void record_before_write(struct doppel_vm *vm, struct drive *d, uint64_t off, size_t len)
+{
+    struct record *r;
+    int k = vm->records ? media_drive(vm, d->name) : -1;
+    for (unsigned i = 0; k >= 0 && len && (r = each(vm, &i)) != NULL;) {
+        struct record_medium *m = &r->medium[k];
+        uint64_t first = off / MEDIA_CLUSTER, last = (off + len - 1) / MEDIA_CLUSTER;
+        if (m->bits) {
+            save_clusters(r, m, d->blk, first, last - first + 1);
+        }
+    }
+}
+
+void record_fault(struct doppel_vm *vm, struct drive *d)
+{
+    struct record *r;
+    int k = media_drive(vm, d->name);
+    for (unsigned i = 0; k >= 0 && (r = each(vm, &i)) != NULL;) {
+        runlog_fault(&r->run, d->name, d->transfers - r->transfers[k]);
+    }
+}
+
+bool record_wants_media(const struct doppel_vm *vm)
+{
+    return vm->records > 0;
+}
+
+void record_medium(struct doppel_vm *vm, const struct run_medium *x)
+{
+    struct record *r;
+    int k = media_drive(vm, x->drive);
+    for (unsigned i = 0; k >= 0 && (r = each(vm, &i)) != NULL;) {
+        struct record_medium *m = &r->medium[k];
+        runlog_medium(&r->run, x);
+        unsigned number = r->nmedia++;
+        if (!x->ok) {
+            continue; /* what was in there may still be */
+        }
+        free(m->bits);
+        *m = (struct record_medium){.number = number, .bytes = x->bytes};
+        if (!x->readonly && !x->overlay) {
+            m->bits = calloc(blk_overlay_marks_size(m->bytes), 1);
+        }
+    }
+}
+
+/* --- Start and stop --- */
+
+bool record_add(struct doppel_vm *vm, unsigned slot, struct record *r)
+{
+    vm->record[slot] = r;
+    if (!vm->records++) {
+        gate_listen(&vm->gate, record_event, vm);
+        vm->check_at = check_next(vm->clock.s.icount);
+    }
+    return true;
+}
+
+struct record *record_take(struct doppel_vm *vm, unsigned slot)
+{
+    struct record *r = vm->record[slot];
+    vm->record[slot] = NULL;
+    if (r && !--vm->records) {
+        gate_unlisten(&vm->gate, record_event, vm);
+        vm->check_at = UINT64_MAX;
+    }
+    return r;
+}
+
+bool record_start(struct doppel_vm *vm, const char *spec, struct err *e)
+{
+    const char *comma = strrchr(spec, ',');
+    bool plain = comma && strcmp(comma, ",compress=off") == 0;
+    bool given = plain || (comma && strcmp(comma, ",compress=on") == 0);
+    char *path = strndup(spec, given ? (size_t)(comma - spec) : strlen(spec));
+    if (!path) {
+        abort();
+    }
+    bool ok = *path || err_usage(e, "record: want a file name");
+    if (ok && vm->record[VM_RECORD]) {
+        ok = err_set(e, "recording to %s already", vm->record[VM_RECORD]->path);
+    }
+    if (ok && history_in_past(vm)) {
+        ok = err_set(e, "the machine is in its past; return, or branch first");
+    }
+    if (ok && vm->replay) {
+        ok = err_set(e, "a machine of a replay has private disks, which no log could name");
+    }
+    struct record *r = ok ? record_new(vm, path, plain, e) : NULL;
+    free(path);
+    return r && record_add(vm, VM_RECORD, r);
+}
+
+void record_stop(struct doppel_vm *vm)
+{
+    struct record *r = record_take(vm, VM_RECORD);
+    if (r && history_in_past(vm)) {
+        write_run(r); /* it ends where it last told how far it came */
+    } else if (r) {
+        record_flush(r, true);
+    }
+    record_free(r);
+}
+
+void record_end(struct doppel_vm *vm)
+{
+    record_stop(vm);
+    flight_forget(vm);
+}
+
+void record_break(struct doppel_vm *vm, const char *why)
+{
+    if (vm->record[VM_RECORD]) {
+        fprintf(vm->log.out, "%s: recording to %s ends here: %s\n", vm->opt.name,
+                vm->record[VM_RECORD]->path, why);
+        record_stop(vm);
+    }
+    flight_forget(vm);
+}
+
+/* --- The public API, the monitor --- */
+
+bool doppel_record_start(struct doppel_vm *vm, const char *file, struct doppel_error *out)
+{
+    struct err e = {""};
+    bool ok = record_start(vm, file, &e);
+    if (!ok && out) {
+        snprintf(out->msg, sizeof out->msg, "%s", e.msg);
+        out->usage = e.usage;
+    }
+    return ok;
+}
+
+void doppel_record_stop(struct doppel_vm *vm)
+{
+    record_stop(vm);
+}
+
+void record_info(struct doppel_vm *vm, struct mon_out *o)
+{
+    const struct record *r = vm->record[VM_RECORD];
+    if (!r) {
+        mon_printf(o, "nothing is being recorded\n");
+    } else {
+        mon_printf(o,
+                   "%s: %" PRIu64 " bytes; from instruction %" PRIu64 " at %" PRIu64 " ns; %" PRIu64
+                   " inputs, %" PRIu64 " clusters of disks%s%s\n",
+                   r->path, r->bytes, r->begin.icount, r->begin.when, r->inputs, r->images,
+                   r->failed ? "; it has stopped: " : "", r->failed ? r->failed : "");
+    }
+    flight_info(vm, o);
+}
+
+void record_command(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    struct err e = {""};
+    if (strncmp(args, "start ", 6) == 0) {
+        args += 6;
+        args += strspn(args, " \t");
+        if (!record_start(vm, args, &e)) {
+            mon_printf(o, "record: %s\n", e.msg);
+        }
+    } else if (strcmp(args, "stop") == 0) {
+        if (!vm->record[VM_RECORD]) {
+            mon_printf(o, "record: nothing is being recorded\n");
+        }
+        record_stop(vm);
+    } else {
+        mon_printf(o, "record: want start FILE or stop\n");
+    }
+}
