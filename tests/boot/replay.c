@@ -27,18 +27,18 @@ static void keep(void *ctx, const struct gate_event *ev)
     memcpy(e->payload, ev->payload, ev->len);
 }
 
-void record_start(struct recording *r, struct doppel_vm *vm)
+void packets_keep(struct recording *r, struct doppel_vm *vm)
 {
     *r = (struct recording){.vm = vm, .event = calloc(MAX_EVENTS, sizeof *r->event)};
     gate_listen(&vm->gate, keep, r);
 }
 
-void record_stop(struct recording *r)
+void packets_stop(struct recording *r)
 {
     gate_unlisten(&r->vm->gate, keep, r);
 }
 
-void record_free(struct recording *r)
+void packets_free(struct recording *r)
 {
     for (unsigned i = 0; i < r->n; i++) {
         free(r->event[i].payload);
@@ -77,12 +77,12 @@ static void go_on(struct replay *p, struct doppel_vm *vm, const struct recording
     }
 }
 
-void replay_start(struct replay *p, struct doppel_vm *vm, const struct recording *from)
+void packets_replay(struct replay *p, struct doppel_vm *vm, const struct recording *from)
 {
     go_on(p, vm, from, 0);
 }
 
-void replay_go_on(struct replay *p, struct doppel_vm *vm, const struct replay *first)
+void packets_go_on(struct replay *p, struct doppel_vm *vm, const struct replay *first)
 {
     go_on(p, vm, first->from, first->next);
 }

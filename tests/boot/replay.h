@@ -33,14 +33,14 @@ struct replay {
 };
 
 /* From now on, on a machine that stands still; once for each machine. */
-void record_start(struct recording *r, struct doppel_vm *vm);
-void record_stop(struct recording *r);
-void record_free(struct recording *r);
+void packets_keep(struct recording *r, struct doppel_vm *vm);
+void packets_stop(struct recording *r);
+void packets_free(struct recording *r);
 
 /* Unplugs the cards of a machine that is where the recording began (new, or loaded) and has the
  * same devices. It must be run to its end, or destroyed, before `p` and the recording go. */
-void replay_start(struct replay *p, struct doppel_vm *vm, const struct recording *from);
+void packets_replay(struct replay *p, struct doppel_vm *vm, const struct recording *from);
 /* The same on a machine loaded from one that was saved while it replayed, `first`. */
-void replay_go_on(struct replay *p, struct doppel_vm *vm, const struct replay *first);
+void packets_go_on(struct replay *p, struct doppel_vm *vm, const struct replay *first);
 
 #endif

@@ -74,9 +74,9 @@ static void boots(const struct setup *s, const char *text)
     if (!a) {
         return;
     }
-    record_start(&packets, a);
+    packets_keep(&packets, a);
     uint64_t count = run_to(a, text);
-    record_stop(&packets);
+    packets_stop(&packets);
     printf("  %" PRIu64 " million instructions, %u packets, digest %016" PRIx64 "\n",
            count / 1000000, packets.n, doppel_digest(a));
     struct doppel_vm *b = count ? start(s) : NULL, *c = b ? start(s) : NULL;
@@ -85,20 +85,20 @@ static void boots(const struct setup *s, const char *text)
         struct doppel_error e = {"", false};
         uint8_t *data;
         size_t len;
-        replay_start(&first, b, &packets);
+        packets_replay(&first, b, &packets);
         EXPECT_EQ(doppel_run(b, count / 2), DOPPEL_LIMIT);
         doppel_save(b, &data, &len);
         EXPECT(doppel_load(c, data, len, &e));
         EXPECT_STR(e.msg, "");
         free(data);
-        replay_go_on(&rest, c, &first);
+        packets_go_on(&rest, c, &first);
         EXPECT_EQ(doppel_run(c, count), DOPPEL_LIMIT);
         EXPECT_EQ(doppel_digest(c), doppel_digest(a));
         doppel_destroy(c);
     }
     doppel_destroy(b);
     doppel_destroy(a);
-    record_free(&packets);
+    packets_free(&packets);
 }
 
 static bool possible(const char *file)

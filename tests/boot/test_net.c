@@ -212,7 +212,7 @@ static void run_again(struct net_run *from, const struct recording *packets, con
     if (!doppel_load(r.vm, saved, size, &e)) {
         FAIL("load: %s", e.msg);
     } else {
-        replay_start(&p, r.vm, packets);
+        packets_replay(&p, r.vm, packets);
         run_to_end(&r);
         EXPECT_EQ(p.next, packets->n);
         EXPECT_EQ(doppel_icount(r.vm), doppel_icount(from->vm));
@@ -250,9 +250,9 @@ static void net_test(const char *kernel, const char *card)
     pthread_create(&client, NULL, call_guest, &caller);
     if (ok && run_to_user_space(&r)) {
         doppel_save(r.vm, &saved, &size);
-        record_start(&packets, r.vm);
+        packets_keep(&packets, r.vm);
         ok = run_to_end(&r);
-        record_stop(&packets);
+        packets_stop(&packets);
     }
     atomic_store(&caller.stop, true);
     shutdown(listener, SHUT_RDWR);
@@ -268,7 +268,7 @@ static void net_test(const char *kernel, const char *card)
         run_again(&r, &packets, kernel, nic, append, saved, size);
     }
     doppel_destroy(r.vm);
-    record_free(&packets);
+    packets_free(&packets);
     free(saved);
 }
 
