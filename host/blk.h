@@ -105,6 +105,15 @@ uint64_t blk_overlay_count(const struct blk_overlay *o);
 /* Forget all writes; put back one cluster of a saved overlay (false: outside, or host failed). */
 void blk_overlay_clear(struct blk_overlay *o);
 bool blk_overlay_put(struct blk_overlay *o, uint64_t index, const uint8_t *data);
+/* Where pending clusters are read from, until they are written to. */
+struct blk_overlay_source {
+    bool (*fetch)(struct blk_overlay_source *s, uint64_t index, uint8_t *data); /* false: errno */
+    void (*free)(struct blk_overlay_source *s);
+};
+/* The source is the overlay's from here on, freed when it is cleared. */
+void blk_overlay_set_source(struct blk_overlay *o, struct blk_overlay_source *source);
+/* A cluster that is not there yet comes from the source. False: outside, or no memory. */
+bool blk_overlay_pend(struct blk_overlay *o, uint64_t index);
 /* A store of clusters for a disk of so many bytes, with no image under it: only what was put can be
  * read. NULL: no memory (errno). */
 struct blk_overlay *blk_overlay_store(uint64_t bytes);

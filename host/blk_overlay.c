@@ -8,6 +8,9 @@
  * The same table without an image under it is a store of clusters: the journal's before-images
  * (host/blk_journal.c).
  *
+ * With a source, clusters may be pending: they have no slot, and are fetched whenever they are
+ * read, until they are written to.
+ *
  * What always holds: a slot is filled before the table points to it, so a write that fails (the
  * temporary file's disk is full) changes nothing of the cluster, or only sectors that it names.
  */
@@ -21,14 +24,16 @@
 #include "host/blk_priv.h"
 
 #define CLUSTER      BLK_OVERLAY_CLUSTER
-#define LEAF         4096u  /* clusters of one leaf: 16 MiB of disk */
-#define SEGMENT      256u   /* slots of one allocation: 1 MiB */
-#define MEMORY_SLOTS 16384u /* 64 MiB */
+#define LEAF         4096u      /* clusters of one leaf: 16 MiB of disk */
+#define SEGMENT      256u       /* slots of one allocation: 1 MiB */
+#define MEMORY_SLOTS 16384u     /* 64 MiB */
+#define PENDING      UINT32_MAX /* in place of slot + 1: the source has it */
 
 struct blk_overlay {
     struct blk blk; /* first */
     struct blk *base;
-    uint32_t **leaf; /* slot + 1 of each cluster; 0: none */
+    uint32_t **leaf; /* slot + 1 of each cluster; 0: none; or PENDING */
+    struct blk_overlay_source *source;
     uint64_t nleaves;
     uint64_t nslots;    /* in use */
     uint8_t *dirty;     /* a bit for each slot: written since blk_overlay_clean */
@@ -52,6 +57,13 @@ static bool slot_read(const struct blk_overlay *o, uint64_t slot, uint32_t at, v
     }
     memcpy(buf, slot_memory(o, slot) + at, len);
     return true;
+}
+
+/* A whole cluster by its entry in the table. */
+static bool entry_read(const struct blk_overlay *o, uint32_t entry, uint64_t index, uint8_t *data)
+{
+    return entry == PENDING ? o->source->fetch(o->source, index, data)
+                            : slot_read(o, entry - 1, 0, data, CLUSTER);
 }
 
 static bool slot_write(struct blk_overlay *o, uint64_t slot, uint32_t at, const void *buf,
@@ -127,21 +139,27 @@ static bool slot_room(struct blk_overlay *o)
 
 /* --- Clusters --- */
 
-/* slot + 1, or 0. */
+/* slot + 1, PENDING, or 0. */
 static uint32_t lookup(const struct blk_overlay *o, uint64_t index)
 {
     const uint32_t *leaf = o->leaf[index / LEAF];
     return leaf ? leaf[index % LEAF] : 0;
 }
 
-static bool add_cluster(struct blk_overlay *o, uint64_t index, const uint8_t *data)
+static bool leaf_room(struct blk_overlay *o, uint64_t index)
 {
     uint32_t **leaf = &o->leaf[index / LEAF];
     if (!*leaf) {
         *leaf = calloc(LEAF, sizeof **leaf);
         errno = ENOMEM;
     }
-    if (!*leaf || !slot_room(o) || !slot_write(o, o->nslots, 0, data, CLUSTER)) {
+    return *leaf != NULL;
+}
+
+static bool add_cluster(struct blk_overlay *o, uint64_t index, const uint8_t *data)
+{
+    uint32_t **leaf = &o->leaf[index / LEAF];
+    if (!leaf_room(o, index) || !slot_room(o) || !slot_write(o, o->nslots, 0, data, CLUSTER)) {
         return false;
     }
     set_dirty(o, o->nslots);
@@ -162,12 +180,12 @@ static bool write_cluster(struct blk_overlay *o, uint64_t index, uint32_t at, co
                           size_t len)
 {
     uint32_t slot = lookup(o, index);
-    if (slot) {
+    if (slot && slot != PENDING) {
         set_dirty(o, slot - 1);
         return slot_write(o, slot - 1, at, p, len);
     }
     uint8_t data[CLUSTER];
-    if (len < CLUSTER && !read_base(o, index, data)) {
+    if (len < CLUSTER && !(slot ? entry_read(o, slot, index, data) : read_base(o, index, data))) {
         return false;
     }
     memcpy(data + at, p, len);
@@ -188,7 +206,14 @@ static bool overlay_read(struct blk *b, uint64_t off, void *buf, size_t len)
             n += CLUSTER;
         }
         n = n < len ? n : len;
-        bool ok = slot ? slot_read(o, slot - 1, at, p, n) : o->base->read(o->base, off, p, n);
+        bool ok;
+        if (slot == PENDING) {
+            uint8_t data[CLUSTER];
+            ok = entry_read(o, slot, off / CLUSTER, data);
+            memcpy(p, data + at, n);
+        } else {
+            ok = slot ? slot_read(o, slot - 1, at, p, n) : o->base->read(o->base, off, p, n);
+        }
         if (!ok) {
             return false;
         }
@@ -235,6 +260,10 @@ void blk_overlay_clear(struct blk_overlay *o)
     }
     if (o->spill.fd >= 0) {
         blk_file_close(&o->spill);
+    }
+    if (o->source) {
+        o->source->free(o->source);
+        o->source = NULL;
     }
     free(o->dirty);
     o->dirty = NULL;
@@ -321,7 +350,7 @@ bool blk_overlay_each(struct blk_overlay *o,
             if (!slot) {
                 continue;
             }
-            if (!slot_read(o, slot - 1, 0, data, CLUSTER)) {
+            if (!entry_read(o, slot, i * LEAF + k, data)) {
                 return false;
             }
             fn(ctx, i * LEAF + k, data);
@@ -337,7 +366,7 @@ bool blk_overlay_has(const struct blk_overlay *o, uint64_t index)
 
 bool blk_overlay_get(const struct blk_overlay *o, uint64_t index, uint8_t *data)
 {
-    return slot_read(o, lookup(o, index) - 1, 0, data, CLUSTER);
+    return entry_read(o, lookup(o, index), index, data);
 }
 
 const uint8_t *blk_overlay_peek(const struct blk_overlay *o, uint64_t index)
@@ -349,7 +378,7 @@ const uint8_t *blk_overlay_peek(const struct blk_overlay *o, uint64_t index)
 bool blk_overlay_is_dirty(const struct blk_overlay *o, uint64_t index)
 {
     uint64_t slot = lookup(o, index);
-    return slot && (o->dirty[(slot - 1) / 8] >> (slot - 1) % 8 & 1);
+    return slot && slot != PENDING && (o->dirty[(slot - 1) / 8] >> (slot - 1) % 8 & 1);
 }
 
 void blk_overlay_clean(struct blk_overlay *o)
@@ -380,6 +409,24 @@ void blk_overlay_marks(const struct blk_overlay *o, uint8_t *bits)
             }
         }
     }
+}
+
+void blk_overlay_set_source(struct blk_overlay *o, struct blk_overlay_source *source)
+{
+    o->source = source;
+}
+
+bool blk_overlay_pend(struct blk_overlay *o, uint64_t index)
+{
+    if (index > (o->blk.bytes - 1) / CLUSTER || lookup(o, index)) {
+        errno = EINVAL;
+        return false;
+    }
+    if (!leaf_room(o, index)) {
+        return false;
+    }
+    o->leaf[index / LEAF][index % LEAF] = PENDING;
+    return true;
 }
 
 bool blk_overlay_put(struct blk_overlay *o, uint64_t index, const uint8_t *data)

@@ -333,21 +333,49 @@ static void find_medium(const struct vm_drive *v, struct plan *p)
     }
 }
 
-static bool fill_store(void *ctx, uint64_t index, const uint8_t *data)
+/* Clusters come from the snapshot when they are read. */
+struct overlay_from {
+    struct blk_overlay_source source; /* first */
+    struct snap_chain *chain;
+    char region[SNAP_REGION];
+};
+
+static bool fetch_cluster(struct blk_overlay_source *s, uint64_t index, uint8_t *data)
 {
-    errno = 0;
-    return blk_overlay_put(ctx, index, data);
+    struct overlay_from *f = (struct overlay_from *)s;
+    errno = EIO;
+    return snap_chain_get(f->chain, f->region, index, data);
+}
+
+static void free_from(struct blk_overlay_source *s)
+{
+    struct overlay_from *f = (struct overlay_from *)s;
+    snap_chain_put(f->chain);
+    free(f);
 }
 
 static bool make_store(const struct vm_drive *v, struct plan *p, struct snap_chain *c,
                        struct err *e)
 {
-    char name[SNAP_REGION];
-    region_name(v, name);
+    struct overlay_from *f = calloc(1, sizeof *f);
     p->store = blk_overlay_store(p->want.bytes);
-    if (!p->store || !snap_chain_each(c, name, fill_store, p->store)) {
-        return err_set(e, "%s: the writes of snapshot=on: %s", v->d.name,
-                       errno ? strerror(errno) : "cannot be read");
+    if (!f || !p->store) {
+        free(f);
+        return err_set(e, "%s: no host memory for the writes of snapshot=on", v->d.name);
+    }
+    f->source = (struct blk_overlay_source){fetch_cluster, free_from};
+    f->chain = c;
+    snap_chain_hold(c);
+    region_name(v, f->region);
+    blk_overlay_set_source(p->store, &f->source);
+    uint64_t n = snap_chain_pages(c, f->region), i = snap_chain_next(c, f->region, 0);
+    if (n != clusters_of(drive_medium(v))) {
+        return err_set(e, "%s: the writes of snapshot=on are not in it", v->d.name);
+    }
+    for (; i < n; i = snap_chain_next(c, f->region, i + 1)) {
+        if (!blk_overlay_pend(p->store, i)) {
+            return err_set(e, "%s: the writes of snapshot=on: %s", v->d.name, strerror(errno));
+        }
     }
     return true;
 }

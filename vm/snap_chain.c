@@ -1,5 +1,5 @@
 /*
- * A snapshot in use: its pages go to RAM when they are touched, to overlays at once.
+ * A snapshot in use: its pages go to RAM and overlays when they are touched.
  *
  * Several maps (RAM, memory of devices, forks of them) fetch from one chain, on any thread; a lock
  * and a few unpacked chunks are shared by all. The file and its parents stay open until nothing is
@@ -97,7 +97,7 @@ static const uint8_t *unpack(struct snap_chain *c, const struct snap_chunk_ref *
     return oldest->data;
 }
 
-static bool get_page(struct snap_chain *c, const char *region, uint64_t index, uint8_t *to)
+bool snap_chain_get(struct snap_chain *c, const char *region, uint64_t index, uint8_t *to)
 {
     struct snap_chunk_ref ref;
     enum snap_kind kind;
@@ -124,7 +124,7 @@ static bool get_page(struct snap_chain *c, const char *region, uint64_t index, u
 static void fetch(struct ram_source *s, uint64_t pfn, uint8_t *to)
 {
     struct ram_from *f = (struct ram_from *)s;
-    get_page(f->chain, f->region, pfn, to);
+    snap_chain_get(f->chain, f->region, pfn, to);
 }
 
 static void free_source(struct ram_source *s)
@@ -143,7 +143,7 @@ void snap_chain_ram(struct snap_chain *c, const char *region, struct ram *r)
     f->source.fetch = fetch;
     f->source.free = free_source;
     f->chain = c;
-    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    snap_chain_hold(c);
     memcpy(f->region, region, strlen(region));
     for (uint64_t i = snap_next(c->file, region, 0); i < r->npages;
          i = snap_next(c->file, region, i + 1)) {
@@ -153,15 +153,17 @@ void snap_chain_ram(struct snap_chain *c, const char *region, struct ram *r)
     os_mem_free(pending, bytes);
 }
 
-bool snap_chain_each(struct snap_chain *c, const char *region,
-                     bool (*fn)(void *ctx, uint64_t index, const uint8_t *data), void *ctx)
+uint64_t snap_chain_next(const struct snap_chain *c, const char *region, uint64_t index)
 {
-    uint8_t data[PAGE_SIZE];
-    uint64_t n = snap_region_pages(c->file, region);
-    for (uint64_t i = snap_next(c->file, region, 0); i < n; i = snap_next(c->file, region, i + 1)) {
-        if (!get_page(c, region, i, data) || !fn(ctx, i, data)) {
-            return false;
-        }
-    }
-    return true;
+    return snap_next(c->file, region, index);
+}
+
+uint64_t snap_chain_pages(const struct snap_chain *c, const char *region)
+{
+    return snap_region_pages(c->file, region);
+}
+
+void snap_chain_hold(struct snap_chain *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
 }

@@ -111,8 +111,11 @@ void snap_chain_detach(struct snap_chain *c);
 void snap_chain_put(struct snap_chain *c); /* NULL: nothing */
 /* Make the pages of an empty map come from a region. */
 void snap_chain_ram(struct snap_chain *c, const char *region, struct ram *r);
-/* Each page of a region that is not absent, in order, until fn says no. */
-bool snap_chain_each(struct snap_chain *c, const char *region,
-                     bool (*fn)(void *ctx, uint64_t index, const uint8_t *data), void *ctx);
+/* The same one by one, for overlays: the first page from `index` on that is not absent (none: the
+ * region's number of pages), and its bytes (false: it cannot be read). */
+uint64_t snap_chain_next(const struct snap_chain *c, const char *region, uint64_t index);
+uint64_t snap_chain_pages(const struct snap_chain *c, const char *region);
+bool snap_chain_get(struct snap_chain *c, const char *region, uint64_t index, uint8_t *to);
+void snap_chain_hold(struct snap_chain *c); /* a reference more, for snap_chain_put */
 
 #endif

@@ -235,7 +235,10 @@ static bool parse_index(struct snap_file *f, size_t len, uint64_t end, struct er
 static bool parse(struct snap_file *f, struct err *e)
 {
     uint8_t h[SNAP_HEADER];
-    if (f->bytes < 12 || !read_at(f, 0, h, 12, e) || memcmp(h, snap_magic, 8) != 0) {
+    if (f->bytes >= 12 && !read_at(f, 0, h, 12, e)) {
+        return false;
+    }
+    if (f->bytes < 12 || memcmp(h, snap_magic, 8) != 0) {
         return err_set(e, "not a saved machine of doppel's");
     }
     uint32_t version = le32_get(h + 8);
@@ -244,7 +247,7 @@ static bool parse(struct snap_file *f, struct err *e)
                        SNAP_VERSION);
     }
     if (!read_at(f, 0, h, sizeof h, e)) {
-        return err_set(e, "damaged or cut short");
+        return false;
     }
     uint64_t bytes = le64_get(h + 16);
     struct chunk index = {le64_get(h + 24), le64_get(h + 40), le32_get(h + 32), le32_get(h + 36)};
