@@ -32,8 +32,9 @@ enum {
     FILTER_BITS = 8192,
 };
 
-/* Rights and state of an L2 entry. */
-enum { E_USER = 1, E_WRITE = 2, E_EXEC = 4, E_GLOBAL = 8, E_DIRTY = 16 };
+/* Rights and state of an L2 entry. E_FETCHED: code was looked up through it, so gen hangs on it;
+ * without NX every page is executable, and data that streams through L2 must not disturb code. */
+enum { E_USER = 1, E_WRITE = 2, E_EXEC = 4, E_GLOBAL = 8, E_DIRTY = 16, E_FETCHED = 32 };
 
 struct l2_entry {
     uint64_t key;   /* page_key(); 0 is never a key */
@@ -293,8 +294,8 @@ static void l2_remove(struct tlb *t, struct l2_entry *e)
 {
     if (in_current_space(t, e)) {
         drop_mapping(t, key_la(e->key), e->page_bits);
-        t->gen += (e->flags & E_EXEC) != 0;
-        t->gen_global += (e->flags & (E_EXEC | E_GLOBAL)) == (E_EXEC | E_GLOBAL);
+        t->gen += (e->flags & E_FETCHED) != 0;
+        t->gen_global += (e->flags & (E_FETCHED | E_GLOBAL)) == (E_FETCHED | E_GLOBAL);
     }
     e->stamp = 0;
 }
@@ -450,6 +451,14 @@ static void fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, g
     }
 }
 
+/* The same through an L2 entry. */
+static void fill_from(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la,
+                      gpa addr, struct l2_entry *e, enum mem_access acc, enum tlb_view view)
+{
+    e->flags |= acc == ACC_FETCH ? E_FETCHED : 0;
+    fill(t, m, mem, la, addr, e->flags, acc, view);
+}
+
 /* L2 does not have it, or not for this access: walk, and make L2 say what the tables say. */
 static struct tlb_result walk_and_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem,
                                        gva la, enum mem_access acc, enum tlb_view view, bool known)
@@ -464,7 +473,7 @@ static struct tlb_result walk_and_fill(struct tlb *t, const struct walk_mode *m,
         return (struct tlb_result){.pf_err = r.err};
     }
     struct l2_entry *e = l2_insert(t, la, &r);
-    fill(t, m, mem, la, r.addr, e->flags, acc, view);
+    fill_from(t, m, mem, la, r.addr, e, acc, view);
     return (struct tlb_result){.ok = true, .addr = r.addr};
 }
 
@@ -478,7 +487,7 @@ static bool cached(struct tlb *t, const struct walk_mode *m, struct aspace *mem,
         fill(t, m, mem, la, res->addr, E_USER | E_WRITE | E_EXEC | E_DIRTY, acc, view);
         return true;
     }
-    const struct l2_entry *e = l2_find(t->l2, la, t->pcid);
+    struct l2_entry *e = l2_find(t->l2, la, t->pcid);
     *known = e != NULL;
     if (UNLIKELY(!e || !view_allows(m, e->flags, acc, view) ||
                  (acc == ACC_WRITE && !(e->flags & E_DIRTY)))) {
@@ -486,7 +495,7 @@ static bool cached(struct tlb *t, const struct walk_mode *m, struct aspace *mem,
     }
     gpa addr = (e->base | (la & bits_mask(e->page_bits))) & m->a20_mask;
     *res = (struct tlb_result){.ok = true, .addr = addr};
-    fill(t, m, mem, la, addr, e->flags, acc, view);
+    fill_from(t, m, mem, la, addr, e, acc, view);
     return true;
 }
 
@@ -602,7 +611,7 @@ void tlb_flush_nonglobal(struct tlb *t)
     tlb_flush_pcid(t, t->pcid);
 }
 
-/* One page: gen changes only if code might run from it (l2_remove). */
+/* One page: gen changes only if code was looked up in it (l2_remove). */
 void tlb_flush_page(struct tlb *t, gva la)
 {
     t->flushes++;

@@ -63,8 +63,8 @@ struct tlb {
     struct tlb_fetch x[TLB_VIEWS][TLB_X_SIZE];
     struct tlb_l2 *l2;
     uint16_t pcid; /* current address space; 0 without PCID */
-    uint64_t gen;  /* bumped when a page that code may run from is dropped, alone or by a flush of
-                    * any kind: block links by linear address check it */
+    uint64_t gen;  /* bumped when a page that code was fetched from (ACC_FETCH) is dropped, alone or
+                    * by a flush of any kind: block links by linear address check it */
     /* The same, but only for what takes global pages too. Never equal to gen. */
     uint64_t gen_global;
     uint64_t moved; /* calls of tlb_drop_ram: host addresses taken from L1 may be stale */

@@ -245,6 +245,8 @@ TEST(tlb_global_and_pcid_flushes)
         EXPECT(!hits(g, 0x2000, ACC_READ, TLB_SUPER_AC));
         where(g, 0x1000);
         where(g, 0x2000);
+        go(g, 0x1000, ACC_FETCH, TLB_SUPER);
+        go(g, 0x2000, ACC_FETCH, TLB_SUPER);
         set_pte(g, 1, page_pa(101) | P | W | U | G);
         set_pte(g, 2, page_pa(102) | P | W | U);
         uint64_t gen = g->t.gen, gen_global = g->t.gen_global;
@@ -289,7 +291,8 @@ TEST(tlb_global_and_pcid_flushes)
     rig_free(g);
 }
 
-// What hangs on gen (jumps to code by linear address) stays when a page of data is invalidated.
+// What hangs on gen (jumps to code by linear address) stays when a page of data is invalidated, one
+// that could be executed too.
 TEST(tlb_flush_of_data_keeps_code)
 {
     struct rig *g = rig_new();
@@ -302,8 +305,38 @@ TEST(tlb_flush_of_data_keeps_code)
     EXPECT_EQ(g->t.gen, gen);
     tlb_flush_page(&g->t, 0x3000); // nothing there
     EXPECT_EQ(g->t.gen, gen);
+    tlb_flush_page(&g->t, 0x2000); // no code was looked up there
+    EXPECT_EQ(g->t.gen, gen);
+    where(g, 0x2000);
+    go(g, 0x2000, ACC_FETCH, TLB_SUPER);
     tlb_flush_page(&g->t, 0x2000);
     EXPECT(g->t.gen != gen);
+    rig_free(g);
+}
+
+// The same when L2 has no more room: without NX, data that streams through would take all links.
+TEST(tlb_eviction_of_data_keeps_code)
+{
+    struct rig *g = rig_new();
+    enum { SLOTS = 8, DATA = 5, CODE = 1 };
+    for (unsigned k = 2; k < 2 + SLOTS; k++) { // the first 2 MiB again and again
+        aspace_write(&g->mem, L2 + 8 * k, 8, L3 | P | W | U);
+    }
+    go(g, CODE << 12, ACC_FETCH, TLB_SUPER);
+    uint64_t gen = g->t.gen, walks = g->t.walks;
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint64_t k = 2; k < 2 + SLOTS; k++) { // all in one set
+            go(g, k << 21 | (DATA ^ k) << 12, ACC_READ, TLB_SUPER);
+        }
+    }
+    EXPECT_EQ(g->t.walks - walks, 2 * SLOTS); // more than there are ways
+    EXPECT_EQ(g->t.gen, gen);
+    EXPECT(hits(g, CODE << 12, ACC_FETCH, TLB_SUPER));
+    for (uint64_t k = 2; k < 2 + SLOTS; k++) {
+        go(g, k << 21 | (CODE ^ k) << 12, ACC_READ, TLB_SUPER);
+    }
+    EXPECT(g->t.gen != gen);
+    EXPECT(!hits(g, CODE << 12, ACC_FETCH, TLB_SUPER));
     rig_free(g);
 }
 
