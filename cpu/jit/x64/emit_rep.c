@@ -237,6 +237,6 @@ void x64_rep_cold(struct em *e, const struct cold *c)
         return;
     }
     asm_const(a, T0, c->site);
-    asm_call_to(a, e->be->interp);
+    asm_call_to(a, x64_interp_at(e));
     asm_jmp_to(a, c->retry);
 }
