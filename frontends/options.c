@@ -60,7 +60,8 @@ bool options_finish(struct options *o, struct err *e)
 static bool default_serial(struct options *o)
 {
     bool monitor_stdio = o->vm.monitor && strcmp(o->vm.monitor, "stdio") == 0;
-    if (!o->nserial && !monitor_stdio && (!o->display_none || o->nographic)) {
+    bool taken = monitor_stdio || (o->gdb && strncmp(o->gdb, "stdio", 5) == 0);
+    if (!o->nserial && !taken && (!o->display_none || o->nographic)) {
         o->vm.serial[0] = "mon:stdio";
     }
     return true;

@@ -18,6 +18,7 @@ struct options {
     bool display_sdl, sdl_integer, sdl_full;
     bool digest;           /* print count, time and digest at the end */
     const char *info;      /* print this of the monitor's `info` at the end; NULL: nothing */
+    const char *gdb;       /* where a debugger may come in; NULL: nowhere */
     uint64_t icount_limit; /* DOPPEL_NO_LIMIT: none */
     const char *save_state;
     uint64_t save_at; /* DOPPEL_NO_LIMIT: at the end */

@@ -60,6 +60,8 @@ bool options_set_uuid(struct options *o, const char *v, struct err *e);
 bool options_set_engine(struct options *o, const char *v, struct err *e);
 bool options_set_seed(struct options *o, const char *v, struct err *e);
 bool options_set_icount_limit(struct options *o, const char *v, struct err *e);
+bool options_set_gdb(struct options *o, const char *v, struct err *e);
+bool options_set_gdb_port(struct options *o, const char *v, struct err *e);
 bool options_set_digest(struct options *o, const char *v, struct err *e);
 bool options_set_info(struct options *o, const char *v, struct err *e);
 bool options_set_save_state(struct options *o, const char *v, struct err *e);

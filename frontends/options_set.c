@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "config.h"
+#include "frontends/gdb.h"
 #include "frontends/options_priv.h"
 #include "util/bits.h"
 #include "util/suggest.h"
@@ -462,6 +463,18 @@ bool options_set_icount_limit(struct options *o, const char *v, struct err *e)
 {
     return parse_u64(v, &o->icount_limit) ||
            err_set(e, "-icount-limit %s: want a number of instructions", v);
+}
+
+bool options_set_gdb(struct options *o, const char *v, struct err *e)
+{
+    o->gdb = strcmp(v, "none") == 0 ? NULL : v;
+    return !o->gdb || gdb_check(v, e);
+}
+
+bool options_set_gdb_port(struct options *o, const char *v, struct err *e)
+{
+    (void)v;
+    return options_set_gdb(o, "tcp::1234", e);
 }
 
 bool options_set_digest(struct options *o, const char *v, struct err *e)

@@ -73,7 +73,10 @@ const struct option options_table[] = {
     {"no-reboot", NULL, "a reset ends doppel", options_set_no_reboot, NULL},
     {"no-shutdown", NULL, "a power-off pauses instead of ending doppel",
      options_set_no_shutdown, NULL},
-    {"S", NULL, "start paused, until the monitor's \"cont\"", options_set_paused, NULL},
+    {"S", NULL, "start paused, until the monitor's or gdb's \"cont\"", options_set_paused, NULL},
+    {"gdb", "BACKEND", "let gdb in at tcp:HOST:PORT (tcp::PORT: from this host alone), unix:PATH "
+     "or stdio; with ,arch=i8086|i386|x86-64 (docs/debugging.md)", options_set_gdb, NULL},
+    {"s", NULL, "the same as -gdb tcp::1234", options_set_gdb_port, NULL},
     {"history", "SIZE", "keep the machine's past in so much host memory, as for -m, to go back to",
      options_set_history, NULL},
     {"name", "TEXT", "the machine's name", options_set_name, NULL},

@@ -24,6 +24,14 @@ bool session_create(struct session *s)
         s->status = complain(s->title, e.usage ? EXIT_USAGE : EXIT_SETUP, e.msg);
         return false;
     }
+    struct err why = {""};
+    s->gdb = s->o.gdb ? gdb_open(s->o.gdb, s->vm, &why) : NULL;
+    if (s->o.gdb && !s->gdb) {
+        doppel_destroy(s->vm);
+        s->vm = NULL;
+        s->status = complain(s->title, EXIT_SETUP, why.msg);
+        return false;
+    }
     return true;
 }
 
@@ -37,18 +45,29 @@ void session_stop(struct session *s, int signal)
     pthread_mutex_unlock(&s->lock);
 }
 
+static bool ended(void *ctx)
+{
+    const struct session *s = ctx;
+    return s->signal != 0 || s->closed;
+}
+
+static enum doppel_stop run_to(struct session *s, uint64_t icount, uint64_t vtime)
+{
+    return s->gdb ? gdb_run(s->gdb, icount, vtime, ended, s)
+                  : doppel_run_until(s->vm, icount, vtime);
+}
+
 /* To the end of a log, or where --to says, and on. */
 static enum doppel_stop replay(struct session *s, struct doppel_error *e, bool *ok)
 {
     const struct options *o = &s->o;
     bool limited = o->icount_limit < o->to_icount;
-    enum doppel_stop why =
-        doppel_run_until(s->vm, limited ? o->icount_limit : o->to_icount, o->to_vtime);
+    enum doppel_stop why = run_to(s, limited ? o->icount_limit : o->to_icount, o->to_vtime);
     if (!o->go_live || limited || (why != DOPPEL_LIMIT && why != DOPPEL_REPLAYED)) {
         return why;
     }
     *ok = doppel_go_live(s->vm, e);
-    return *ok ? doppel_run(s->vm, o->icount_limit) : why;
+    return *ok ? run_to(s, o->icount_limit, DOPPEL_NO_LIMIT) : why;
 }
 
 /* To the end, with a stop to save on the way. */
@@ -60,7 +79,7 @@ static enum doppel_stop run(struct session *s, struct doppel_error *e, bool *ok)
         return replay(s, e, ok);
     }
     if (o->save_state && o->save_at < o->icount_limit) {
-        enum doppel_stop why = doppel_run(s->vm, o->save_at);
+        enum doppel_stop why = run_to(s, o->save_at, DOPPEL_NO_LIMIT);
         if (why != DOPPEL_LIMIT) {
             return why;
         }
@@ -69,7 +88,7 @@ static enum doppel_stop run(struct session *s, struct doppel_error *e, bool *ok)
             return why;
         }
     }
-    enum doppel_stop why = doppel_run(s->vm, o->icount_limit);
+    enum doppel_stop why = run_to(s, o->icount_limit, DOPPEL_NO_LIMIT);
     if (o->save_state && o->save_at >= o->icount_limit) {
         *ok = doppel_save_file(s->vm, o->save_state, e);
     }
@@ -143,6 +162,8 @@ void session_end(struct session *s)
     if (s->o.info && s->played) {
         print_info(s);
     }
+    gdb_close(s->gdb, s->status);
+    s->gdb = NULL;
     uint64_t icount = doppel_icount(s->vm), vtime = doppel_vtime(s->vm);
     uint64_t digest = s->o.digest && s->played ? doppel_digest(s->vm) : 0;
     pthread_mutex_lock(&s->lock);

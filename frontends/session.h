@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "frontends/gdb.h"
 #include "frontends/options.h"
 
 enum { EXIT_SETUP = 1, EXIT_USAGE = 2, EXIT_DIVERGED = 3 };
@@ -15,8 +16,9 @@ struct session {
     const char *title;    /* in front of messages; NULL: the only machine */
     pthread_mutex_t lock; /* guards vm against being destroyed while another thread stops it */
     struct doppel_vm *vm;
-    int signal;  /* that ended it */
-    bool closed; /* its window was closed */
+    struct gdb *gdb; /* NULL: no -gdb */
+    int signal;      /* that ended it */
+    bool closed;     /* its window was closed */
     bool ok, played;
     struct doppel_error e;
     int status; /* for the process, when it has ended */

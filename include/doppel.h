@@ -351,6 +351,8 @@ unsigned doppel_cpu_count(const struct doppel_vm *vm);
 unsigned doppel_cpu_current(const struct doppel_vm *vm);
 /* What it does, in a word: "running", "halted". cpu below doppel_cpu_count. */
 const char *doppel_cpu_activity(const struct doppel_vm *vm, unsigned cpu);
+/* Has the vCPUs' model this feature, by its name on the command line ("lm": 64-bit mode)? */
+bool doppel_cpu_has(const struct doppel_vm *vm, const char *feature);
 
 /* Points leave no trace in the guest: with them or without, it runs the same. Any number, at full
  * speed while none is met (but code at the same offset of other pages as an execution point is
@@ -401,7 +403,7 @@ enum doppel_stop doppel_step(struct doppel_vm *vm, unsigned cpu);
 
 /* Registers of a vCPU, as a table: general, rip, eflags, segments with their bases, control
  * registers, efer, x87, SSE, AVX. The i-th one's name, or NULL; its size (1 .. 256 bits; may be
- * NULL). "rip" is the offset in CS. */
+ * NULL). "rip" is the offset in CS, "pc" the linear address of the next instruction. */
 #define DOPPEL_REG_BYTES 32u
 const char *doppel_reg_name(unsigned i, unsigned *bits);
 int doppel_reg_find(const char *name); /* -1: none */

@@ -12,6 +12,7 @@
 
 #include "cpu/block.h"
 #include "cpu/debug.h"
+#include "cpu/model.h"
 #include "util/err.h"
 #include "vm/vm.h"
 
@@ -547,6 +548,12 @@ unsigned doppel_cpu_count(const struct doppel_vm *vm)
 unsigned doppel_cpu_current(const struct doppel_vm *vm)
 {
     return vm->s.turn;
+}
+
+bool doppel_cpu_has(const struct doppel_vm *vm, const char *feature)
+{
+    enum feature f = feature_find(feature, strlen(feature));
+    return f != FEAT_COUNT && cpu_has(vm->cpu[0], f);
 }
 
 const char *doppel_cpu_activity(const struct doppel_vm *vm, unsigned cpu)

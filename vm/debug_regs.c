@@ -19,6 +19,7 @@
 enum reg_kind {
     R_GPR,
     R_RIP,
+    R_PC,
     R_FLAGS,
     R_SELECTOR,
     R_BASE,
@@ -58,7 +59,7 @@ static const struct reg regs[] = {
     {"r8", 64, R_GPR, 8}, {"r9", 64, R_GPR, 9}, {"r10", 64, R_GPR, 10}, {"r11", 64, R_GPR, 11},
     {"r12", 64, R_GPR, 12}, {"r13", 64, R_GPR, 13}, {"r14", 64, R_GPR, 14},
     {"r15", 64, R_GPR, 15},
-    {"rip", 64, R_RIP, 0}, {"eflags", 32, R_FLAGS, 0},
+    {"rip", 64, R_RIP, 0}, {"pc", 64, R_PC, 0}, {"eflags", 32, R_FLAGS, 0},
     {"cs", 16, R_SELECTOR, SEG_CS}, {"ss", 16, R_SELECTOR, SEG_SS},
     {"ds", 16, R_SELECTOR, SEG_DS}, {"es", 16, R_SELECTOR, SEG_ES},
     {"fs", 16, R_SELECTOR, SEG_FS}, {"gs", 16, R_SELECTOR, SEG_GS},
@@ -163,6 +164,9 @@ static void read_reg(struct cpu *cpu, const struct reg *r, uint8_t value[DOPPEL_
         break;
     case R_RIP:
         v = s->rip;
+        break;
+    case R_PC:
+        v = block_lin(cpu);
         break;
     case R_FLAGS:
         v = s->rflags;
@@ -348,6 +352,9 @@ static bool write_reg(struct doppel_vm *vm, struct cpu *cpu, const struct reg *r
         break;
     case R_RIP:
         s->rip = v & cpu->ip_mask;
+        break;
+    case R_PC:
+        s->rip = (v - (cpu->mode & MODE_C64 ? 0 : s->seg[SEG_CS].base)) & cpu->ip_mask;
         break;
     case R_FLAGS:
         write_flags(cpu, v);

@@ -1,0 +1,193 @@
+#!/bin/bash
+# Debian's gdb as the client of -gdb: break- and watchpoints, steps, registers, memory, threads and
+# detaching, in real, protected and long mode, on one vCPU and four; and the machine ends with the
+# digest of one that no debugger saw. The guest is gdb_guest.asm.
+
+set -u
+export LC_ALL=C
+BUILD=$(cd "${BUILD:-.}" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+pass=0 fail=0 skip=0
+
+for tool in gdb nasm ld; do
+    if ! command -v $tool >/dev/null; then
+        echo "SKIP gdb: no $tool here (apt-get install gdb nasm binutils)"
+        echo "0 passed, 0 failed, 1 skipped"
+        exit 0
+    fi
+done
+nasm -f elf64 -o guest.o "$here/gdb_guest.asm" &&
+    ld -nostdlib -m elf_x86_64 -z noexecstack -e entry -Ttext 0x200000 -o guest guest.o || {
+    echo "SKIP gdb: ld cannot link for x86-64"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+}
+
+run=("$BUILD/doppel" run -display none -serial null -digest -seed 1 -rtc base=2024-02-29T12:00:00)
+
+# session NAME SCRIPT ARGS...: doppel ARGS, stopped at its start, with gdb that runs the script (on
+# stdin: commands). Leaves what gdb printed in `gdb.out`, what doppel printed in `out`.
+session()
+{
+    local name=$1
+    shift
+    cat >"$name.gdb"
+    rm -f sock
+    timeout 60 "${run[@]}" -gdb unix:sock -S "$@" >out 2>&1 </dev/null &
+    local pid=$!
+    for _ in $(seq 100); do
+        [ -S sock ] && break
+        sleep 0.1
+    done
+    # Symbols first; what doppel has to say about the rest is asked for.
+    timeout 50 gdb -nx -batch -ex "set pagination off" -ex "set confirm off" \
+        -ex "set tcp auto-retry on" -ex "file guest" -ex "target remote sock" -x "$name.gdb" \
+        >gdb.out 2>&1 </dev/null
+    wait $pid
+}
+
+# want NAME TEXT...: gdb printed a line with each TEXT, in this order.
+want()
+{
+    local name=$1 line=0 n
+    shift
+    for text in "$@"; do
+        n=$(tail -n +$((line + 1)) gdb.out | grep -nF -m 1 -- "$text" | cut -d: -f1)
+        if [ -z "$n" ]; then
+            echo "no line with \"$text\" behind line $line of:"
+            cat gdb.out
+            echo "FAIL $name"
+            fail=$((fail + 1))
+            return
+        fi
+        line=$((line + n))
+    done
+    echo "PASS $name"
+    pass=$((pass + 1))
+}
+
+# same NAME ARGS...: the run that just ended has the digest of one without -gdb.
+same()
+{
+    local name=$1
+    shift
+    timeout 60 "${run[@]}" "$@" >ref 2>&1 </dev/null
+    if [ -s ref ] && grep -q digest ref && [ "$(grep digest out)" = "$(grep digest ref)" ]; then
+        echo "PASS $name"
+        pass=$((pass + 1))
+    else
+        echo "want: $(cat ref)" "have: $(cat out)"
+        echo "FAIL $name"
+        fail=$((fail + 1))
+    fi
+}
+
+for engine in interp jit,threshold=2; do
+    for smp in 1 4; do
+        args=(-kernel guest -smp $smp -engine $engine)
+        # gdb evaluates the condition: 100 stops.
+        session break "${args[@]}" <<'EOF'
+info registers cs_base cr0 efer
+hbreak *long_mode
+continue
+info registers efer
+stepi
+x/i $pc
+break *store
+condition 2 $rdi == 100
+continue
+p $rdi
+x/2gx $rsp
+p (long)rounds
+stepi 3
+p/x $rbx
+x/i $pc
+p (long)variable
+stepi
+p (long)variable
+info threads
+detach
+EOF
+        want "break_and_step_${engine%%,*}_$smp" "[ ET NW CD ]" "Breakpoint 1, 0x" "[ LME LMA ]" \
+            "<long_mode+4>" "Breakpoint 2, 0x" "= 100" "= 100" "= 0x2710" "<store+8>" "= 9801" \
+            "= 10000" "Thread $smp (CPU#$((smp - 1)) ["
+        same "break_leaves_no_trace_${engine%%,*}_$smp" "${args[@]}"
+
+        session watch "${args[@]}" <<'EOF'
+watch *(long *)&victim
+continue
+rwatch *(long *)&rounds
+delete 1
+continue
+info symbol $pc
+delete
+monitor info cpus
+p/x (long)victim
+maintenance packet Qqemu.PhyMemMode:1
+p/x (long)victim
+maintenance packet qqemu.PhyMemMode
+maintenance packet Qqemu.PhyMemMode:0
+x/2bx 0xfee00000
+EOF
+        want "watch_${engine%%,*}_$smp" "Hardware watchpoint 1" \
+            "Old value = 6921452142575087629" "New value = 841341543241288621" "corrupt" \
+            "Hardware read watchpoint 2" "Value = 1502" "store +" \
+            "CPU#0: running" "0xbad0bad0bad0bad" "0xbad0bad0bad0bad" "received: \"1\"" \
+            "received: \"OK\"" "Cannot access memory"
+        same "watch_leaves_no_trace_${engine%%,*}_$smp" "${args[@]}"
+    done
+
+    # The others begin in real mode, where $rip is linear.
+    args=(-kernel guest -smp 4 -engine $engine)
+    session real "${args[@]}" <<'EOF'
+hbreak *0x8000
+continue
+info registers rip cs cs_base cr0
+stepi
+stepi
+p/x $rip
+p/x $rip - $cs_base
+continue
+thread
+delete
+hbreak *ap_work
+continue
+p $r15
+thread 1
+p/x $efer
+thread apply all -q p $cs
+detach
+EOF
+    want "real_mode_and_threads_${engine%%,*}" "Breakpoint 1, 0x" "0x8000 " "0x800 " "0x8000 " \
+        "[ ET NW CD ]" "0x8003" "0x3" "Breakpoint 1, 0x" "[Current thread is 3" \
+        "Breakpoint 2, 0x" "= 2" "0x500" "= 8"
+    same "real_mode_leaves_no_trace_${engine%%,*}" "${args[@]}"
+
+    # Changes: skip the corruption, look at what comes of it.
+    session change -kernel guest -engine $engine <<'EOF'
+break *corrupt
+continue
+set $rip = *(long *)$rsp
+set $rsp = $rsp + 8
+p $xmm1.uint128
+set var $xmm1.v2_int64[1] = -1
+p/x $xmm1.v2_int64[1]
+set var *(char *)&stop = 2
+set $eflags = $eflags | 1
+info registers eflags
+hbreak *done
+continue
+p/x (long)victim
+p (char)stop
+p/x $xmm1.v2_int64[1]
+kill
+EOF
+    want "change_${engine%%,*}" "Breakpoint 1, " "= 0" "= 0xffffffffffffffff" "CF" \
+        "Breakpoint 2, " "= 0x600df00d600df00d" "= 1" "= 0xffffffffffffffff"
+done
+
+echo "$pass passed, $fail failed, $skip skipped"
+[ $fail -eq 0 ]
