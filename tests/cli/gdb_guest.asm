@@ -1,6 +1,6 @@
 ; gdb_guest.asm: an ELF with a PVH note and symbols, for tests/cli/test_gdb.sh. Entered in 32-bit
-; protected mode; goes to long mode, starts the other vCPUs (which begin in real mode at 8000h), lets
-; all of them work, corrupts a word once, and halts.
+; protected mode; goes to long mode, starts the other vCPUs (which begin in real mode at 8000h),
+; lets all of them work, corrupts a word once, and halts.
 ;
 ;   nasm -f elf64 -o g.o gdb_guest.asm; ld -nostdlib -z noexecstack -Ttext 0x200000 -o g g.o
 
