@@ -53,6 +53,9 @@ bool options_finish(struct options *o, struct err *e)
     if ((o->vm.initrd || o->vm.append) && !o->vm.kernel) {
         return err_set(e, "%s needs -kernel", o->vm.initrd ? "-initrd" : "-append");
     }
+    if (o->display_sdl && !o->flight) {
+        o->flight = "60s";
+    }
     return true;
 }
 

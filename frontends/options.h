@@ -23,6 +23,7 @@ struct options {
     const char *save_state;
     uint64_t save_at; /* DOPPEL_NO_LIMIT: at the end */
     const char *load_state, *loadvm;
+    const char *flight; /* what doppel_flight_start takes; NULL: nothing */
     const char *record; /* what doppel_record_start takes; NULL: nothing */
     /* doppel replay: DOPPEL_NO_LIMIT: to the end of the log. */
     struct doppel_log *log; /* freed by options_free */

@@ -65,6 +65,7 @@ bool options_set_gdb_port(struct options *o, const char *v, struct err *e);
 bool options_set_digest(struct options *o, const char *v, struct err *e);
 bool options_set_info(struct options *o, const char *v, struct err *e);
 bool options_set_save_state(struct options *o, const char *v, struct err *e);
+bool options_set_flight(struct options *o, const char *v, struct err *e);
 bool options_set_record(struct options *o, const char *v, struct err *e);
 bool options_set_load_state(struct options *o, const char *v, struct err *e);
 bool options_set_loadvm(struct options *o, const char *v, struct err *e);

@@ -501,6 +501,13 @@ bool options_set_save_state(struct options *o, const char *v, struct err *e)
     return *o->save_state || err_set(e, "-save-state %s: want FILE or FILE@INSTRUCTIONS", v);
 }
 
+bool options_set_flight(struct options *o, const char *v, struct err *e)
+{
+    (void)e;
+    o->flight = v;
+    return true;
+}
+
 bool options_set_record(struct options *o, const char *v, struct err *e)
 {
     (void)e;

@@ -18,7 +18,8 @@ bool session_create(struct session *s)
     s->vm = doppel_create(&s->o.vm, &e);
     if (!s->vm || (s->o.load_state && !doppel_load_file(s->vm, s->o.load_state, &e)) ||
         (s->o.loadvm && !doppel_snapshot_load(s->vm, s->o.loadvm, &e)) ||
-        (s->o.record && !doppel_record_start(s->vm, s->o.record, &e))) {
+        (s->o.record && !doppel_record_start(s->vm, s->o.record, &e)) ||
+        (s->o.flight && !doppel_flight_start(s->vm, s->o.flight, &e))) {
         doppel_destroy(s->vm);
         s->vm = NULL;
         s->status = complain(s->title, e.usage ? EXIT_USAGE : EXIT_SETUP, e.msg);

@@ -246,6 +246,14 @@ bool doppel_serial_listen(struct doppel_vm *vm, unsigned port,
 bool doppel_record_start(struct doppel_vm *vm, const char *file, struct doppel_error *e);
 void doppel_record_stop(struct doppel_vm *vm);
 
+/* Keep the last while in memory: "60s", and behind it ",limit=256M" (of host memory), ",file=PATH"
+ * (written at a triple fault, a panic, or by the watchdog; NAME.flight), ",panic=TEXT" (what a
+ * serial port prints then), ",watchdog=20s" (no vCPU takes interrupts). "off": not. Ends with the
+ * machine. False: *e. */
+bool doppel_flight_start(struct doppel_vm *vm, const char *how, struct doppel_error *e);
+/* Write it out, as a log. False: *e. */
+bool doppel_flight_save(struct doppel_vm *vm, const char *file, struct doppel_error *e);
+
 /* A log that is to be replayed: open it, take its options, make a machine of them, run that until
  * it returns DOPPEL_REPLAYED or DOPPEL_DIVERGED, or ends as the recorded one did. */
 struct doppel_log_info {

@@ -1,20 +1,272 @@
-/* The flight recorder. See flight.h. */
+/*
+ * The flight recorder: two recordings in memory (vm/record_priv.h), the second begun when the first
+ * is as old as is wanted, so that the older one always covers that much. Each begins with a saved
+ * machine; when the newer one is old enough, it takes the older one's place.
+ *
+ * It is written out on request, and once by itself: at a triple fault, when a serial port prints
+ * the text of a panic, when a device reports one, when the watchdog finds that no vCPU has taken
+ * interrupts for long.
+ */
 #include "vm/flight.h"
 
-#include "vm/vm.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/hosttime.h"
+#include "util/keyval.h"
+#include "vm/history.h"
+#include "vm/monitor_info.h"
+#include "vm/record_priv.h"
+
+#define OLD (VM_FLIGHT + 0)
+#define NEW (VM_FLIGHT + 1)
+
+/* A machine whose idle time is skipped ages fast; saving it is not to be all that it does. */
+#define HOST_NS (UINT64_C(5) * 1000000000)
+
+struct flight {
+    vtime span;
+    uint64_t limit;          /* bytes of both recordings */
+    char file[KEYVAL_VALUE]; /* of what is written by itself */
+    char panic[KEYVAL_VALUE];
+    vtime watchdog;                    /* 0: none */
+    vtime awake;                       /* when a vCPU was last seen that takes interrupts */
+    uint64_t begun;                    /* host's ns when the newer one began */
+    const char *due;                   /* why it is to be written; NULL */
+    bool written;                      /* by itself, once */
+    size_t matched[DOPPEL_MAX_SERIAL]; /* of `panic` */
+};
+
+/* --- The option --- */
+
+static bool parse_time(const char *v, vtime *t)
+{
+    char *end;
+    uint64_t n = strtoull(v, &end, 10);
+    uint64_t unit = strcmp(end, "ms") == 0           ? VTIME_MS
+                    : strcmp(end, "s") == 0 || !*end ? VTIME_SEC
+                    : strcmp(end, "m") == 0          ? 60 * VTIME_SEC
+                                                     : 0;
+    *t = n * unit;
+    return *v >= '0' && *v <= '9' && unit && n && n < 1000000;
+}
+
+static bool parse_size(const char *v, uint64_t *bytes)
+{
+    char *end;
+    uint64_t n = strtoull(v, &end, 10);
+    unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    *bytes = n << shift;
+    return *v >= '0' && *v <= '9' && shift && !end[1] && n && n < 1000000;
+}
+
+static bool parse_one(struct flight *f, const struct keyval *kv, struct err *e)
+{
+    if (strcmp(kv->key, "limit") == 0) {
+        return parse_size(kv->value, &f->limit) ||
+               err_usage(e, "-flight limit=%.40s: want a size as 256M", kv->value);
+    }
+    if (strcmp(kv->key, "watchdog") == 0) {
+        return parse_time(kv->value, &f->watchdog) ||
+               err_usage(e, "-flight watchdog=%.40s: want a time as 20s", kv->value);
+    }
+    if (strcmp(kv->key, "file") == 0 || strcmp(kv->key, "panic") == 0) {
+        memcpy(*kv->key == 'f' ? f->file : f->panic, kv->value, sizeof f->file);
+        return *kv->value || err_usage(e, "-flight %s=: want a text", kv->key);
+    }
+    return err_usage(e, "-flight %.40s=: want TIME,limit=SIZE,file=PATH,panic=TEXT,watchdog=TIME",
+                     kv->key);
+}
+
+static bool parse(struct flight *f, const char *spec, struct err *e)
+{
+    char span[32];
+    struct keyval kv;
+    size_t n = strcspn(spec, ",");
+    snprintf(span, sizeof span, "%.*s", (int)n, spec);
+    if (n >= sizeof span || !parse_time(span, &f->span)) {
+        return err_usage(e, "-flight %.60s: want a time, as 60s", spec);
+    }
+    spec += n + (spec[n] == ',');
+    e->msg[0] = 0;
+    while (keyval_next(&spec, &kv, e)) {
+        if (!parse_one(f, &kv, e)) {
+            return false;
+        }
+    }
+    return !e->msg[0];
+}
+
+/* --- The two recordings --- */
+
+static void forget(struct doppel_vm *vm, unsigned slot)
+{
+    record_free(record_take(vm, slot));
+}
+
+/* The newer one becomes the older one, and another begins. */
+static void rotate(struct doppel_vm *vm)
+{
+    struct err e = {""};
+    forget(vm, OLD);
+    struct record *r = record_take(vm, NEW);
+    if (r) {
+        record_add(vm, OLD, r);
+    }
+    r = record_new(vm, NULL, false, &e);
+    if (r) {
+        record_add(vm, NEW, r);
+    }
+    vm->flight->begun = host_monotonic();
+}
+
+bool flight_start(struct doppel_vm *vm, const char *spec, struct err *e)
+{
+    if (strcmp(spec, "off") == 0) {
+        return true;
+    }
+    struct flight *f = vm->flight = calloc(1, sizeof *f);
+    if (!f) {
+        abort();
+    }
+    f->limit = UINT64_C(256) << 20;
+    snprintf(f->file, sizeof f->file, "%s.flight", vm->opt.name);
+    snprintf(f->panic, sizeof f->panic, "Kernel panic - not syncing");
+    if (!parse(f, spec, e)) {
+        return false;
+    }
+    rotate(vm);
+    return true;
+}
+
+bool flight_save(struct doppel_vm *vm, const char *path, struct err *e)
+{
+    struct record *r = vm->record[OLD] ? vm->record[OLD] : vm->record[NEW];
+    if (!r || r->failed) {
+        return err_set(e, "no flight recorder; -flight 60s starts with one");
+    }
+    if (history_in_past(vm)) {
+        return err_set(e, "the machine is in its past; return, or branch first");
+    }
+    return record_write(r, path, e);
+}
+
+/* --- When to write it --- */
+
+void flight_crash(struct doppel_vm *vm, const char *why)
+{
+    if (vm->flight && !vm->flight->written && !vm->flight->due && !history_in_past(vm)) {
+        vm->flight->due = why;
+    }
+}
+
+static void write_due(struct doppel_vm *vm)
+{
+    struct flight *f = vm->flight;
+    struct err e = {""};
+    if (!f->due) {
+        return;
+    }
+    bool ok = flight_save(vm, f->file, &e);
+    fprintf(vm->log.out,
+            ok ? "%s: %s: the flight recorder is in %s\n"
+               : "%s: %s: the flight recorder could not be written: %s\n",
+            vm->opt.name, f->due, ok ? f->file : e.msg);
+    f->due = NULL;
+    f->written = true;
+}
+
+void flight_output(struct doppel_vm *vm, unsigned port, const uint8_t *data, size_t len)
+{
+    struct flight *f = vm->flight;
+    for (size_t i = 0; f && i < len; i++) {
+        size_t *n = &f->matched[port];
+        /* Falls back to the longest beginning of the text that ends here. */
+        size_t try = *n + 1;
+        while (try && !(f->panic[try - 1] == (char)data[i] &&
+                        memcmp(f->panic, f->panic + *n + 1 - try, try - 1) == 0)) {
+            try--;
+        }
+        *n = try;
+        if (!f->panic[*n]) {
+            *n = 0;
+            flight_crash(vm, "a serial port printed the text of a panic");
+        }
+    }
+}
+
+/* Would any vCPU take an interrupt? */
+static bool is_awake(const struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        if (vm->cpu[i]->s.rflags & UINT64_C(0x200)) {
+            return true;
+        }
+    }
+    return vm->s.asleep;
+}
 
 void flight_poll(struct doppel_vm *vm)
 {
-    (void)vm;
+    struct flight *f = vm->flight;
+    if (!f || history_in_past(vm)) {
+        return;
+    }
+    vtime now = vm->clock.s.now;
+    if (!f->watchdog || is_awake(vm) || now < f->awake) {
+        f->awake = now;
+    } else if (now - f->awake >= f->watchdog) {
+        flight_crash(vm, "no CPU has taken interrupts for long");
+    }
+    write_due(vm);
+    const struct record *a = vm->record[OLD], *b = vm->record[NEW];
+    if (!b) {
+        rotate(vm);
+        return;
+    }
+    uint64_t bytes = b->bytes + (a ? a->bytes : 0);
+    bool old = now - b->begin.when >= f->span;
+    if ((old || bytes > f->limit) && host_monotonic() - f->begun >= HOST_NS) {
+        rotate(vm);
+    }
 }
 
 void flight_forget(struct doppel_vm *vm)
 {
-    (void)vm;
+    forget(vm, OLD);
+    forget(vm, NEW);
 }
+
+void flight_stop(struct doppel_vm *vm)
+{
+    if (vm->flight) {
+        write_due(vm);
+        flight_forget(vm);
+        free(vm->flight);
+        vm->flight = NULL;
+    }
+}
+
+/* --- Monitor --- */
 
 void flight_info(struct doppel_vm *vm, struct mon_out *o)
 {
-    (void)vm;
-    (void)o;
+    const struct record *a = vm->record[OLD], *b = vm->record[NEW];
+    const struct record *r = a ? a : b;
+    if (r) {
+        mon_printf(o, "flight recorder: from %" PRIu64 " ns on, %" PRIu64 " KiB of host memory\n",
+                   r->begin.when, ((a ? a->bytes : 0) + (b ? b->bytes : 0)) >> 10);
+    }
+}
+
+void flight_command(struct doppel_vm *vm, const char *args, struct mon_out *o)
+{
+    struct err e = {""};
+    if (strncmp(args, "save ", 5) != 0 || !args[5 + strspn(args + 5, " \t")]) {
+        mon_printf(o, "flight: want save FILE\n");
+    } else if (!flight_save(vm, args + 5 + strspn(args + 5, " \t"), &e)) {
+        mon_printf(o, "flight: %s\n", e.msg);
+    }
 }

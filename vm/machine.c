@@ -22,6 +22,7 @@
 #include "vm/drives.h"
 #include "vm/firmware.h"
 #include "vm/files.h"
+#include "vm/flight.h"
 #include "vm/history.h"
 #include "vm/monitor.h"
 #include "vm/nets.h"
@@ -298,6 +299,9 @@ static void listener_write(struct chr *c, const uint8_t *data, size_t len)
     if (l->fn) {
         l->fn(l->ctx, data, len);
     }
+    if (l->vm) {
+        flight_output(l->vm, (unsigned)(l - l->vm->serial), data, len);
+    }
 }
 
 static void monitor_input(void *ctx, struct chr *from, const uint8_t *data, size_t len)
@@ -324,6 +328,7 @@ static bool open_backends(struct doppel_vm *vm, struct err *e)
     enum chr_role role = vm->opt.replay && !vm->opt.replay_to_live ? CHR_DEBUG : CHR_SERIAL;
     for (unsigned i = 0; i < DOPPEL_MAX_SERIAL; i++) {
         vm->serial[i].chr = (struct chr){.write = listener_write, .source = -1};
+        vm->serial[i].vm = vm;
         if (vm->opt.serial[i] &&
             !chr_set_open(vm->chrs, vm->opt.serial[i], role, &vm->serial[i].next, NULL, e)) {
             return err_prefix(e, "-serial");
@@ -399,6 +404,7 @@ static void dev_requested(void *ctx, enum dev_request what, uint32_t arg)
         break;
     case DEV_REQ_PANIC:
         log_line(&vm->log, LOG_guest_errors, "the guest reports a panic");
+        flight_crash(vm, "the guest reports a panic");
         break;
     }
 }

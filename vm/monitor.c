@@ -16,6 +16,7 @@
 #include "host/hosttime.h"
 #include "util/suggest.h"
 #include "vm/drives.h"
+#include "vm/flight.h"
 #include "vm/monitor_history.h"
 #include "vm/monitor_info.h"
 #include "vm/nets.h"
@@ -182,6 +183,7 @@ static const struct command {
     {"record", "start FILE | stop",
      "record all input from now on, for \"doppel replay\"; \"info record\" tells how far it is",
      record_command},
+    {"flight", "save FILE", "write the flight recorder (-flight) to a log", flight_command},
     {"device_table", "[NAME]", "every field of a device's state; without a name: all devices",
      mon_device_table},
     {"sendkey", "KEYS [MS]",

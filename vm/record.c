@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "host/hosttime.h"
+#include "util/bits.h"
 #include "vm/flight.h"
 #include "vm/history.h"
 #include "vm/manifest.h"
@@ -184,10 +185,20 @@ void record_free(struct record *r)
 bool record_write(struct record *r, const char *path, struct err *e)
 {
     struct inlog_writer w;
+    struct st_buf end = {0};
+    uint8_t digest[8];
+    record_flush(r, false);
+    inlog_put_num(&end, RUN_END); /* at the instant of the tick just written */
+    st_buf_put(&end, "\0\0", 3);
+    le64_put(digest, doppel_digest(r->vm));
+    st_buf_put(&end, digest, sizeof digest);
     bool ok = inlog_create(&w, path, e);
     for (unsigned i = 0; ok && i < r->nchunks; i++) {
         ok = inlog_write(&w, &r->chunks[i]) || err_set(e, "%s: %s", path, strerror(errno));
     }
+    ok = ok && (inlog_put(&w, INLOG_RUN, end.data, end.len) ||
+                err_set(e, "%s: %s", path, strerror(errno)));
+    st_buf_free(&end);
     inlog_close(&w);
     return ok;
 }
@@ -391,7 +402,7 @@ void record_stop(struct doppel_vm *vm)
 void record_end(struct doppel_vm *vm)
 {
     record_stop(vm);
-    flight_forget(vm);
+    flight_stop(vm);
 }
 
 void record_break(struct doppel_vm *vm, const char *why)
@@ -410,6 +421,29 @@ bool doppel_record_start(struct doppel_vm *vm, const char *file, struct doppel_e
 {
     struct err e = {""};
     bool ok = record_start(vm, file, &e);
+    if (!ok && out) {
+        snprintf(out->msg, sizeof out->msg, "%s", e.msg);
+        out->usage = e.usage;
+    }
+    return ok;
+}
+
+bool doppel_flight_start(struct doppel_vm *vm, const char *how, struct doppel_error *out)
+{
+    struct err e = {""};
+    bool ok =
+        vm->flight ? err_set(&e, "the flight recorder runs already") : flight_start(vm, how, &e);
+    if (!ok && out) {
+        snprintf(out->msg, sizeof out->msg, "%s", e.msg);
+        out->usage = e.usage;
+    }
+    return ok;
+}
+
+bool doppel_flight_save(struct doppel_vm *vm, const char *file, struct doppel_error *out)
+{
+    struct err e = {""};
+    bool ok = flight_save(vm, file, &e);
     if (!ok && out) {
         snprintf(out->msg, sizeof out->msg, "%s", e.msg);
         out->usage = e.usage;

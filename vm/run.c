@@ -23,6 +23,7 @@
 #include "util/err.h"
 #include "vm/debug.h"
 #include "vm/firmware.h"
+#include "vm/flight.h"
 #include "vm/history.h"
 #include "vm/monitor.h"
 #include "vm/nets.h"
@@ -166,6 +167,7 @@ static uint64_t min64(uint64_t a, uint64_t b)
  * tell: everything is reset. */
 static void shut_down(struct doppel_vm *vm)
 {
+    flight_crash(vm, "a CPU shut down (triple fault)");
     if (!vm->firmware) {
         vm_request(vm, VM_REQ_RESET);
         return;

@@ -61,6 +61,7 @@ struct vm_bootindex {
 struct vm_listener {
     struct chr chr; /* first; what the device writes to */
     struct chr *next;
+    struct doppel_vm *vm;
     void (*fn)(void *ctx, const uint8_t *data, size_t len);
     void *ctx;
 };

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/boot/record.h"
 #include "tests/t.h"
 
 enum { SHOWN = 1500 }; /* characters of the guest's text shown for a failure */
@@ -145,6 +146,7 @@ void boot_test(const char *kernel, unsigned cpus)
     }
     t_context("%s, %u CPUs", kernel, cpus);
     struct guest first, again, loaded, other;
+    struct boot_record log;
     memset(&loaded, 0, sizeof loaded);
     memset(&other, 0, sizeof other);
     if (!guest_open(&first, kernel, cpus, "interp") || !run_to_end(&first)) {
@@ -169,10 +171,12 @@ void boot_test(const char *kernel, unsigned cpus)
             EXPECT_EQ(doppel_digest(loaded.vm), doppel_digest(again.vm));
             hear(&loaded, (const uint8_t *)again.text, again.len);
             guest_close(&again);
+            boot_record_start(&log, loaded.vm, cpus == 1);
             if (run_to_end(&loaded)) {
                 EXPECT_EQ(doppel_icount(loaded.vm), count);
                 EXPECT_STR(loaded.text, first.text);
                 EXPECT_EQ(doppel_digest(loaded.vm), digest);
+                boot_record_finish(&log, &loaded.vm, "jit");
             }
         }
     }

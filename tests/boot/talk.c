@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/boot/record.h"
 #include "tests/t.h"
 
 enum {
@@ -242,7 +243,12 @@ static void report(struct talk *t)
 bool talk_twice(const struct talk_setup *setup, bool (*script)(struct talk *t))
 {
     struct talk a, b;
-    if (!play(&a, setup, 0, script)) {
+    struct boot_record log;
+    bool first = talk_open(&a, setup, 0);
+    if (first) {
+        boot_record_start(&log, a.vm, setup->recorded);
+    }
+    if (!first || !script(&a) || a.failed) {
         talk_close(&a);
         return false;
     }
@@ -252,6 +258,7 @@ bool talk_twice(const struct talk_setup *setup, bool (*script)(struct talk *t))
               EXPECT_EQ(doppel_icount(b.vm), doppel_icount(a.vm)) && EXPECT_STR(b.text, a.text) &&
               EXPECT_EQ(doppel_digest(b.vm), doppel_digest(a.vm));
     talk_close(&b);
+    boot_record_finish(&log, &a.vm, "jit");
     talk_close(&a);
     return ok;
 }

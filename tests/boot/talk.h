@@ -26,7 +26,8 @@ struct talk_setup {
     unsigned cpus;                        /* 0: 1 */
     const char *boot;
     const char *drive[TALK_DRIVES]; /* as -drive takes it */
-    unsigned save_percent;          /* of the run, where talk_twice saves it; 0: 50 */
+    bool recorded;         /* talk_twice records and replays it; at T_LEVEL=long it always does */
+    unsigned save_percent; /* of the run, where talk_twice saves it; 0: 50 */
 };
 
 struct talk {

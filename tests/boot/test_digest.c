@@ -190,6 +190,46 @@ TEST(digest_boot)
     free(initrd);
 }
 
+/* A recording made natively under the JIT, with somebody typing, is the same run here. */
+static void recorded_run(const struct doppel_options *o, uint64_t limit)
+{
+    struct doppel_error e = {"", false};
+    const char *in = getenv("DIGESTS_IN"), *out = getenv("DIGESTS_OUT");
+    char path[4096], spec[4200];
+    snprintf(path, sizeof path, "%s.log", in ? in : out ? out : t_build_path("tests/boot/digests"));
+    snprintf(spec, sizeof spec, "%s,compress=off", path);
+    if (in == NULL) {
+        struct doppel_vm *vm = doppel_create(o, &e);
+        if (vm == NULL || !doppel_record_start(vm, spec, &e)) {
+            FAIL("%s", e.msg);
+        }
+        for (unsigned i = 0; vm != NULL && doppel_icount(vm) < limit; i++) {
+            doppel_run(vm, doppel_icount(vm) + 5000000);
+            EXPECT(doppel_post_input(vm, "com1.rx", "typed", 1 + i % 5));
+        }
+        doppel_destroy(vm);
+    }
+    struct doppel_log *l = doppel_log_open(path, &e);
+    if (l == NULL) {
+        FAIL("%s", e.msg);
+        return;
+    }
+    struct doppel_options r = *doppel_log_options(l);
+    r.engine = "interp";
+    r.replay_verify = true;
+    struct doppel_vm *vm = doppel_create(&r, &e);
+    if (vm == NULL) {
+        FAIL("%s", e.msg);
+    } else if (!EXPECT_EQ(doppel_run(vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED)) {
+        FAIL("%s", doppel_failure(vm));
+    }
+    doppel_destroy(vm);
+    doppel_log_close(l);
+    if (in == NULL && out == NULL) {
+        unlink(path);
+    }
+}
+
 /* The start of Debian's cloud kernel on two vCPUs. */
 TEST(digest_linux)
 {
@@ -210,6 +250,7 @@ TEST(digest_linux)
         EXPECT_EQ(run(&o, limit, 333333), digest);
     }
     compare("linux", digest);
+    recorded_run(&o, UINT64_C(70000000));
     free(kernel);
     free(initrd);
 }
