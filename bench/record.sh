@@ -49,8 +49,9 @@ one()
     awk -v guest="$guest" -v plain="$(median plain)" -v record="$(median record)" \
         -v replay="$(median replay)" -v verify="$(median verify)" \
         -v bytes="$(stat -c %s "$guest.log")" 'BEGIN {
-            printf "%-8s plain %6.2f s  recorded %.3f  replayed %.3f  verified %.3f  " \
-                "log %d bytes\n", guest, plain, record / plain, replay / plain, verify / plain, bytes }'
+            printf "%-8s %6.2f s  recorded %.3f  replayed %.3f  verified %.3f  " \
+                "log %d bytes\n", guest, plain, record / plain, replay / plain, verify / plain,
+                bytes }'
 }
 
 one boot -m 256 -kernel "$guests/vmlinuz-amd64" -initrd "$guests/initrd-test-amd64" \

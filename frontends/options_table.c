@@ -98,8 +98,8 @@ const struct option options_table[] = {
     {"snapshot-dir", "FOLDER", "where snapshots are by name [beside the image or INI file, with "
      ".snapshots behind its name; else NAME.snapshots]", options_set_snapshot_dir, NULL},
     {"flight", "TIME", "keep the last TIME (60s) in memory, written out at a crash or by the "
-     "monitor's \"flight save\"; with limit=256M, file=PATH, panic=TEXT, watchdog=TIME behind it, or "
-     "off [off; with a window 60s]", options_set_flight, NULL},
+     "monitor's \"flight save\"; with limit=256M, file=PATH, panic=TEXT, watchdog=TIME behind it, "
+     "or off [off; with a window 60s]", options_set_flight, NULL},
     {"record", "FILE", "write a log of all input, for \"doppel replay FILE\"", options_set_record,
      NULL},
     {"write-config", "FILE", "do not run: write these options as an INI file for \"doppel up\"",
