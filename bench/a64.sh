@@ -8,7 +8,9 @@
 #   -s PERCENT  of each workload's size (default 2)
 #   -c CPU      qemu-user's processor (default cortex-a57, which is ARMv8.0)
 #   -e OPTIONS  more of doppel's engine (as for `doppel run -engine`)
-#   -a DOPPEL   an aarch64 build's doppel (default: the one of ./check aarch64)
+#
+# It builds both doppels itself, in build/bench/a64: without zlib, which cross builds do not have, so
+# that one reads what the other saved.
 #
 # One boot on x86-64 finds at how many instructions the kernel starts the workload; each workload's
 # boot is saved there, and both hosts go on from the saved machine to its end, which must be the
@@ -21,17 +23,15 @@ export LC_ALL=C
 top=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=$(cd "${BUILD:-$top/build}" && pwd)
 GUESTS=${GUESTS:-$top/build/guests}
-other=$top/build/check/aarch64/doppel
 list='' bits=64 scale=2 cpu=cortex-a57 engine=''
 [ "${1:-}" != a64 ] || shift
-while getopts w:b:s:c:e:a: opt; do
+while getopts w:b:s:c:e: opt; do
     case $opt in
     w) list=$OPTARG ;;
     b) bits=$OPTARG ;;
     s) scale=$OPTARG ;;
     c) cpu=$OPTARG ;;
     e) engine=,$OPTARG ;;
-    a) other=$(realpath "$OPTARG") ;;
     *)
         sed -n '2,/^set/{ /^set/d; s/^# \{0,1\}//; p }' "$0" >&2
         exit 2
@@ -39,15 +39,24 @@ while getopts w:b:s:c:e:a: opt; do
     esac
 done
 . "$top/tools/packages.sh"
-need_packages qemu-user cpio gcc || exit 1
-for d in "$BUILD/doppel" "$other"; do
-    [ -x "$d" ] || {
-        echo "bench: no $d: make it first (./check aarch64)" >&2
-        exit 1
-    }
-done
+need_packages qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross cpio gcc || exit 1
 dir=$BUILD/bench/a64
 mkdir -p "$dir"
+
+# build NAME CC OPTIONS...: $dir/NAME/doppel.
+build()
+{
+    local cc=$2
+    mkdir -p "$dir/$1"
+    command -v ccache >/dev/null && cc="ccache $cc"
+    (cd "$dir/$1" && { [ -e Makefile ] || CC=$cc "$top/configure" --without-zlib "${@:3}"; } &&
+        make -j2 doppel) >"$dir/$1.log" 2>&1 && return
+    tail -n 5 "$dir/$1.log" >&2
+    exit 1
+}
+build x64 gcc
+build a64 aarch64-linux-gnu-gcc --host=aarch64-linux-gnu
+doppel=$dir/x64/doppel other=$dir/a64/doppel
 kernel=$([ "$bits" = 64 ] && echo cloud || echo 686-pae)
 [ -e "$GUESTS/vmlinuz-$kernel" ] || "$top/tools/guest-kernels.sh" "$GUESTS" "$kernel" || exit 1
 "$top/bench/guest/build.sh" "$bits" "$GUESTS/bench$bits" || exit 1
@@ -65,17 +74,17 @@ machine()
 count()
 {
     machine "$2" -load-state "$dir/state" -engine "jit,count=on$engine" -info jit -digest
-    "${@:3}" "${args[@]}" >"$dir/$1-$2" 2>&1 </dev/null
+    "${@:3}" "${args[@]}" >"$dir/$1-$2.txt" 2>&1 </dev/null
     awk -v who="$1" -v work="$2" '
         / as run:/ { for (i = 8; i <= 17; i += 2) { c = c " " $(i + 1) } sum = $19 }
         / ran in code / { n = $1; left = $12; sub(/^\(/, "", left) }
         /^icount / { digest = $2 "-" $6 }
-        END { print who, work c, sum, n, n ? 100 * left / n : 0, digest }' "$dir/$1-$2"
+        END { print who, work c, sum, n, n ? 100 * left / n : 0, digest }' "$dir/$1-$2.txt"
 }
 
 # Where workloads begin: a little before a boot without one powers off.
 machine none -digest
-ends=$("$BUILD/doppel" "${args[@]}" 2>&1 </dev/null | sed -n 's/^icount \([0-9]*\) .*/\1/p')
+ends=$("$doppel" "${args[@]}" 2>&1 </dev/null | sed -n 's/^icount \([0-9]*\) .*/\1/p')
 [ -n "$ends" ] || {
     echo 'bench: the boot does not end' >&2
     exit 1
@@ -83,8 +92,8 @@ ends=$("$BUILD/doppel" "${args[@]}" 2>&1 </dev/null | sed -n 's/^icount \([0-9]*
 : >"$dir/gathered"
 for w in ${list//,/ }; do
     machine "$w" -save-state "$dir/state@$((ends - 2000000))" -icount-limit "$((ends - 1999999))"
-    "$BUILD/doppel" "${args[@]}" >"$dir/save-$w" 2>&1 </dev/null
-    count x64 "$w" "$BUILD/doppel" >>"$dir/gathered"
+    "$doppel" "${args[@]}" >"$dir/save-$w" 2>&1 </dev/null
+    count x64 "$w" "$doppel" >>"$dir/gathered"
     count a64 "$w" qemu-aarch64 -cpu "$cpu" "$other" >>"$dir/gathered"
 done
 awk '

@@ -46,6 +46,7 @@ enum cold_kind {
 struct vec {
     uint16_t live, dirty; /* in their host registers; and not in memory */
     uint8_t checked;      /* JIT_VEC_xx that are known not to hold */
+    bool hi0_off;         /* env->vec_hi0 is 0 */
 };
 struct cold {
     uint8_t kind;
@@ -218,7 +219,7 @@ void a64_cold(struct em *e); /* emit all cold code */
 /* ---- common code (common.c) ---- */
 void a64_common(struct jit_backend *be);
 
-/* ---- vectors (vec.c, emit_vec.c) ---- */
+/* ---- vectors (vec.c, emit_vec.c, emit_avx.c) ---- */
 static inline unsigned a64_v(unsigned guest)
 {
     return 16 + (guest & 15);
@@ -234,7 +235,21 @@ void a64_vec_reload(struct em *e, const struct vec *v);
 /* The host register of guest register r, loaded; the same about to be written. */
 unsigned a64_vec_use(struct em *e, unsigned r);
 unsigned a64_vec_written(struct em *e, unsigned r);
-/* Common code: be->fp_on; the host's FPCR for C again. */
+/* Bits 255:128 of guest register r, which are always in memory: to host register v, from it, or
+ * zero. */
+void a64_vec_high(struct em *e, bool load, unsigned r, unsigned v);
+void a64_vec_clear_high(struct em *e, unsigned r);
+/* May the current micro-operation run, fp: also with floating point? Otherwise it bails. */
+void a64_vec_check(struct em *e, bool fp);
+/* Bail if the arithmetic just done was not an ordinary one. NZCV stay. */
+void a64_vec_ordinary(struct em *e);
+/* The source of 128 bits or less in a vector register; memory (sw bytes, zero above) in v1. */
+unsigned a64_vec_source(struct em *e);
+/* One instruction that does the same to each 128 bits of a and s; 0: none. V_BIC: to s and a. */
+uint32_t a64_vec_simple(const struct uop *u);
+/* General register d = sign bits of the bytes of s. Uses v0 and P0. */
+void a64_vec_byte_mask(struct asmbuf *a, unsigned d, unsigned s);
+/* Common code: be->vec_zero, be->fp_on; the host's FPCR for C again. */
 void a64_fp_common(struct jit_backend *be, struct asmbuf *a);
 void a64_fp_off(struct asmbuf *a, unsigned tmp);
 /* Cold code up to where the block leaves. */
@@ -248,6 +263,8 @@ bool a64_emit_move(struct em *e);
 bool a64_emit_alu(struct em *e);
 bool a64_emit_bits(struct em *e);
 bool a64_emit_vec(struct em *e);
+bool a64_emit_avx(struct em *e); /* 256 bits; opcode maps 0F 38 and 0F 3A */
+void a64_vzeroupper(struct em *e);
 bool a64_emit_more(struct em *e);
 /* Is it one that a64_emit_more emits? */
 bool a64_has_more(const struct uop *u);

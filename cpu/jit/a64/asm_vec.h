@@ -110,6 +110,15 @@ static inline void asm_fv2(struct asmbuf *a, unsigned w, unsigned op, unsigned d
     static const uint32_t ops[] = {0x6e20dc00, 0x6e20fc00, 0x4e20d400, 0x4ea0d400};
     asm_word(a, ops[op] | asm_ftype(w) | m << 16 | n << 5 | d);
 }
+/* d = n * m + add, with one rounding; minus: -(n * m); minus_add: - add. */
+static inline void asm_fmadd(struct asmbuf *a, unsigned w, bool minus, bool minus_add, unsigned d,
+                             unsigned n, unsigned m, unsigned add)
+{
+    /* FMADD, FMSUB (product), FNMADD (both), FNMSUB (addend) */
+    uint32_t o1 = minus_add, o0 = minus != minus_add;
+    asm_word(a,
+             0x1f000000u | asm_ftype(w) | o1 << 21 | m << 16 | o0 << 15 | add << 10 | n << 5 | d);
+}
 static inline void asm_fsqrt(struct asmbuf *a, unsigned w, unsigned d, unsigned n)
 {
     asm_word(a, 0x1e21c000u | asm_ftype(w) | n << 5 | d);

@@ -1,6 +1,7 @@
 /*
- * Vector instructions: moves, integer operations on elements, scalar and packed arithmetic, in
- * their legacy SSE encodings. VEX ones, and what the tables below do not have, are interpreted.
+ * Vector instructions on 128 bits: moves, integer operations on elements, scalar and packed
+ * arithmetic, legacy and VEX-encoded. Those on 256 bits and fused arithmetic are in emit_avx.c;
+ * what neither has is interpreted.
  *
  * The order within one: may it run at all (check, once per block), the check of its memory operand,
  * the operation into a temporary where it may still bail, the destination.
@@ -13,18 +14,21 @@ enum { NP, P66, PF3, PF2 };
 
 /* ---- may it run? ---- */
 
-static void check(struct em *e, bool fp)
+void a64_vec_check(struct em *e, bool fp)
 {
     struct asmbuf *a = &e->a;
-    unsigned need = JIT_VEC_NO_SSE | (fp ? JIT_VEC_TRAPS | JIT_VEC_UNLOADED : 0);
+    bool vex = e->u->v.flags & UV_VEX;
+    unsigned need =
+        (vex ? JIT_VEC_NO_AVX : JIT_VEC_NO_SSE) | (fp ? JIT_VEC_TRAPS | JIT_VEC_UNLOADED : 0);
     need &= ~(unsigned)e->vec.checked;
     if (!need) {
         return;
     }
     uint32_t site = a64_site(e, SITE_BAIL);
     asm_mem_imm(a, 1, A_LD, P0, ENV, (uint32_t)ENV_OFF(vec_no));
-    if (need & JIT_VEC_NO_SSE) {
-        a64_leave_from(e, asm_tbz(a, true, P0, 0), site);
+    if (need & (JIT_VEC_NO_SSE | JIT_VEC_NO_AVX)) {
+        _Static_assert(JIT_VEC_NO_SSE == 1 && JIT_VEC_NO_AVX == 2, "the bits tested");
+        a64_leave_from(e, asm_tbz(a, true, P0, vex), site);
     }
     if (need & JIT_VEC_UNLOADED) {
         asm_logic_imm(a, 4, A_AND, P0, P0, JIT_VEC_TRAPS | JIT_VEC_UNLOADED);
@@ -48,8 +52,7 @@ void a64_cold_fp_on(struct em *e, const struct cold *c)
     a64_vec_spill(e, &c->vec);
 }
 
-/* Bail if the operation just done was not an ordinary one. NZCV stay. */
-static void ordinary(struct em *e)
+void a64_vec_ordinary(struct em *e)
 {
     struct asmbuf *a = &e->a;
     uint32_t site = a64_site(e, SITE_BAIL);
@@ -74,8 +77,7 @@ void a64_cold_fp_odd(struct em *e, const struct cold *c)
 
 /* ---- operands ---- */
 
-/* The source in a vector register; memory (sw bytes, zero above) in v1. */
-static unsigned source(struct em *e)
+unsigned a64_vec_source(struct em *e)
 {
     const struct uop *u = e->u;
     if (u->sk == UK_XMM) {
@@ -144,32 +146,39 @@ static const struct {
     {KEY(P66, 0x15), V_ZIP2 | 3u << 22},
 };
 
-static bool integer(struct em *e, unsigned key)
+uint32_t a64_vec_simple(const struct uop *u)
+{
+    unsigned key = KEY((unsigned)u->v.pp, u->v.opc);
+    if (u->v.a == UR_NONE || u->dk != UK_XMM) {
+        return 0;
+    }
+    if (key == KEY(NP, 0x55) || key == KEY(P66, 0x55) || key == KEY(P66, 0xdf)) {
+        return V_BIC; /* of s and a */
+    }
+    for (unsigned k = 0; k < sizeof simple / sizeof simple[0]; k++) {
+        if (simple[k].key == key) {
+            return simple[k].op;
+        }
+    }
+    return 0;
+}
+
+static bool integer(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    bool andn = key == KEY(NP, 0x55) || key == KEY(P66, 0x55) || key == KEY(P66, 0xdf);
-    for (unsigned k = 0; k < sizeof simple / sizeof simple[0] || andn; k++) {
-        if (!andn && simple[k].key != key) {
-            continue;
-        }
-        if (u->v.a == UR_NONE) {
-            return false;
-        }
-        check(e, false);
-        if (u->sk == UK_XMM && u->sr == u->v.a && (simple[k].op == V_EOR && !andn)) {
-            asm_vzero(a, a64_vec_written(e, u->dr));
-            return true;
-        }
-        unsigned s = source(e), x = a64_vec_use(e, u->v.a), d = a64_vec_written(e, u->dr);
-        if (andn) {
-            asm_v3(a, V_BIC, d, s, x);
-        } else {
-            asm_v3(a, simple[k].op, d, x, s);
-        }
+    uint32_t op = a64_vec_simple(u);
+    if (!op) {
+        return false;
+    }
+    a64_vec_check(e, false);
+    if (u->sk == UK_XMM && u->sr == u->v.a && op == V_EOR) {
+        asm_vzero(a, a64_vec_written(e, u->dr));
         return true;
     }
-    return false;
+    unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a), d = a64_vec_written(e, u->dr);
+    asm_v3(a, op, d, op == V_BIC ? s : x, op == V_BIC ? x : s);
+    return true;
 }
 
 /* ---- shifts by an immediate, shuffles, masks ---- */
@@ -184,7 +193,7 @@ static bool shift_group(struct em *e)
         (digit == 4 && (w == 8 || n == 0))) {
         return false;
     }
-    check(e, false);
+    a64_vec_check(e, false);
     unsigned s = a64_vec_use(e, u->sr), d = a64_vec_written(e, u->dr);
     if (digit == 4) {
         asm_vshr(a, V_SSHR, w, d, s, n < bits ? n : bits);
@@ -221,8 +230,8 @@ static bool shuffle(struct em *e, unsigned key)
     if (!one && (key & 0xff) != 0xc6) {
         return false;
     }
-    check(e, false);
-    unsigned s = source(e), x = one ? s : a64_vec_use(e, u->v.a);
+    a64_vec_check(e, false);
+    unsigned s = a64_vec_source(e), x = one ? s : a64_vec_use(e, u->v.a);
     if (one && (imm == 0x4e || imm == 0x44 || imm == 0xee || imm % 0x55 == 0)) {
         unsigned d = a64_vec_written(e, u->dr);
         if (imm == 0x4e) {
@@ -246,15 +255,9 @@ static bool shuffle(struct em *e, unsigned key)
     return true;
 }
 
-/* PMOVMSKB: sign bits, gathered by halves, quarters, eighths. */
-static bool byte_mask(struct em *e)
+/* Sign bits, gathered by halves, quarters, eighths. */
+void a64_vec_byte_mask(struct asmbuf *a, unsigned d, unsigned s)
 {
-    const struct uop *u = e->u;
-    struct asmbuf *a = &e->a;
-    unsigned d = a64_host(u->dr);
-    check(e, false);
-    unsigned s = a64_vec_use(e, u->sr);
-    a64_kill_reg(e, u->dr);
     asm_vshr(a, V_USHR, 1, 0, s, 7);
     asm_vshr(a, V_USRA, 2, 0, 0, 7);
     asm_vshr(a, V_USRA, 4, 0, 0, 14);
@@ -262,7 +265,6 @@ static bool byte_mask(struct em *e)
     asm_umov(a, 1, d, 0, 0);
     asm_umov(a, 1, P0, 0, 8);
     asm_logic_x(a, 4, A_ORR, false, d, d, P0, A_LSL, 8);
-    return true;
 }
 
 /* ---- moves ---- */
@@ -280,7 +282,7 @@ static bool store(struct em *e, unsigned key)
     if (k == sizeof whole / sizeof whole[0]) {
         return false;
     }
-    check(e, false);
+    a64_vec_check(e, false);
     from = a64_vec_use(e, u->sr);
     struct a64_loc at = a64_mem_aligned(e, &u->m, u->w, true, u->v.align);
     if ((key & 0xff) == 0x17) {
@@ -291,17 +293,32 @@ static bool store(struct em *e, unsigned key)
     return true;
 }
 
+/* The destination is its first source (its own old value, if it has none) with element k replaced
+ * by element j of vector register s. */
+static void insert(struct em *e, unsigned w, unsigned k, unsigned s, unsigned j)
+{
+    const struct uop *u = e->u;
+    unsigned r = u->v.a != UR_NONE ? u->v.a : u->dr, x = a64_vec_use(e, r);
+    if (r == u->dr) {
+        asm_ins(&e->a, w, a64_vec_written(e, u->dr), k, s, j);
+        return;
+    }
+    asm_vmov(&e->a, 2, x); /* s may be the destination */
+    asm_ins(&e->a, w, 2, k, s, j);
+    asm_vmov(&e->a, a64_vec_written(e, u->dr), 2);
+}
+
 static bool move(struct em *e, unsigned key)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    unsigned s, w = u->sk == UK_MEM ? u->sw : key == KEY(PF3, 0x10) ? 4 : 8;
+    unsigned s;
     switch (key) {
     case KEY(NP, 0x10): /* MOVUPS and all that move whole registers */
     case KEY(NP, 0x11):
     case KEY(PF3, 0x6f):
     case KEY(PF3, 0x7f):
-        check(e, false);
+        a64_vec_check(e, false);
         if (u->sk == UK_MEM) {
             struct a64_loc at = a64_mem_aligned(e, &u->m, u->sw, false, u->v.align);
             asm_vmem(a, true, u->sw, a64_vec_written(e, u->dr), P1, at.addr);
@@ -314,27 +331,25 @@ static bool move(struct em *e, unsigned key)
     case KEY(PF2, 0x10):
     case KEY(PF3, 0x11):
     case KEY(PF2, 0x11):
-        check(e, false);
+        a64_vec_check(e, false);
         if (u->sk == UK_MEM) {
-            s = source(e);
+            s = a64_vec_source(e);
             asm_fmov(a, u->sw == 4 ? 4 : 8, a64_vec_written(e, u->dr), s);
         } else {
             s = a64_vec_use(e, u->sr);
-            a64_vec_use(e, u->dr);
-            w = u->v.pp == PF3 ? 4 : 8;
-            asm_ins(a, w, a64_vec_written(e, u->dr), 0, s, 0);
+            insert(e, u->v.pp == PF3 ? 4 : 8, 0, s, 0);
         }
         return true;
     case KEY(PF3, 0x7e): /* MOVQ */
     case KEY(P66, 0xd6):
-        check(e, false);
-        s = source(e);
+        a64_vec_check(e, false);
+        s = a64_vec_source(e);
         asm_fmov(a, 8, a64_vec_written(e, u->dr), s);
         return true;
     case KEY(P66, 0x6e): /* MOVD, MOVQ from a general register */
-        check(e, false);
+        a64_vec_check(e, false);
         if (u->sk == UK_MEM) {
-            s = source(e);
+            s = a64_vec_source(e);
             asm_fmov(a, u->sw == 4 ? 4 : 8, a64_vec_written(e, u->dr), s);
         } else {
             asm_fmov_from(a, u->sw, a64_vec_written(e, u->dr), a64_host(u->sr));
@@ -345,10 +360,9 @@ static bool move(struct em *e, unsigned key)
     case KEY(NP, 0x16):
     case KEY(P66, 0x16): {
         unsigned high = u->v.opc == 0x16;
-        check(e, false);
-        s = source(e);
-        a64_vec_use(e, u->dr);
-        asm_ins(a, 8, a64_vec_written(e, u->dr), high, s, u->sk == UK_XMM && !high);
+        a64_vec_check(e, false);
+        s = a64_vec_source(e);
+        insert(e, 8, high, s, u->sk == UK_XMM && !high);
         return true;
     }
     default:
@@ -361,12 +375,10 @@ static bool move(struct em *e, unsigned key)
 /* w bytes of v0 to the destination's low part, or all of it. */
 static void put_result(struct em *e, unsigned w, bool scalar)
 {
-    unsigned r = e->u->dr;
     if (scalar) {
-        a64_vec_use(e, r);
-        asm_ins(&e->a, w, a64_vec_written(e, r), 0, 0, 0);
+        insert(e, w, 0, 0, 0);
     } else {
-        asm_vmov(&e->a, a64_vec_written(e, r), 0);
+        asm_vmov(&e->a, a64_vec_written(e, e->u->dr), 0);
     }
 }
 
@@ -377,16 +389,16 @@ static bool arithmetic(struct em *e)
     unsigned pp = u->v.pp, w = pp == P66 || pp == PF2 ? 8 : 4, s, x;
     bool scalar = pp >= PF3, less = u->v.opc == 0x5d || u->v.opc == 0x5f;
     static const int8_t ops[] = {[0] = F_ADD, [1] = F_MUL, [4] = F_SUB, [6] = F_DIV};
-    if (less && !scalar) {
+    if (less && (!scalar || u->v.a != u->dr)) {
         return false;
     }
-    check(e, true);
-    s = source(e);
+    a64_vec_check(e, true);
+    s = a64_vec_source(e);
     x = a64_vec_use(e, u->v.a);
     if (less) { /* the second unless the first is less (greater): of zeros too; NaNs bail */
         e->nz = NZ_NONE;
         asm_fcmp(a, w, true, x, s);
-        ordinary(e);
+        a64_vec_ordinary(e);
         uint32_t over = asm_bcond(a, u->v.opc == 0x5d ? A_MI : A_GT);
         a64_vec_use(e, u->dr);
         asm_ins(a, w, a64_vec_written(e, u->dr), 0, s, 0);
@@ -398,7 +410,7 @@ static bool arithmetic(struct em *e)
     } else {
         asm_fv2(a, w, (unsigned)ops[u->v.opc - 0x58], 0, x, s);
     }
-    ordinary(e);
+    a64_vec_ordinary(e);
     put_result(e, w, scalar);
     return true;
 }
@@ -415,19 +427,19 @@ static bool convert(struct em *e, unsigned key)
     switch (key & 0xff) {
     case 0x51:
     case 0x5a:
-        check(e, true);
-        s = source(e);
+        a64_vec_check(e, true);
+        s = a64_vec_source(e);
         if (u->v.opc == 0x51) {
             asm_fsqrt(a, w, 0, s);
         } else {
             asm_fcvt(a, w, 0, s);
             w = 12 - w;
         }
-        ordinary(e);
+        a64_vec_ordinary(e);
         put_result(e, w, true);
         return true;
     case 0x2a: {
-        check(e, true);
+        a64_vec_check(e, true);
         unsigned r = u->sk == UK_REG ? a64_host(u->sr) : T0;
         if (u->sk == UK_MEM) {
             struct a64_loc at = a64_mem(e, &u->m, u->sw, false);
@@ -439,10 +451,10 @@ static bool convert(struct em *e, unsigned key)
     }
     case 0x2c:
     case 0x2d:
-        check(e, true);
-        s = source(e);
+        a64_vec_check(e, true);
+        s = a64_vec_source(e);
         asm_fcvts(a, u->v.opc == 0x2c, w, u->w, T0, s);
-        ordinary(e);
+        a64_vec_ordinary(e);
         a64_kill_reg(e, u->dr);
         a64_put(e, u->dr, u->w, T0);
         return true;
@@ -460,11 +472,11 @@ static bool compare(struct em *e)
     if (u->v.pp > P66 || u->v.a == UR_NONE) {
         return false;
     }
-    check(e, true);
-    unsigned s = source(e), x = a64_vec_use(e, u->v.a);
+    a64_vec_check(e, true);
+    unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a);
     asm_fcmp(a, w, u->v.opc == 0x2f, x, s);
     e->nz = NZ_NONE;
-    ordinary(e);
+    a64_vec_ordinary(e);
     if (a64_need(e)) {
         unsigned was = a64_class(e, EMIT_flags);
         asm_cset(a, T0, A_VS);
@@ -483,13 +495,21 @@ static bool compare(struct em *e)
     return true;
 }
 
-bool a64_emit_vec(struct em *e)
+static bool emit(struct em *e)
 {
     const struct uop *u = e->u;
     const struct uop_vec *v = &u->v;
     unsigned key = KEY((unsigned)v->pp, v->opc);
-    if ((v->flags & UV_VEX) || v->map != 1 || v->vl != 16 || v->fourth != UR_NONE) {
+    if (v->vl == 32 || v->map != 1) {
+        return a64_emit_avx(e);
+    }
+    if (v->fourth != UR_NONE) {
         return false;
+    }
+    if (v->opc == 0x77) {
+        a64_vec_check(e, false);
+        a64_vzeroupper(e);
+        return true;
     }
     if (u->dk == UK_NONE) {
         return (v->opc == 0x2e || v->opc == 0x2f) && compare(e);
@@ -502,10 +522,14 @@ bool a64_emit_vec(struct em *e)
     }
     if (u->dk == UK_REG) {
         if (key == KEY(P66, 0xd7)) {
-            return byte_mask(e);
+            a64_vec_check(e, false);
+            unsigned s = a64_vec_use(e, u->sr);
+            a64_kill_reg(e, u->dr);
+            a64_vec_byte_mask(&e->a, a64_host(u->dr), s);
+            return true;
         }
         if (key == KEY(P66, 0x7e)) { /* MOVD, MOVQ to a general register */
-            check(e, false);
+            a64_vec_check(e, false);
             unsigned s = a64_vec_use(e, u->sr);
             a64_kill_reg(e, u->dr);
             asm_umov(&e->a, u->w, a64_host(u->dr), s, 0);
@@ -522,6 +546,18 @@ bool a64_emit_vec(struct em *e)
     case 0x5f:
         return v->a != UR_NONE && arithmetic(e);
     default:
-        return move(e, key) || integer(e, key) || shuffle(e, key) || convert(e, key);
+        return move(e, key) || integer(e) || shuffle(e, key) || convert(e, key);
     }
+}
+
+bool a64_emit_vec(struct em *e)
+{
+    const struct uop *u = e->u;
+    if (!emit(e)) {
+        return false;
+    }
+    if ((u->v.flags & UV_VEX) && u->v.vl == 16 && u->dk == UK_XMM) {
+        a64_vec_clear_high(e, u->dr);
+    }
+    return true;
 }

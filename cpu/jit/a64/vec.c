@@ -3,7 +3,8 @@
  *
  * Bits 127:0 of guest XMMn live in v16+n while `live`; nothing is loaded before it is needed, and
  * what was written (`dirty`) is stored where code can leave: in cold code if leaving is the
- * exception, in front of it otherwise. Bits 255:128 stay in memory. v0-v7 are temporaries.
+ * exception, in front of it otherwise. Bits 255:128 are always in memory (emit_avx.c). v0-v7 are
+ * temporaries.
  *
  * Arithmetic runs with FPCR.FZ set and everything else zero: round to nearest, no traps, no default
  * NaN. Then FPSR tells of every operand or result that is not ordinary: a denormal operand (IDC), a
@@ -77,6 +78,30 @@ unsigned a64_vec_written(struct em *e, unsigned r)
     return a64_v(r);
 }
 
+void a64_vec_high(struct em *e, bool load, unsigned r, unsigned v)
+{
+    asm_vmem_imm(&e->a, load, 16, v, VECS, 32 * r + 16);
+    if (!load && !e->vec.hi0_off) {
+        asm_mem_imm(&e->a, 1, A_ST, XZR, ENV, (uint32_t)ENV_OFF(vec_hi0));
+        e->vec.hi0_off = true;
+    }
+}
+
+void a64_vec_clear_high(struct em *e, unsigned r)
+{
+    asm_pair(&e->a, false, XZR, XZR, VECS, 32 * (int32_t)r + 16);
+}
+
+void a64_vzeroupper(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    asm_mem_imm(a, 1, A_LD, P0, ENV, (uint32_t)ENV_OFF(vec_hi0));
+    uint32_t over = asm_cbz(a, 4, true, P0);
+    asm_bl_to(a, e->be->vec_zero);
+    asm_here(a, over);
+    e->vec.hi0_off = false;
+}
+
 /* ---- the host's control ---- */
 
 void a64_fp_common(struct jit_backend *be, struct asmbuf *a)
@@ -96,6 +121,14 @@ void a64_fp_common(struct jit_backend *be, struct asmbuf *a)
     asm_logic_imm(a, 4, A_AND, P1, P1, ~(uint32_t)JIT_VEC_UNLOADED);
     asm_mem_imm(a, 1, A_ST, P1, ENV, (uint32_t)ENV_OFF(vec_no));
     asm_here(a, no);
+    asm_ret(a);
+
+    be->vec_zero = a->at; /* changes P0 */
+    for (int32_t r = 0; r < 16; r++) {
+        asm_pair(a, false, XZR, XZR, VECS, 32 * r + 16);
+    }
+    asm_const(a, P0, 1);
+    asm_mem_imm(a, 1, A_ST, P0, ENV, (uint32_t)ENV_OFF(vec_hi0));
     asm_ret(a);
 }
 
