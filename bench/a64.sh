@@ -9,8 +9,8 @@
 #   -c CPU      qemu-user's processor (default cortex-a57, which is ARMv8.0)
 #   -e OPTIONS  more of doppel's engine (as for `doppel run -engine`)
 #
-# It builds both doppels itself, in build/bench/a64: without zlib, which cross builds do not have, so
-# that one reads what the other saved.
+# It builds both doppels itself, in build/bench/a64: without zlib, which cross builds do not have,
+# so that one reads what the other saved.
 #
 # One boot on x86-64 finds at how many instructions the kernel starts the workload; each workload's
 # boot is saved there, and both hosts go on from the saved machine to its end, which must be the

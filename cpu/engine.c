@@ -109,12 +109,16 @@ static void lead_failed(struct engine *e, struct block *b, struct jit_code *code
 static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
 {
     if (site == JIT_DONE) {
+        e->causes[CAUSE_interp]++;
         engine_unhold(cpu);
         return;
     }
     uint64_t rip;
     const struct jit_site *s = jit_site(e->jit, site);
     struct block *b = s->owner;
+    e->causes[s->kind == SITE_BAIL   ? CAUSE_check
+              : s->kind == SITE_LINK ? CAUSE_link
+                                     : CAUSE_budget]++;
     engine_settle(cpu, &s->rc);
     x87_host_settle(cpu, s);
     switch (s->kind) {

@@ -207,6 +207,12 @@ static bool only_read(const struct cpu *cpu, uint64_t la, enum tlb_view view)
     return (la & PAGE_MASK) == t->tag_r && t->tag_w != t->tag_r;
 }
 
+static int refuse(struct cpu *cpu, enum engine_cause why)
+{
+    cpu->engine->causes[why]++;
+    return 0;
+}
+
 int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
 {
     struct cpu *cpu = env_cpu(env);
@@ -214,10 +220,10 @@ int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
     bool write = what & JIT_REFILL_WRITE;
     if ((la & ~PAGE_MASK) + size > PAGE_SIZE || ((what & JIT_REFILL_ALIGN) && (la & (size - 1))) ||
         chaos_hits(&cpu->engine->chaos, 8)) {
-        return 0;
+        return refuse(cpu, CAUSE_page_end);
     }
     if (cpu_code64(cpu) ? bits_sext(la, 48) != la : la >> 32 != 0) {
-        return 0;
+        return refuse(cpu, CAUSE_address);
     }
     const struct jit_code *running = NULL;
     if (what & JIT_REFILL_ONCE) {
@@ -225,23 +231,26 @@ int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
         if (only_read(cpu, la, view)) {
             int r = write_once(cpu, la, size, view, running);
             if (r != 1) {
-                return r;
+                return r ? r : refuse(cpu, CAUSE_code);
             }
         }
     }
     uint64_t moved = cpu->tlb.moved;
     if (!tlb_refill(&cpu->tlb, &cpu->walk, cpu->mem, la, write ? ACC_WRITE : ACC_READ, view)) {
-        return 0;
+        return refuse(cpu, CAUSE_no_page);
     }
     if (cpu->tlb.moved != moved) {
-        return 0; /* code may still use the place where it was (cpu/jit/groups.h) */
+        return refuse(
+            cpu, CAUSE_code); /* code may still use the place where it was (cpu/jit/groups.h) */
     }
     const struct tlb_entry *t = &cpu->tlb.l1[view][la >> PAGE_BITS & TLB_L1_MASK];
     if ((la & PAGE_MASK) == (write ? t->tag_w : t->tag_r)) {
         return 1;
     }
-    return write && (what & JIT_REFILL_ONCE) && write_once(cpu, la, size, view, running) == 2 ? 2
-                                                                                              : 0;
+    if (write && (what & JIT_REFILL_ONCE) && write_once(cpu, la, size, view, running) == 2) {
+        return 2;
+    }
+    return refuse(cpu, CAUSE_code);
 }
 
 int engine_cond(struct jit_env *env, uint32_t cc)

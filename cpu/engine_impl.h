@@ -18,6 +18,24 @@
 
 #define NEVER_SUPER 255u /* block.hot of a block that heads none */
 
+/* Why code leaves, or an access goes to C and is refused there. */
+#define ENGINE_CAUSES(X)                                                                           \
+    X(check, "an instruction's check failed: an access below, no code at a target, vectors, x87")  \
+    X(link, "a transfer whose target has no code, or is not linked")                               \
+    X(budget, "the budget does not last, or a portion of it ended")                                \
+    X(interp, "behind an instruction that the interpreter ran")                                    \
+    X(page_end, "access refused: beyond its page, or misaligned where it must not be")             \
+    X(address, "access refused: not canonical, or beyond 4 GiB")                                   \
+    X(no_page, "access refused: it faults, or no page of RAM is there")                            \
+    X(code, "access refused: beside code, watched, or a page just moved")
+
+enum engine_cause {
+#define X(name, help) CAUSE_##name,
+    ENGINE_CAUSES(X)
+#undef X
+        CAUSE_COUNT
+};
+
 struct engine {
     struct jit *jit; /* NULL: interpreter only */
     struct engine_options o;
@@ -30,6 +48,7 @@ struct engine {
     struct chaos chaos;
     uint64_t entered;                           /* runs of code begun */
     uint64_t interp[MAX_ROWS], bails[MAX_ROWS]; /* by the instruction's row */
+    uint64_t causes[CAUSE_COUNT];
 };
 
 /* Are the registers as legacy 32-bit code wants them (jit_source.wide), if that is the mode? Such

@@ -31,6 +31,16 @@ void engine_each_exit(const struct engine *e,
                       void (*fn)(void *ctx, const char *what, const char *name, uint64_t n),
                       void *ctx)
 {
+    static const char *const why[] = {
+#define X(name, help) help,
+        ENGINE_CAUSES(X)
+#undef X
+    };
+    for (unsigned k = 0; k < CAUSE_COUNT; k++) {
+        if (e->causes[k]) {
+            fn(ctx, k < CAUSE_page_end ? "left:" : "times", why[k], e->causes[k]);
+        }
+    }
     top(e->interp, "interpreted", fn, ctx);
     top(e->bails, "left at", fn, ctx);
 }

@@ -110,11 +110,15 @@ static void jit_counted(struct doppel_vm *vm, struct mon_out *o)
         retired += vm->cpu[i]->s.icount;
     }
     jit_classes(o, "as run", r.emitted, r.insns);
+    double all = (double)(retired ? retired : 1), solo = (double)r.interp;
     mon_printf(o,
+               "tiers: interpreted %.2f %%, blocks %.2f %%, superblocks %.2f %% of all retired\n"
                "%" PRIu64 " guest instructions ran in code (%.2f %% of all retired; %" PRIu64
                " of them by the interpreter)\n"
                "%" PRIu64 " blocks ran, %.2f %% of them reached within code\n",
-               r.insns, 100.0 * (double)r.insns / (double)(retired ? retired : 1), r.interp,
+               100.0 * (all - (double)r.insns + solo) / all,
+               100.0 * ((double)r.insns - solo - (double)r.super) / all,
+               100.0 * (double)r.super / all, r.insns, 100.0 * (double)r.insns / all, r.interp,
                r.segments, 100.0 * (1 - (double)entered / (double)r.segments));
 }
 

@@ -513,7 +513,7 @@ bool snap_write(struct snap_writer *w, const struct snap_contents *c, int fd, st
     static const uint8_t none[SNAP_HEADER];
     struct out o = {.fd = fd, .mem = mem, .mem_at = mem ? mem->len : 0};
     struct st_buf table = {0}, index = {0};
-    struct piece tables, packed;
+    struct piece tables = {0}, packed = {0};
     struct packer packer;
     packer_init(&packer, c->compress);
     assert(c->tables_len <= SNAP_TABLES_MAX);

@@ -20,6 +20,7 @@
 struct seg {
     uint32_t n[EMIT_COUNT];
     uint16_t insns, interp;
+    bool super;    /* of a superblock */
     uint32_t next; /* of the same code, or of the free ones */
 };
 
@@ -70,7 +71,7 @@ uint32_t jit_segment_new(struct jit_counting *c, struct jit_code *code)
         return END;
     }
     c->runs[k] = 0;
-    c->seg[k] = (struct seg){.next = code->segs ? code->segs - 1 : END};
+    c->seg[k] = (struct seg){.super = code->super, .next = code->segs ? code->segs - 1 : END};
     code->segs = k + 1;
     return k;
 }
@@ -90,6 +91,7 @@ static void add(struct jit_running *to, const struct seg *s, uint64_t runs)
 {
     to->segments += runs;
     to->insns += runs * s->insns;
+    to->super += s->super ? runs * (uint64_t)(s->insns - s->interp) : 0;
     to->interp += runs * s->interp;
     for (unsigned k = 0; k < EMIT_COUNT; k++) {
         to->emitted[k] += runs * s->n[k];

@@ -194,6 +194,7 @@ static struct jit_code *emit(struct jit *j, const struct jit_source *src)
     c->owner = src->part[0].owner;
     c->page_off = src->page_off;
     c->valid = true;
+    c->super = src->nparts > 1 || src->u[src->n - 1].op == U_LOOP;
     for (unsigned p = 0; p < src->nparts; p++) {
         c->charge = (uint16_t)(c->charge + src->part[p].charge);
     }

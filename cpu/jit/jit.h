@@ -251,6 +251,7 @@ struct jit_stats {
 struct jit_running {
     uint64_t segments;            /* blocks, and parts of superblocks, entered */
     uint64_t insns, interp;       /* guest instructions; of these, left to the interpreter */
+    uint64_t super;               /* of insns without interp: in superblocks */
     uint64_t emitted[EMIT_COUNT]; /* host instructions */
 };
 

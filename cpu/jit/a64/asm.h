@@ -324,6 +324,16 @@ static inline void asm_rev(struct asmbuf *a, unsigned w, unsigned d, unsigned n)
     asm_word(a, (w == 8 ? 0xdac00c00u : 0x5ac00800u) | n << 5 | d);
 }
 
+/* Leading zero bits of n; n with its bits in reverse. */
+static inline void asm_clz(struct asmbuf *a, unsigned w, unsigned d, unsigned n)
+{
+    asm_word(a, 0x5ac01000u | asm_sf(w) | n << 5 | d);
+}
+static inline void asm_rbit(struct asmbuf *a, unsigned w, unsigned d, unsigned n)
+{
+    asm_word(a, 0x5ac00000u | asm_sf(w) | n << 5 | d);
+}
+
 /* ---- conditions ---- */
 enum { A_CSEL = 0, A_CSINC = 1, A_CSINV = 2, A_CSNEG = 3 };
 static inline void asm_csel(struct asmbuf *a, unsigned w, unsigned op, unsigned d, unsigned n,

@@ -21,7 +21,8 @@ static inline void asm_v3(struct asmbuf *a, uint32_t op, unsigned d, unsigned n,
 #define V_BIC  V3(0, 1, V_LOGIC) /* n AND NOT m */
 #define V_ORR  V3(0, 2, V_LOGIC)
 #define V_EOR  V3(1, 0, V_LOGIC)
-#define V_ZIP1 0x4e003800u /* size in bits 23:22 */
+#define V_BSL  V3(1, 1, V_LOGIC) /* d = bits of n where d is set, else of m */
+#define V_ZIP1 0x4e003800u       /* size in bits 23:22 */
 #define V_ZIP2 0x4e007800u
 #define V_UZP1 0x4e001800u
 
@@ -50,6 +51,11 @@ static inline void asm_ins(struct asmbuf *a, unsigned w, unsigned d, unsigned k,
                            unsigned j)
 {
     asm_word(a, 0x6e000400u | asm_elem(w, k) | j << asm_log2(w) << 11 | n << 5 | d);
+}
+/* d = NOT n. */
+static inline void asm_vnot(struct asmbuf *a, unsigned d, unsigned n)
+{
+    asm_word(a, 0x6e205800u | n << 5 | d);
 }
 /* Element k of d = general register n; the reverse, zero-extended. */
 static inline void asm_ins_gpr(struct asmbuf *a, unsigned w, unsigned d, unsigned k, unsigned n)
@@ -109,6 +115,13 @@ static inline void asm_fv2(struct asmbuf *a, unsigned w, unsigned op, unsigned d
 {
     static const uint32_t ops[] = {0x6e20dc00, 0x6e20fc00, 0x4e20d400, 0x4ea0d400};
     asm_word(a, ops[op] | asm_ftype(w) | m << 16 | n << 5 | d);
+}
+/* Masks: n equal to, at least, greater than m. */
+enum { F_CMEQ = 0x0e20e400, F_CMGE = 0x2e20e400, F_CMGT = 0x2ea0e400 };
+static inline void asm_fcm(struct asmbuf *a, unsigned w, bool scalar, uint32_t op, unsigned d,
+                           unsigned n, unsigned m)
+{
+    asm_word(a, op | (scalar ? 0x50000000u : 0x40000000u) | asm_ftype(w) | m << 16 | n << 5 | d);
 }
 /* d = n * m + add, with one rounding; minus: -(n * m); minus_add: - add. */
 static inline void asm_fmadd(struct asmbuf *a, unsigned w, bool minus, bool minus_add, unsigned d,

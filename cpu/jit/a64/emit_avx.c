@@ -1,6 +1,7 @@
 /*
  * Vector instructions on 256 bits, as two of 128: moves, logic and integer operations, packed
- * arithmetic, VPMOVMSKB; and scalar fused multiply-add. What is not here is interpreted.
+ * arithmetic, VPMOVMSKB, VPBROADCAST; and scalar fused multiply-add. What is not here is
+ * interpreted.
  *
  * The low half is where vec.c keeps it; the high half comes from memory and goes back there at
  * once, so that nothing else needs to know of it. Every check, FPSR too, comes before the first
@@ -106,6 +107,24 @@ static bool byte_mask(struct em *e)
     return true;
 }
 
+/* VPBROADCASTB and its like, of a register. */
+static bool broadcast(struct em *e)
+{
+    const struct uop *u = e->u;
+    unsigned op = u->v.opc, w = op == 0x78 ? 1 : op == 0x79 ? 2 : op == 0x58 ? 4 : 8;
+    if (u->v.map != 2 || u->v.pp != 1 || u->sk != UK_XMM ||
+        (op != 0x78 && op != 0x79 && op != 0x58 && op != 0x59)) {
+        return false;
+    }
+    a64_vec_check(e, false);
+    unsigned s = a64_vec_use(e, u->sr), d = a64_vec_written(e, u->dr);
+    asm_dup(&e->a, w, d, s, 0);
+    if (u->v.vl == 32) {
+        a64_vec_high(e, false, u->dr, d);
+    }
+    return true;
+}
+
 static bool wide(struct em *e)
 {
     const struct uop *u = e->u;
@@ -158,5 +177,5 @@ static bool fused(struct em *e)
 
 bool a64_emit_avx(struct em *e)
 {
-    return e->u->v.vl == 32 ? wide(e) : fused(e);
+    return broadcast(e) || (e->u->v.vl == 32 ? wide(e) : fused(e));
 }

@@ -1,6 +1,7 @@
 /*
- * Operations behind U_LOOP: comparison and exchange, time, and those of BMI2 and MOVBE that leave
- * flags alone. a64_has_more says which; the others are the interpreter's.
+ * Operations behind U_LOOP: comparison and exchange, time, those of BMI2 and MOVBE that leave flags
+ * alone, and scans for bits whose flags nobody wants. a64_has_more says which always are; the
+ * others are the interpreter's.
  *
  * vCPUs take turns on one thread, so LOCK asks for nothing; what writes is checked as a write
  * before it reads.
@@ -181,8 +182,45 @@ static void bmi(struct em *e)
     }
 }
 
+/* Only where nobody looks at its flags, which have no recipe here. A source of 0 leaves the
+ * destination of BSF and BSR alone. */
+static bool scan(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned d = a64_host(u->dr), s = a64_host(u->sr), w = u->w, op = u->op;
+    uint32_t zero = 0;
+    if (a64_need(e) || w < 4 || u->dk != UK_REG || (u->sk != UK_REG && u->sk != UK_MEM)) {
+        return false;
+    }
+    if (u->sk == UK_MEM) {
+        struct a64_loc at = a64_mem(e, &u->m, w, false);
+        a64_load(e, w, T2, at);
+        s = T2;
+    }
+    if (op == U_BSF || op == U_BSR) {
+        zero = asm_cbz(a, w, false, s);
+    }
+    if (op == U_TZCNT || op == U_BSF) {
+        asm_rbit(a, w, d, s);
+        s = d;
+    }
+    asm_clz(a, w, d, s);
+    if (op == U_BSR) {
+        asm_logic_imm(a, w, A_EOR, d, d, 8 * w - 1);
+    }
+    if (zero) {
+        asm_here(a, zero);
+    }
+    e->nz = NZ_NONE;
+    return true;
+}
+
 bool a64_emit_more(struct em *e)
 {
+    if (e->u->op >= U_BSF && e->u->op <= U_LZCNT) {
+        return scan(e);
+    }
     if (!a64_has_more(e->u)) {
         return false;
     }

@@ -382,6 +382,81 @@ static void put_result(struct em *e, unsigned w, bool scalar)
     }
 }
 
+/* MINPS and its like: the first where it is less (greater), else the second. NaNs bail. */
+static bool select_less(struct em *e, unsigned w, bool scalar)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    bool min = u->v.opc == 0x5d;
+    a64_vec_check(e, true);
+    unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a);
+    asm_fcm(a, w, scalar, F_CMGT, 0, min ? s : x, min ? x : s);
+    a64_vec_ordinary(e);
+    asm_v3(a, V_BSL, 0, x, s);
+    put_result(e, w, scalar);
+    return true;
+}
+
+/* CMPPS and its like: masks. NaNs bail where the predicate signals; FCMEQ does not, nor do EQ, NEQ.
+ */
+static bool compare_mask(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned pp = u->v.pp, w = pp == P66 || pp == PF2 ? 8 : 4, how = (unsigned)u->imm & 0x1f;
+    bool scalar = pp >= PF3;
+    if (how > 6 || (how & 3) == 3 || u->v.a == UR_NONE || u->dk != UK_XMM) {
+        return false;
+    }
+    a64_vec_check(e, true);
+    unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a);
+    uint32_t op = (how & 3) == 0 ? F_CMEQ : (how & 3) == 1 ? F_CMGT : F_CMGE;
+    asm_fcm(a, w, scalar, op, 0, (how & 3) == 0 ? x : s, (how & 3) == 0 ? s : x);
+    a64_vec_ordinary(e);
+    if (how & 4) {
+        asm_vnot(a, 0, 0);
+    }
+    put_result(e, w, scalar);
+    return true;
+}
+
+/* MOVMSKPS, MOVMSKPD. */
+static bool sign_mask(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned d = a64_host(u->dr);
+    bool pd = u->v.pp == P66;
+    a64_vec_check(e, false);
+    unsigned s = a64_vec_use(e, u->sr);
+    a64_kill_reg(e, u->dr);
+    if (pd) {
+        asm_vshr(a, V_USHR, 8, 0, s, 63);
+    } else {
+        asm_vshr(a, V_USHR, 4, 0, s, 31);
+        asm_vshr(a, V_USRA, 8, 0, 0, 31);
+    }
+    asm_umov(a, 1, d, 0, 0);
+    asm_umov(a, 1, P0, 0, 8);
+    asm_logic_x(a, 4, A_ORR, false, d, d, P0, A_LSL, pd ? 1 : 2);
+    return true;
+}
+
+/* Code runs with what MXCSR says already set, and bails if more were to be: memory has it. */
+static bool store_mxcsr(struct em *e)
+{
+    const struct uop *u = e->u;
+    if (u->v.digit != 3) {
+        return false;
+    }
+    a64_vec_check(e, false);
+    struct a64_loc at = a64_mem(e, &u->m, 4, true);
+    a64_env_address(&e->a, P0, e->be->l->mxcsr);
+    asm_mem_imm(&e->a, 4, A_LD, T2, P0, 0);
+    a64_store(e, 4, T2, at);
+    return true;
+}
+
 static bool arithmetic(struct em *e)
 {
     const struct uop *u = e->u;
@@ -390,7 +465,7 @@ static bool arithmetic(struct em *e)
     bool scalar = pp >= PF3, less = u->v.opc == 0x5d || u->v.opc == 0x5f;
     static const int8_t ops[] = {[0] = F_ADD, [1] = F_MUL, [4] = F_SUB, [6] = F_DIV};
     if (less && (!scalar || u->v.a != u->dr)) {
-        return false;
+        return select_less(e, w, scalar);
     }
     a64_vec_check(e, true);
     s = a64_vec_source(e);
@@ -511,6 +586,9 @@ static bool emit(struct em *e)
         a64_vzeroupper(e);
         return true;
     }
+    if (v->opc == 0xae) {
+        return store_mxcsr(e);
+    }
     if (u->dk == UK_NONE) {
         return (v->opc == 0x2e || v->opc == 0x2f) && compare(e);
     }
@@ -528,6 +606,9 @@ static bool emit(struct em *e)
             a64_vec_byte_mask(&e->a, a64_host(u->dr), s);
             return true;
         }
+        if (v->opc == 0x50 && v->pp <= P66) {
+            return sign_mask(e);
+        }
         if (key == KEY(P66, 0x7e)) { /* MOVD, MOVQ to a general register */
             a64_vec_check(e, false);
             unsigned s = a64_vec_use(e, u->sr);
@@ -538,6 +619,8 @@ static bool emit(struct em *e)
         return convert(e, key);
     }
     switch (v->opc) {
+    case 0xc2:
+        return compare_mask(e);
     case 0x58:
     case 0x59:
     case 0x5c:
