@@ -19,6 +19,8 @@
 
 #define SPAN_MAX 512 /* bytes: the more, the oftener it is not within one page */
 #define OPEN_MAX 16u
+/* Value numbers: 0 nothing, 1 the page; from here what registers 0 to 15 hold at first. */
+#define FIRST_VALUE 2u
 
 /* What a register holds: value number `id` plus `off`. */
 struct value {
@@ -42,8 +44,9 @@ struct state {
     uint32_t next; /* value number */
     struct open open[OPEN_MAX];
     unsigned nopen, ngroups;
-    unsigned native; /* bytes of an address */
-    bool wide;       /* jit_source.wide */
+    uint32_t base[JIT_GROUPS + 1], index[JIT_GROUPS + 1]; /* value numbers of each group */
+    unsigned native;                                      /* bytes of an address */
+    bool wide;                                            /* jit_source.wide */
 };
 
 static void fresh(struct state *s, unsigned r)
@@ -235,6 +238,8 @@ static void place(struct state *s, const struct jit_source *src, struct uop *u)
     n.lead = u;
     n.members = 1;
     u->group = (uint8_t)++s->ngroups;
+    s->base[u->group] = n.base;
+    s->index[u->group] = n.index;
     u->glead = true;
     u->gwide = n.wide;
     join(&n, u, n.at, size, write);
@@ -341,6 +346,27 @@ static void follow(struct state *s, const struct uop *u)
     }
 }
 
+/* Behind the body of a loop: does the register that began with this value have it again? */
+static bool same_again(const struct state *s, uint32_t value)
+{
+    if (value < FIRST_VALUE) {
+        return true;
+    }
+    const struct value *v = &s->reg[(value - FIRST_VALUE) & 15];
+    return value < FIRST_VALUE + 16 && v->id == value && v->off == 0;
+}
+
+/* Groups that need no check when the body runs again: what holds between a leader and its members
+ * holds for the runs of a loop too, as long as nothing makes the back end forget them. */
+static void keep(const struct state *s, const struct jit_source *src)
+{
+    for (unsigned k = 0; k < src->n; k++) {
+        struct uop *u = &src->u[k];
+        u->gkeep =
+            u->glead && same_again(s, s->base[u->group]) && same_again(s, s->index[u->group]);
+    }
+}
+
 /* Number the groups anew, those with the most accesses first: a back end may keep their places in
  * registers. A leader without members is an access like any other. */
 static void number(const struct jit_source *src)
@@ -371,7 +397,7 @@ static void number(const struct jit_source *src)
 
 void jit_pass_groups(const struct jit_source *src)
 {
-    struct state s = {.next = 2, .native = src->bits == 64 ? 8 : 4, .wide = src->wide};
+    struct state s = {.next = FIRST_VALUE, .native = src->bits == 64 ? 8 : 4, .wide = src->wide};
     fresh_all(&s);
     for (unsigned k = 0; k < src->n; k++) {
         struct uop *u = &src->u[k];
@@ -380,6 +406,9 @@ void jit_pass_groups(const struct jit_source *src)
         }
         place(&s, src, u);
         follow(&s, u);
+    }
+    if (src->u[src->n - 1].op == U_LOOP) {
+        keep(&s, src);
     }
     number(src);
 }

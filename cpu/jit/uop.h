@@ -195,6 +195,7 @@ struct uop {
      * its own address + glo, for writing with gwrite; others of the group need no check. */
     uint8_t group; /* 1..JIT_GROUPS; 0: none */
     bool glead, gwrite;
+    bool gkeep; /* of a leader: in a loop its address is the same in each run */
     bool gwide; /* 32-bit code: its address may be added up in 64 bits (jit_source.wide) */
     uint16_t gspan;
     uint8_t gsize; /* of its own access */

@@ -557,6 +557,7 @@ struct at_loop {
     bool sahf, x87_on;
     uint16_t x87_off, x87_op;
     uint8_t checked; /* of vec_place */
+    uint32_t groups;
     bool hi0_off;
 };
 
@@ -569,8 +570,15 @@ static struct at_loop loop_end(struct em *e)
         x64_vec_forget(e);
     }
     e->host_flags = HF_NONE;
-    return (struct at_loop){e->rc,      e->over,   e->sahf,        e->x87_on,
-                            e->x87_off, e->x87_op, e->vec.checked, e->vec.hi0_off};
+    return (struct at_loop){.rc = e->rc,
+                            .over = e->over,
+                            .sahf = e->sahf,
+                            .x87_on = e->x87_on,
+                            .x87_off = e->x87_off,
+                            .x87_op = e->x87_op,
+                            .checked = e->vec.checked,
+                            .groups = e->groups,
+                            .hi0_off = e->vec.hi0_off};
 }
 
 static bool same_recipe(const struct jit_recipe *a, const struct jit_recipe *b)
@@ -598,7 +606,8 @@ void x64_loop(struct em *e)
     bool same = same_recipe(&first.rc, &second.rc) && first.over == second.over &&
                 first.sahf == second.sahf && first.x87_on == second.x87_on &&
                 first.x87_off == second.x87_off && first.x87_op == second.x87_op &&
-                !(first.checked & ~second.checked) && (second.hi0_off || !first.hi0_off);
+                !(first.checked & ~second.checked) && !(first.groups & ~second.groups) &&
+                (second.hi0_off || !first.hi0_off);
     if (!same) {
         x64_x87_spill(e);
         x64_spill_flags(e);

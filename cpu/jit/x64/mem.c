@@ -336,11 +336,15 @@ static void lead(struct em *e)
     e->groups |= UINT32_C(1) << (u->group - 1);
 }
 
+static bool known(const struct em *e)
+{
+    return e->groups >> (e->u->group - 1) & 1;
+}
+
 static bool grouped(const struct em *e, const struct uop_mem *m, unsigned size)
 {
     const struct uop *u = e->u;
-    return u->group && m == &u->m && size <= u->gsize &&
-           (u->glead || (e->groups >> (u->group - 1) & 1));
+    return u->group && m == &u->m && size <= u->gsize && (u->glead || known(e));
 }
 
 struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write, bool free_t1)
@@ -348,10 +352,11 @@ struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool wri
     unsigned was = emit_class(&e->a.count, EMIT_address);
     struct xo at;
     if (grouped(e, m, size)) {
-        if (e->u->glead) {
+        bool check = e->u->glead && !(e->u->gkeep && known(e));
+        if (check) {
             lead(e);
         }
-        at = place(e, free_t1, e->u->glead);
+        at = place(e, free_t1, check);
     } else {
         at = probe(e, m, size, write, free_t1);
     }
