@@ -140,6 +140,40 @@ EOF
         same "watch_leaves_no_trace_${engine%%,*}_$smp" "${args[@]}"
     done
 
+    # Who corrupted the word? Backwards from the end, and forwards again.
+    for smp in 1 4; do
+        args=(-kernel guest -smp $smp -engine $engine)
+        session back "${args[@]}" -history 64M <<'EOF'
+hbreak *done
+continue
+p/x (long)victim
+watch *(long *)&victim
+reverse-continue
+info symbol $pc
+p/x (long)victim
+reverse-stepi
+info symbol $pc
+stepi
+stepi
+p/x (long)victim
+delete
+hbreak *store
+reverse-continue
+p $rdi
+delete
+reverse-continue
+hbreak *done
+continue
+detach
+EOF
+        want "backwards_${engine%%,*}_$smp" "Breakpoint 1, " "= 0xbad0bad0bad0bad" \
+            "Old value = 841341543241288621" "New value = 6921452142575087629" "corrupt + 10" \
+            "= 0x600df00d600df00d" "corrupt in section" "New value = 841341543241288621" \
+            "= 0xbad0bad0bad0bad" "Breakpoint 3, " "= 1500" "No more reverse-execution history" \
+            "Breakpoint 4, " "in done ()"
+        same "backwards_leaves_no_trace_${engine%%,*}_$smp" "${args[@]}"
+    done
+
     # The others begin in real mode, where $rip is linear.
     args=(-kernel guest -smp 4 -engine $engine)
     session real "${args[@]}" <<'EOF'
