@@ -121,6 +121,22 @@ static void serve(struct gdb *g)
     }
 }
 
+/* An interrupt ends a search through the past somewhere: then the machine is where it was, and what
+ * the client says is looked at. */
+static enum doppel_stop go_back(struct gdb *g, enum gdb_want want, unsigned cpu)
+{
+    uint64_t here = doppel_icount(g->vm);
+    if (doppel_run(g->vm, here) != DOPPEL_LIMIT) { /* an interrupt for what was taken already */
+        return DOPPEL_INTERRUPT;
+    }
+    enum doppel_stop why =
+        want == GDB_REVERSE_STEP ? doppel_reverse_step(g->vm, cpu) : doppel_reverse_continue(g->vm);
+    if (why == DOPPEL_FAILED && gdb_link_news(g->link) && doppel_goto(g->vm, here, NULL)) {
+        return DOPPEL_INTERRUPT;
+    }
+    return why;
+}
+
 static enum doppel_stop do_wanted(struct gdb *g, enum gdb_want want, unsigned cpu, uint64_t icount,
                                   uint64_t vtime)
 {
@@ -128,9 +144,8 @@ static enum doppel_stop do_wanted(struct gdb *g, enum gdb_want want, unsigned cp
     case GDB_STEP:
         return doppel_step(g->vm, cpu);
     case GDB_REVERSE_STEP:
-        return doppel_reverse_step(g->vm, cpu);
     case GDB_REVERSE_RUN:
-        return doppel_reverse_continue(g->vm);
+        return go_back(g, want, cpu);
     default:
         return doppel_run_until(g->vm, icount, vtime);
     }

@@ -79,9 +79,7 @@ static void *watch(void *arg)
         pthread_mutex_lock(&l->lock);
         if (r > 0 && !again && !l->quit) {
             l->news = true;
-            pthread_mutex_unlock(&l->lock);
-            l->wake(l->ctx);
-            pthread_mutex_lock(&l->lock);
+            l->wake(l->ctx); /* under the lock: never behind the taking of what it tells of */
         }
     }
     pthread_mutex_unlock(&l->lock);
@@ -279,6 +277,14 @@ static bool accept_one(struct gdb_link *l)
     return false;
 }
 
+bool gdb_link_news(struct gdb_link *l)
+{
+    pthread_mutex_lock(&l->lock);
+    bool news = l->news;
+    pthread_mutex_unlock(&l->lock);
+    return news;
+}
+
 /* Nothing more is there: the thread waits for what comes next. */
 static enum gdb_link_event idle(struct gdb_link *l)
 {
@@ -291,9 +297,7 @@ static enum gdb_link_event idle(struct gdb_link *l)
 
 enum gdb_link_event gdb_link_take(struct gdb_link *l, void *buf, size_t cap, size_t *n)
 {
-    pthread_mutex_lock(&l->lock);
-    bool news = l->news;
-    pthread_mutex_unlock(&l->lock);
+    bool news = gdb_link_news(l);
     *n = 0;
     if (l->lost) {
         gdb_link_drop(l);

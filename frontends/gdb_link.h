@@ -23,6 +23,8 @@ void gdb_link_close(struct gdb_link *l);
 enum gdb_link_event { LINK_IDLE, LINK_NEW, LINK_DATA, LINK_GONE };
 /* What came; LINK_DATA: *n bytes (at most cap). Call until LINK_IDLE. */
 enum gdb_link_event gdb_link_take(struct gdb_link *l, void *buf, size_t cap, size_t *n);
+/* Is there something to take? */
+bool gdb_link_news(struct gdb_link *l);
 /* All of it, or the client is given up. */
 void gdb_link_send(struct gdb_link *l, const void *data, size_t len);
 /* The client is to go; the next may come. */

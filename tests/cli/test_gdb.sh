@@ -170,7 +170,7 @@ EOF
             "Old value = 841341543241288621" "New value = 6921452142575087629" "corrupt + 10" \
             "= 0x600df00d600df00d" "corrupt in section" "New value = 841341543241288621" \
             "= 0xbad0bad0bad0bad" "Breakpoint 3, " "= 1500" "No more reverse-execution history" \
-            "Breakpoint 4, " "in done ()"
+            "Breakpoint 4, "
         same "backwards_leaves_no_trace_${engine%%,*}_$smp" "${args[@]}"
     done
 
