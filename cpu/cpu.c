@@ -115,7 +115,8 @@ void cpu_update_walk(struct cpu *cpu)
 void cpu_update_attn(struct cpu *cpu)
 {
     const struct cpu_state *s = &cpu->s;
-    bool intr = dev_pin_in(&cpu->dev, PIN_INTR) && (s->rflags & FL_IF);
+    cpu->intr = dev_pin_in(&cpu->dev, PIN_INTR);
+    bool intr = cpu->intr && (s->rflags & FL_IF);
     cpu->attn = intr || s->nmi_pending || s->smi_pending || s->init_pending || s->sipi_pending ||
                 s->shadow || (s->rflags & (FL_TF | FL_RF)) || s->db_pending || (s->dr[7] & 0xff) ||
                 s->activity != CPU_RUNNING;

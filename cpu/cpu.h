@@ -177,6 +177,7 @@ struct cpu {
     int64_t budget;         /* units left after the running block (charged at entry) */
     uint32_t exit_req;      /* leave the block after the running instruction */
     uint32_t attn;          /* the run loop must look at events before the next instruction */
+    bool intr;              /* the level of pin INTR; cpu_update_attn() */
     uint32_t mode;          /* MODE_xx of the code about to run; cpu_update_mode() */
     uint16_t charged;       /* instructions charged for at block entry */
     uint16_t k0;            /* `k` of the first charged instruction */

@@ -347,24 +347,26 @@ static uint32_t if_flag(struct cpu *cpu)
     return FL_VIF;
 }
 
-SEM_END(cli)
+SEM(cli)
 {
     (void)i;
     ctrl_set_flags(cpu, 0, if_flag(cpu));
 }
 
-SEM_END(sti)
+/* The shadow holds until the next instruction has run. If nothing waits, and that instruction is in
+ * the same block, so that nobody looks at the vCPU in between, it would make no difference. */
+SEM(sti)
 {
-    (void)i;
     uint32_t f = if_flag(cpu);
-    if (f == FL_VIF) {
-        if (cpu->s.rflags & FL_VIP) {
-            cpu_gp0(cpu);
-        }
-    } else if (!(cpu->s.rflags & FL_IF)) {
-        cpu->s.shadow = true;
+    bool opens = f == FL_IF && !(cpu->s.rflags & FL_IF);
+    if (f == FL_VIF && (cpu->s.rflags & FL_VIP)) {
+        cpu_gp0(cpu);
     }
     ctrl_set_flags(cpu, f, f);
+    if (opens && (cpu->attn || i->k + 1u >= (unsigned)cpu->k0 + cpu->charged)) {
+        cpu->s.shadow = true;
+        cpu_kick(cpu);
+    }
 }
 
 static void set_ac(struct cpu *cpu, uint64_t val)

@@ -13,7 +13,8 @@
 #include "cpu/x87_host.h"
 
 #define BUFFER_BYTES (32u << 20)
-#define PORTION      20000 /* of the budget: where it ends is a sample */
+extern const struct sem sem_stac, sem_clac; /* cpu/ctrl.c */
+#define PORTION 20000                       /* of the budget: where it ends is a sample */
 
 /* ---- running ---- */
 
@@ -83,13 +84,27 @@ void engine_cut_off(struct engine *e, struct block *b)
     jt_forget(e, b, b->code);
 }
 
+/* May code of a block jump to code of a block of that mode? STAC and CLAC change it. */
+static bool leads_to_mode(const struct block *from, uint32_t mode)
+{
+    const struct insn *last = &from->insn[from->n - 1];
+    if (last->row != 0xffff) {
+        const struct sem *s = insn_rows[last->row].sem;
+        if (s == &sem_stac || s == &sem_clac) {
+            return mode ==
+                   (s == &sem_stac ? from->mode | MODE_AC : from->mode & ~(uint32_t)MODE_AC);
+        }
+    }
+    return mode == from->mode;
+}
+
 /* A direct transfer from `site` led to b: let it jump there, if both lie in one physical page. */
 static void link(struct engine *e, uint32_t site, struct block *b)
 {
     const struct jit_site *s = jit_site(e->jit, site);
     const struct block *from = s->owner;
     if (!e->o.no_links && !chaos_hits(&e->chaos, 2) && from->valid && from->ram == b->ram &&
-        from->pfn == b->pfn && from->mode == b->mode) {
+        from->pfn == b->pfn && leads_to_mode(from, b->mode)) {
         jit_link(e->jit, site, b->code);
     }
 }
@@ -296,6 +311,12 @@ struct engine *engine_new(const struct engine_options *o)
         .cr4 = (int32_t)offsetof(struct cpu, s.cr4) - env,
         .tsc_offset = (int32_t)offsetof(struct cpu, s.msr[0].tsc_offset) - env,
         .tsc_aux = (int32_t)offsetof(struct cpu, s.msr[0].tsc_aux) - env,
+        .cpl = (int32_t)offsetof(struct cpu, s.cpl) - env,
+        .intr = (int32_t)offsetof(struct cpu, intr) - env,
+        .view = (int32_t)offsetof(struct cpu, view) - env,
+        .mode = (int32_t)offsetof(struct cpu, mode) - env,
+        .gs_base = (int32_t)offsetof(struct cpu, s.seg[SEG_GS].base) - env,
+        .kernel_gs_base = (int32_t)offsetof(struct cpu, s.msr[0].kernel_gs_base) - env,
         .segv = (int32_t)offsetof(struct cpu, segv) - env,
         .segv_size = (int32_t)sizeof(struct seg_view),
     };

@@ -71,6 +71,11 @@
     X(loope, JCOUNT)                                                                               \
     X(loop, JCOUNT)                                                                                \
     X(jcxz, JCOUNT)                                                                                \
+    X(cli, CLI)                                                                                    \
+    X(sti, STI)                                                                                    \
+    X(swapgs, SWAPGS)                                                                              \
+    X(clac, SETAC)                                                                                 \
+    X(stac, SETAC)                                                                                 \
     X(rdtsc, RDTSC)                                                                                \
     X(rdtscp, RDTSC)                                                                               \
     X(pushf, PUSHF)                                                                                \
@@ -376,6 +381,19 @@ static bool lift_more(const struct block *b, const struct insn *i, struct uop *u
         return lift_string(b, i, u);
     case U_JCOUNT:
         return lift_count(b, i, u);
+    case U_CLI:
+    case U_SWAPGS:
+        u->attr |= UF_BAIL;
+        return true;
+    case U_STI:
+        u->attr |= UF_BAIL;
+        return i->k + 1 < b->n;
+    case U_SETAC:
+        u->attr |= UF_BAIL;
+        u->cc = insn_rows[i->row].sem == &sem_stac;
+        u->dr = u->cc ? TLB_SUPER_AC : TLB_SUPER;
+        u->imm = MODE_AC;
+        return page_off(b, i) + i->len < PAGE_SIZE;
     case U_SHLD:
     case U_SHRD: {
         unsigned n = (unsigned)i->imm & (i->w == 8 ? 63 : 31);
@@ -578,7 +596,8 @@ static void lift_one(const struct block *b, const struct insn *i, struct uop *u,
 /* Micro-operations that end a block by themselves. */
 static bool ends_block(const struct uop *u)
 {
-    return u->op == U_INTERP_END || u->op == U_JCOUNT || (u->op >= U_JCC && u->op <= U_CALLI);
+    return u->op == U_INTERP_END || u->op == U_JCOUNT || u->op == U_SETAC ||
+           (u->op >= U_JCC && u->op <= U_CALLI);
 }
 
 bool lift_refuse(struct uop *u)

@@ -218,6 +218,14 @@ static bool replay(struct lockstep *ls, uint64_t n)
     return left == 0;
 }
 
+/* What follows from the state that is in s now, as far as code changes it itself. */
+static void derive(struct cpu *cpu)
+{
+    cpu_update_mode(cpu);
+    cpu_update_attn(cpu);
+    seg_update(cpu, SEG_GS);
+}
+
 /* ---- stretches ---- */
 
 void lockstep_begin(struct lockstep *ls, const struct block *at, int64_t left)
@@ -276,7 +284,12 @@ bool lockstep_end(struct lockstep *ls, int64_t left, bool flags_dead)
     cpu->s = ls->start;
     cpu->lf_res = ls->lf_res;
     cpu->lf_aux = ls->lf_aux;
+    derive(cpu);
     bool ok = replay(ls, (uint64_t)n);
+    if (cpu->s.shadow && !ls->compiled.shadow) {
+        cpu->s.shadow = false; /* behind an STI; compiled code is not done with its block */
+        derive(cpu);
+    }
     cpu->budget = budget;
     cpu_sync(cpu);
     cpu->s.rflags &= ~(uint64_t)FL_RF | ls->compiled.rflags; /* a REP was replayed in pieces: */

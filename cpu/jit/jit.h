@@ -151,17 +151,21 @@ enum jit_next { JIT_NEXT, JIT_LEAVE, JIT_GO };
 
 /* Byte offsets from struct jit_env to fields of the guest CPU. */
 struct jit_layout {
-    int32_t gpr;             /* 16 registers of 8 bytes */
-    int32_t budget;          /* int64_t */
-    int32_t l1[JIT_VIEWS];   /* soft TLB, 32-byte entries: tag_r bias_r tag_w bias_w */
-    uint32_t l1_entries;     /* a power of two */
-    int32_t ymm;             /* 16 registers of 32 bytes, as in memory (little-endian hosts) */
-    int32_t mxcsr;           /* uint32_t */
-    int32_t rflags;          /* uint64_t: the flags that are not arithmetic */
-    int32_t cr4;             /* uint64_t */
-    int32_t tsc_offset;      /* uint64_t: what is added to the clock */
-    int32_t tsc_aux;         /* uint32_t */
-    int32_t segv, segv_size; /* by segment number: base, lo, end_r, end_w, 8 bytes each */
+    int32_t gpr;           /* 16 registers of 8 bytes */
+    int32_t budget;        /* int64_t */
+    int32_t l1[JIT_VIEWS]; /* soft TLB, 32-byte entries: tag_r bias_r tag_w bias_w */
+    uint32_t l1_entries;   /* a power of two */
+    int32_t ymm;           /* 16 registers of 32 bytes, as in memory (little-endian hosts) */
+    int32_t mxcsr;         /* uint32_t */
+    int32_t rflags;        /* uint64_t: the flags that are not arithmetic */
+    int32_t cr4;           /* uint64_t */
+    int32_t tsc_offset;    /* uint64_t: what is added to the clock */
+    int32_t tsc_aux;       /* uint32_t */
+    int32_t cpl;           /* uint8_t */
+    int32_t intr;          /* bool: an interrupt waits, if only for IF */
+    int32_t view, mode;    /* uint32_t: which view of the TLB, and what blocks are keyed by */
+    int32_t gs_base, kernel_gs_base; /* uint64_t: what SWAPGS swaps */
+    int32_t segv, segv_size;         /* by segment number: base, lo, end_r, end_w, 8 bytes each */
 };
 
 enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP, SITE_CHECK };

@@ -82,7 +82,13 @@
      * takes more than one page of an operand, more than the budget, or DF is left to    \
      * the interpreter, also in the middle. cc: ends at the first that is unequal (0) or \
      * equal (1); flags as CMP, or as they were if rCX is 0. */                          \
-    X(REPMOVS) X(REPSTOS) X(REPCMPS) X(REPSCAS)
+    X(REPMOVS) X(REPSTOS) X(REPCMPS) X(REPSCAS)                                          \
+    /* These bail unless CPL is 0. STI: also while an interrupt waits; never the last of a \
+     * block, so that nobody sees its shadow. */                                         \
+    X(CLI) X(STI)                                                                        \
+    X(SWAPGS)                                                                            \
+    X(SETAC)      /* CLAC, STAC: RFLAGS.AC = cc. dr: the view of the TLB from then on; imm: \
+                   * the bit of the guest CPU's mode that becomes cc. Ends a block. */
 // clang-format on
 
 enum uop_code {

@@ -22,7 +22,8 @@ enum { RAM_BYTES = 1 << 18, CODE = 0x8000, DATA = 0x10000, COUNTER = 0x7f00, INS
 
 struct prog {
     struct t_rng rng;
-    bool wide; /* 64-bit code */
+    bool wide;  /* 64-bit code */
+    bool ring0; /* at CPL 0, with instructions that need it */
     uint8_t code[2048];
     unsigned len;
     unsigned last; /* where the last instruction begins */
@@ -368,6 +369,20 @@ static void more(struct prog *p)
     }
 }
 
+/* CLI, STI, CLAC, STAC, SWAPGS. */
+static void privileged(struct prog *p)
+{
+    static const uint8_t third[] = {0xca, 0xcb, 0xf8};
+    unsigned k = rnd(p, p->wide ? 5 : 4);
+    if (k < 2) {
+        byte(p, 0xfa + k);
+    } else {
+        byte(p, 0x0f);
+        byte(p, 0x01);
+        byte(p, third[k - 2]);
+    }
+}
+
 static void one(struct prog *p)
 {
     static void (*const kinds[])(struct prog *) = {
@@ -377,7 +392,9 @@ static void one(struct prog *p)
     if (r == 0) {
         byte(p, 0x98);
     } else if (r == 1) {
-        byte(p, rnd(p, 2) ? 0x99 : 0xf8 + rnd(p, 2)); /* CLC, STC: interpreted */
+        byte(p, rnd(p, 2) ? 0x99 : 0xf8 + rnd(p, 2)); /* CDQ; CLC, STC */
+    } else if (r < 4 && p->ring0) {
+        privileged(p);
     } else {
         kinds[r % ARRAY_LEN(kinds)](p);
     }
@@ -387,6 +404,7 @@ static void one(struct prog *p)
 static void generate(struct prog *p, uint64_t seed, unsigned insns, bool wide)
 {
     *p = (struct prog){.rng = {seed * UINT64_C(0x9e3779b97f4a7c15)}, .wide = wide};
+    p->ring0 = rnd(p, 2);
     for (unsigned k = 0; k < insns; k++) {
         p->last = p->len;
         if (rnd(p, 6) == 0) { /* JCC over one */
@@ -424,7 +442,7 @@ static uint64_t run(const struct prog *p, uint64_t seed, const struct engine_opt
     if (o && !b->engine) {
         bare_engine(b, o);
     }
-    bare_mode(b, p->wide ? 64 : 32, rnd(&v, 2) * 3);
+    bare_mode(b, p->wide ? 64 : 32, p->ring0 ? 0 : 3);
     uint64_t *r = b->cpu->s.gpr;
     for (unsigned k = 0; k < 16; k++) {
         r[k] = value(&v);

@@ -135,7 +135,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
         struct vec vec = e.vec;
         e.u = &src->u[k];
         e.seg_insns += e.u->op != U_END && e.u->op != U_LOOP;
-        if (e.u->op == U_INTERP_END || e.u->op == U_JCOUNT) {
+        if (e.u->op == U_INTERP_END || e.u->op == U_JCOUNT || e.u->op == U_SETAC) {
             a64_vec_flush(&e);
             a64_leave(&e, SITE_BAIL);
             e.seg_interp++;

@@ -110,6 +110,17 @@ static bool more(struct em *e)
         x64_vec_flush(e);
         x64_emit_jcount(e);
         return true;
+    case U_CLI:
+    case U_STI:
+        x64_emit_if(e);
+        return true;
+    case U_SWAPGS:
+        x64_emit_swapgs(e);
+        return true;
+    case U_SETAC:
+        x64_vec_flush(e);
+        x64_emit_setac(e);
+        return true;
     default:
         return e->u->op >= U_ANDN && e->u->op <= U_RORX && x64_emit_bmi(e);
     }

@@ -1,6 +1,6 @@
 /*
  * Flags as values, and other state of the processor: PUSHF, LAHF, SAHF, CLC, STC, CMC, CLD, STD,
- * RDTSC, RDTSCP.
+ * RDTSC, RDTSCP; what kernels do all the time: CLI, STI, SWAPGS, CLAC, STAC.
  *
  * Time: entering charged for whole blocks, so what has been retired of the slice is known from the
  * budget and the place in the code; env->tsc is what the clock shows when the budget is 0.
@@ -100,4 +100,60 @@ void x64_emit_rdtsc(struct em *e)
         asm_load(a, 4, RCX, xm(ENV, l->tsc_aux));
     }
     e->host_flags = HF_NONE;
+}
+
+/* ---- privileged ---- */
+
+static uint32_t cpl0_only(struct em *e)
+{
+    uint32_t site = x64_site(e, SITE_BAIL);
+    asm_alu_imm(&e->a, 1, 7, xm(ENV, e->be->l->cpl), 0);
+    x64_bail_if(e, XNE, site);
+    return site;
+}
+
+/* No interrupt waits while code runs with IF set, nor one that CLI could let in. */
+void x64_emit_if(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    const struct jit_layout *l = e->be->l;
+    uint32_t site = cpl0_only(e);
+    if (e->u->op == U_CLI) {
+        asm_alu_imm(a, 4, 4, xm(ENV, l->rflags), ~0x200);
+    } else {
+        asm_alu_imm(a, 1, 7, xm(ENV, l->intr), 0);
+        x64_bail_if(e, XNE, site);
+        asm_alu_imm(a, 4, 1, xm(ENV, l->rflags), 0x200);
+    }
+    e->host_flags = HF_NONE;
+}
+
+void x64_emit_swapgs(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    const struct jit_layout *l = e->be->l;
+    cpl0_only(e);
+    asm_load(a, 8, T0, xm(ENV, l->gs_base));
+    asm_load(a, 8, T1, xm(ENV, l->kernel_gs_base));
+    asm_store(a, 8, xm(ENV, l->kernel_gs_base), T0);
+    asm_store(a, 8, xm(ENV, l->gs_base), T1);
+    asm_store(a, 8, xm(ENV, l->segv + 5 * l->segv_size), T1); /* GS is number 5 */
+    e->host_flags = HF_NONE;
+}
+
+/* The next block has other code in this mode, and another table of jumps. */
+void x64_emit_setac(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    const struct jit_layout *l = e->be->l;
+    const int32_t ac = 0x40000, mode = (int32_t)u->imm;
+    cpl0_only(e);
+    asm_alu_imm(a, 4, u->cc ? 1 : 4, xm(ENV, l->rflags), u->cc ? ac : ~ac);
+    asm_alu_imm(a, 4, u->cc ? 1 : 4, xm(ENV, l->mode), u->cc ? mode : ~mode);
+    asm_store_imm(a, 4, xm(ENV, l->view), u->dr);
+    e->host_flags = HF_NONE;
+    x64_x87_spill(e);
+    x64_spill_flags(e);
+    x64_go_on(e);
 }

@@ -225,6 +225,9 @@ void x64_emit_lahf(struct em *e);
 void x64_emit_sahf(struct em *e);
 void x64_emit_pushf(struct em *e);
 void x64_emit_rdtsc(struct em *e);
+void x64_emit_if(struct em *e); /* CLI, STI */
+void x64_emit_swapgs(struct em *e);
+void x64_emit_setac(struct em *e);
 void x64_emit_string(struct em *e);
 void x64_emit_rep_move(struct em *e);
 void x64_emit_rep_scan(struct em *e);
