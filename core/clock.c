@@ -11,11 +11,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-ST_DESCRIBE(clock_state, CLOCK_STATE, 1);
+ST_DESCRIBE(clock_state, CLOCK_STATE, 2);
 
 void clock_init(struct clock *c)
 {
-    *c = (struct clock){.slice_end = 0};
+    *c = (struct clock){.s.rate = CLOCK_RATE_ONE};
 }
 
 void clock_fini(struct clock *c)
@@ -107,10 +107,10 @@ vtime clock_next(const struct clock *c)
     return c->ntimers ? c->heap[0]->state->deadline : VTIME_NEVER;
 }
 
-void clock_slice_begin(struct clock *c, vtime slice_end)
+void clock_slice_begin(struct clock *c, uint64_t n)
 {
     assert(!c->running && c->elapsed);
-    c->slice_end = slice_end;
+    c->slice_end = clock_after(c, n);
     c->running = true;
 }
 
@@ -118,8 +118,29 @@ void clock_slice_end(struct clock *c, uint64_t n)
 {
     assert(c->running);
     c->running = false;
-    c->s.now += n;
+    uint64_t t = n * c->s.rate + c->s.frac;
+    c->s.now += t >> 16;
+    c->s.frac = t & 0xffff;
     c->s.icount += n;
+}
+
+uint64_t clock_units(const struct clock *c, vtime to, uint64_t most)
+{
+    uint64_t ns = to > c->s.now ? to - c->s.now : 0;
+    if (clock_after(c, most) < to) {
+        return most;
+    }
+    uint64_t t = (ns << 16) - (ns ? c->s.frac : 0); /* no overflow: most * rate is below 2^58 */
+    uint64_t n = (t + c->s.rate - 1) / c->s.rate;
+    return n < most ? n : most;
+}
+
+void clock_set_rate(struct clock *c, uint32_t rate)
+{
+    assert(!c->running);
+    c->s.rate = rate < CLOCK_RATE_ONE   ? CLOCK_RATE_ONE
+                : rate < CLOCK_RATE_MAX ? rate
+                                        : CLOCK_RATE_MAX;
 }
 
 void clock_skip(struct clock *c, vtime to)

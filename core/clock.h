@@ -1,11 +1,12 @@
 /*
  * The one clock of a machine: time is retired instructions.
  *
- * Virtual time (ns) = instructions retired by all vCPUs * 1 ns + what was skipped while every vCPU
- * was halted or waited in a PAUSE. Nothing else moves it; no host clock is read here or below. A
- * REP iteration counts one, and so does each delivery of an exception or interrupt (so that time
- * passes even in a storm of faults). TSC, PIT, RTC, APIC timer and HPET are functions of
- * clock_now().
+ * Virtual time (ns) = instructions retired by all vCPUs * rate + what was skipped while every vCPU
+ * was halted or waited in a PAUSE. Nothing else moves it; no host clock is read here or below. The
+ * rate is 1 ns, or more where the host is slower than that (vm/pace.h): it changes by a logged
+ * input only. Never less, so that each instruction has an instant of its own. A REP iteration
+ * counts one, and so does each delivery of an exception or interrupt (so that time passes even in a
+ * storm of faults). TSC, PIT, RTC, APIC timer and HPET are functions of clock_now().
  *
  * A run of a vCPU is a slice: the run loop gives it a budget that ends at the next deadline or
  * earlier, and it never overshoots. Inside a slice clock_now() asks the running vCPU for what is
@@ -38,7 +39,12 @@ struct timer {
 
 #define CLOCK_STATE(S, V, A, N)                                                                    \
     V(S, uint64_t, now, 1)    /* vtime at the start of the slice */                                \
-    V(S, uint64_t, icount, 1) /* instructions retired, all vCPUs */
+    V(S, uint64_t, icount, 1) /* instructions retired, all vCPUs */                                \
+    V(S, uint32_t, rate, 2)   /* ns that one takes, times 65536: CLOCK_RATE_ONE or more */         \
+    V(S, uint32_t, frac, 2)   /* of `now`: 1/65536 ns */
+
+#define CLOCK_RATE_ONE 0x10000u
+#define CLOCK_RATE_MAX (1024u * CLOCK_RATE_ONE)
 
 ST_DECLARE(clock_state, CLOCK_STATE);
 
@@ -60,10 +66,16 @@ struct clock {
 void clock_init(struct clock *c);
 void clock_fini(struct clock *c);
 
+/* The instant n instructions after the slice's begin. */
+static inline vtime clock_after(const struct clock *c, uint64_t n)
+{
+    return c->s.now + ((n * c->s.rate + c->s.frac) >> 16);
+}
+
 /* The present instant, exact also inside a slice. */
 static inline vtime clock_now(const struct clock *c)
 {
-    return c->running ? c->s.now + c->elapsed(c->elapsed_ctx) : c->s.now;
+    return c->running ? clock_after(c, c->elapsed(c->elapsed_ctx)) : c->s.now;
 }
 
 static inline uint64_t clock_icount(const struct clock *c)
@@ -101,11 +113,16 @@ static inline vtime clock_tick_time(uint64_t ticks, uint64_t hz)
 /* The earliest deadline, or VTIME_NEVER. */
 vtime clock_next(const struct clock *c);
 
-/* Slices (vm's run loop only). begin: the clock starts to ask `elapsed`; end: `n` instructions
- * were retired. skip: time passes with all vCPUs waiting; `to` >= now. */
-void clock_slice_begin(struct clock *c, vtime slice_end);
+/* Slices (vm's run loop only). begin: the clock starts to ask `elapsed`; `n` instructions at most.
+ * end: `n` were retired. skip: time passes with all vCPUs waiting; `to` >= now. */
+void clock_slice_begin(struct clock *c, uint64_t n);
 void clock_slice_end(struct clock *c, uint64_t n);
 void clock_skip(struct clock *c, vtime to);
+/* How many instructions it takes to be at `to` or behind it, at most `most` (below 2^32). */
+uint64_t clock_units(const struct clock *c, vtime to, uint64_t most);
+/* From now on; between slices. CLOCK_RATE_ONE .. CLOCK_RATE_MAX (what is outside is moved inside).
+ */
+void clock_set_rate(struct clock *c, uint32_t rate);
 
 /* Fire the first timer that is due, or all. Between slices only. False: none is due. */
 bool clock_fire(struct clock *c);

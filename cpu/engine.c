@@ -174,7 +174,7 @@ static void hold(struct cpu *cpu)
     cpu->held = cpu->budget > PORTION ? cpu->budget - PORTION : 0;
     cpu->budget -= cpu->held;
     cpu->slice -= (uint64_t)cpu->held;
-    cpu->jit.tsc -= (uint64_t)cpu->held;
+    cpu->jit.tsc_units -= (uint64_t)cpu->held;
 }
 
 /* Before b runs: drop this and that. False: let the interpreter run it this time. */

@@ -47,7 +47,7 @@ static inline void engine_unhold(struct cpu *cpu)
 {
     cpu->budget += cpu->held;
     cpu->slice += (uint64_t)cpu->held;
-    cpu->jit.tsc += (uint64_t)cpu->held;
+    cpu->jit.tsc_units += (uint64_t)cpu->held;
     cpu->held = 0;
 }
 /* What b->left is for a new block. */

@@ -180,7 +180,11 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
     cpu->cur = NULL;
     cpu->charged = 0;
     cpu->polling = false;
-    cpu->jit.tsc = clock_now(cpu->dev.env->clock) + n;
+    const struct clock_state *clock = &cpu->dev.env->clock->s;
+    cpu->jit.tsc = clock->now;
+    cpu->jit.tsc_units = n;
+    cpu->jit.tsc_rate = clock->rate;
+    cpu->jit.tsc_frac = clock->frac;
     cpu->one_by_one = (uint8_t)((cpu->one_by_one & ONE_RECORD) |
                                 (log_on(cpu->dev.env->log, LOG_exec) ? ONE_LOG : 0));
     cpu_update_attn(cpu);

@@ -44,6 +44,8 @@ bool options_set_net(struct options *o, const char *v, struct err *e);
 bool options_set_netdev(struct options *o, const char *v, struct err *e);
 bool options_set_snapshot(struct options *o, const char *v, struct err *e);
 bool options_set_no_reboot(struct options *o, const char *v, struct err *e);
+bool options_set_speed(struct options *o, const char *v, struct err *e);
+bool options_set_icount(struct options *o, const char *v, struct err *e);
 bool options_set_history(struct options *o, const char *v, struct err *e);
 bool options_set_no_shutdown(struct options *o, const char *v, struct err *e);
 bool options_set_paused(struct options *o, const char *v, struct err *e);

@@ -322,6 +322,36 @@ bool options_set_no_reboot(struct options *o, const char *v, struct err *e)
     return o->vm.no_reboot = true;
 }
 
+bool options_set_speed(struct options *o, const char *v, struct err *e)
+{
+    (void)e;
+    o->vm.speed = v;
+    return true;
+}
+
+bool options_set_icount(struct options *o, const char *v, struct err *e)
+{
+    const char *shift = strncmp(v, "shift=", 6) == 0 ? v + 6 : v;
+    size_t n = strcspn(shift, ",");
+    const char *rest = shift + n;
+    bool off = strcmp(rest, ",sleep=off") == 0;
+    if (*rest && !off && strcmp(rest, ",sleep=on") != 0) {
+        return err_set(e, "-icount %s: want shift=N or shift=auto, and sleep=on or sleep=off", v);
+    }
+    if (n == 4 && strncmp(shift, "auto", 4) == 0) {
+        o->vm.speed = off ? "max" : "real";
+        return true;
+    }
+    char *end, text[32];
+    unsigned long bits = strtoul(shift, &end, 10);
+    if (*shift < '0' || *shift > '9' || end != rest || bits > 10) {
+        return err_set(e, "-icount %s: want shift=0 to shift=10, or shift=auto", v);
+    }
+    int len = snprintf(text, sizeof text, "%lu%s", 1ul << bits, off ? ",sleep=off" : "");
+    o->vm.speed = options_own(o, text, (size_t)len);
+    return true;
+}
+
 bool options_set_history(struct options *o, const char *v, struct err *e)
 {
     return parse_size("history", v, &o->vm.history, e) &&

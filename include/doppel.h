@@ -100,6 +100,7 @@ struct doppel_options {
     bool no_reboot;           /* a reset ends doppel_run with DOPPEL_RESET */
     bool no_shutdown;         /* a power-off pauses instead of ending */
     bool paused;              /* start stopped, until "cont" */
+    const char *speed;        /* "real", "max", "auto", ns for each instruction; NULL: auto */
     uint64_t history;         /* bytes of host memory for the machine's past; 0: none is kept */
     const char *log_items;    /* "int,cpu_reset"; see doppel_log_item */
     const char *log_file;     /* default: standard error */

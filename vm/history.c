@@ -306,6 +306,7 @@ static void be_live(struct doppel_vm *vm)
     checkpoint_free(vm, h->present);
     h->present = NULL;
     vm->gate.feed = NULL;
+    pace_restart(vm);
 }
 
 bool history_return(struct doppel_vm *vm, struct err *e)

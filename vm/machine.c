@@ -508,7 +508,8 @@ static bool create(struct doppel_vm *vm, struct err *e)
     vm->epoch = gate_value(&vm->gate, "rtc.epoch", (uint64_t)epoch);
     vm->seed = gate_value(&vm->gate, "seed", seed);
     struct engine_options eo;
-    if (!engine_options_parse(vm->opt.engine ? vm->opt.engine : "jit", &eo, e)) {
+    if (!engine_options_parse(vm->opt.engine ? vm->opt.engine : "jit", &eo, e) ||
+        !pace_init(vm, vm->opt.speed, e)) {
         return false;
     }
     vm->blocks = block_cache_new();

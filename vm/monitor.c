@@ -20,6 +20,7 @@
 #include "vm/monitor_history.h"
 #include "vm/monitor_info.h"
 #include "vm/nets.h"
+#include "vm/pace.h"
 #include "vm/record.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
@@ -201,6 +202,11 @@ static const struct command {
     {"screendump", "FILE", "write the screen as a picture: PNG, or PPM if FILE ends in .ppm",
      cmd_screendump},
     {"screentext", "", "print the screen of a text mode", cmd_screentext},
+    {"speed", "[real|max|auto|NS]",
+     "virtual time keeps step with the host's, goes as fast as it can, the former while somebody "
+     "is "
+     "there; or ns for each instruction; without an argument: tell",
+     mon_speed},
     {"history", "[MIB|off]", "keep the machine's past from now on, in so much host memory [256]",
      mon_history},
     {"goto", "ICOUNT|end", "be where so many instructions had retired, paused; or in the present",

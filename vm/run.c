@@ -11,9 +11,9 @@
  * struct vm_state), so limits and polls change nothing. Inputs from the host are looked for between
  * slices and stamped by the gate.
  *
- * Pacing: while the guest is idle and someone might type, the jump to the next deadline is slept
- * through on the host. A busy guest runs as fast as it can. This is the only place where the host's
- * time matters, and it only decides the stamp of an input.
+ * Pacing (vm/pace.h): where virtual time keeps step with the host's, the jump to the next deadline
+ * is slept through. This is the only place where the host's time matters, and it only decides the
+ * stamp of an input.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -26,7 +26,7 @@
 #include "vm/flight.h"
 #include "vm/history.h"
 #include "vm/monitor.h"
-#include "vm/nets.h"
+#include "vm/pace.h"
 #include "vm/record.h"
 #include "vm/replay.h"
 #include "vm/screen.h"
@@ -40,12 +40,6 @@
 /* A machine that nobody can type at is dead after so many timers without one that woke a vCPU (a
  * second or so of host time; hours of a PIT at 1 kHz that is masked). */
 #define IDLE_SKIPS_MAX 5000000u
-
-static bool is_live(const struct doppel_vm *vm)
-{
-    return chr_set_live(vm->chrs) || nets_live(vm) ||
-           atomic_load_explicit(&vm->live, memory_order_relaxed);
-}
 
 /* What other threads may know. */
 static void show(struct doppel_vm *vm)
@@ -61,6 +55,7 @@ static void poll_host(struct doppel_vm *vm)
         chr_set_poll(vm->chrs);
         show(vm);
         record_poll(vm);
+        pace_poll(vm);
     }
     vm->poll_credit = (int64_t)POLL_UNITS;
 }
@@ -222,7 +217,7 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
     struct clock *c = &vm->clock;
     uint64_t n = min64(limit - c->s.icount, POLL_UNITS);
     n = min64(n, vm->check_at - c->s.icount);
-    n = min64(n, next_due(vm) - c->s.now);
+    n = clock_units(c, next_due(vm), n);
     if (vm->ncpus > 1) {
         n = min64(n, vm->s.quantum);
     }
@@ -234,7 +229,7 @@ static void run_slice(struct doppel_vm *vm, struct cpu *cpu, uint64_t limit)
     vm->env.cur_cpu = cpu->index;
     c->elapsed_ctx = cpu;
     firmware_view(vm, cpu->s.smm);
-    clock_slice_begin(c, c->s.now + n);
+    clock_slice_begin(c, n);
     uint64_t used = cpu_run(cpu, n);
     clock_slice_end(c, used);
     vm->running = NULL;
@@ -286,23 +281,20 @@ static bool wakeable(const struct doppel_vm *vm)
 static bool idle(struct doppel_vm *vm)
 {
     vtime now = vm->clock.s.now, next = next_due(vm);
-    bool live = !vm->gate.feed && is_live(vm);
+    bool live = !vm->gate.feed && pace_live(vm), paced = pace_keeps(vm);
     bool heard = live || vm->gate.feed; /* something may come from outside, or has */
     if (!wakeable(vm) || (!live && next == VTIME_NEVER) ||
         (!heard && vm->idle_skips == IDLE_SKIPS_MAX)) {
         return false;
     }
     vm->idle_skips += !heard;
-    if (live) {
+    if (paced || next == VTIME_NEVER) {
         uint64_t want = min64(next - now, IDLE_NS);
         show(vm); /* what the guest drew before it went idle */
-        uint64_t slept = chr_set_wait(vm->chrs, want);
-        unsigned loads = vm->snap.loads;
+        next = now + (paced ? pace_idle(vm, want) : min64(want, chr_set_wait(vm->chrs, want)));
         poll_host(vm);
-        if (vm->snap.loads != loads) {
-            return true; /* another machine by now (loadvm) */
-        }
-        next = now + min64(want, vm->gate.pending || slept < want ? slept : want);
+    } else if (live) {
+        vm->poll_credit -= (int64_t)(POLL_UNITS / 16);
     }
     clock_skip(&vm->clock, next);
     return true;
@@ -311,6 +303,7 @@ static bool idle(struct doppel_vm *vm)
 static void wait_paused(struct doppel_vm *vm)
 {
     chr_set_wait(vm->chrs, IDLE_NS);
+    pace_restart(vm); /* the guest has not lost this time */
     poll_host(vm);
     gate_deliver(&vm->gate, vm->clock.s.now);
 }

@@ -214,6 +214,9 @@ static bool load_tables(struct doppel_vm *vm, struct st_src *src, bool check, st
     if (s.turn >= vm->ncpus || s.quantum > VM_QUANTUM || s.pauses >= vm->ncpus) {
         return err_set(e, "\"machine\": no such turn");
     }
+    if (c.rate < CLOCK_RATE_ONE || c.rate > CLOCK_RATE_MAX || c.frac > 0xffff) {
+        return err_set(e, "\"clock\": no such rate");
+    }
     if (!check) {
         vm->s = s;
         vm->clock.s = c;

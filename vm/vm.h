@@ -21,6 +21,7 @@
 #include "vm/board.h"
 #include "vm/input.h"
 #include "vm/memory.h"
+#include "vm/pace.h"
 #include "vm/snapshot.h"
 
 /* Units that a vCPU runs before the next one's turn, when there are several. Small enough that a
@@ -129,9 +130,10 @@ struct doppel_vm {
     /* Jumps of the clock since a vCPU last ran. Not state: it only says when to give up waiting. */
     uint32_t idle_skips;
     uint64_t ran[DOPPEL_MAX_CPUS]; /* instructions at the end of each vCPU's last slice */
-    int64_t poll_credit;           /* units until the host is polled again */
-    atomic_bool interrupted;       /* doppel_interrupt was called */
-    atomic_bool live;              /* doppel_set_live */
+    struct pace pace;
+    int64_t poll_credit;     /* units until the host is polled again */
+    atomic_bool interrupted; /* doppel_interrupt was called */
+    atomic_bool live;        /* doppel_set_live */
     /* What doppel_progress tells other threads. */
     _Atomic uint64_t told_icount, told_now;
     uint32_t exit_code;

@@ -106,7 +106,9 @@ struct jit_env {
      * unloads it in front of all C. vec_hi0: the guest's bits 255:128 are known to be zero. */
     uint8_t vec_no, vec_hi0; /* JIT_VEC_xx */
     uint32_t host_mxcsr;
-    uint64_t tsc;  /* what the clock shows when the budget is used up */
+    /* The clock shows tsc + ((n * tsc_rate + tsc_frac) >> 16) when n instructions of the tsc_units
+     * that the budget had at first have retired. */
+    uint64_t tsc, tsc_units, tsc_rate, tsc_frac;
     uint64_t once; /* refill: the bias (host minus guest address) for this one access */
     /* refill with JIT_REFILL_ONCE: a site of the code that asks. */
     uint32_t store_site;

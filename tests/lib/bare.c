@@ -148,7 +148,7 @@ uint64_t bare_run(struct bare *b, uint64_t n, uint64_t slice)
     uint64_t done = 0;
     while (done < n && cpu_wants_run(b->cpu)) {
         uint64_t part = slice && slice < n - done ? slice : n - done;
-        clock_slice_begin(&b->clock, b->clock.s.now + part);
+        clock_slice_begin(&b->clock, part);
         uint64_t used = cpu_run(b->cpu, part);
         clock_slice_end(&b->clock, used);
         clock_run_due(&b->clock);

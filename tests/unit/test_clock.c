@@ -172,7 +172,7 @@ TEST(clock_slices_count_and_kick)
     struct arm arms[2];
     setup(&r, arms, 2);
     clock_skip(&r.c, 1000);
-    clock_slice_begin(&r.c, 1100);
+    clock_slice_begin(&r.c, 100);
     EXPECT_EQ(clock_now(&r.c), 1000);
     r.elapsed = 40;
     EXPECT_EQ(clock_now(&r.c), 1040);
@@ -191,5 +191,49 @@ TEST(clock_slices_count_and_kick)
     EXPECT_EQ(r.nfired, 1);
     clock_skip(&r.c, 2000);
     EXPECT_EQ(clock_icount(&r.c), 50); // a skip retires nothing
+    clock_fini(&r.c);
+}
+
+// 2.5 ns for each instruction: no deadline is missed by more than one, and fractions add up.
+TEST(clock_rate)
+{
+    struct rig r;
+    struct arm arms[2];
+    setup(&r, arms, 2);
+    clock_set_rate(&r.c, CLOCK_RATE_ONE * 5 / 2);
+    EXPECT_EQ(clock_units(&r.c, 0, 100), 0);
+    EXPECT_EQ(clock_units(&r.c, 1, 100), 1);
+    EXPECT_EQ(clock_units(&r.c, 2, 100), 1);
+    EXPECT_EQ(clock_units(&r.c, 3, 100), 2);
+    EXPECT_EQ(clock_units(&r.c, 5, 100), 2);
+    EXPECT_EQ(clock_units(&r.c, 6, 100), 3);
+    EXPECT_EQ(clock_units(&r.c, 251, 100), 100);
+    EXPECT_EQ(clock_units(&r.c, VTIME_NEVER, 100), 100);
+    clock_slice_begin(&r.c, 100);
+    r.elapsed = 1;
+    EXPECT_EQ(clock_now(&r.c), 2);
+    r.elapsed = 3;
+    EXPECT_EQ(clock_now(&r.c), 7);
+    EXPECT_EQ(clock_icount(&r.c), 3);
+    timer_set(&r.t[0], 249);
+    EXPECT_EQ(r.kicks, 1);
+    timer_set(&r.t[0], 250);
+    EXPECT_EQ(r.kicks, 1);
+    clock_slice_end(&r.c, 3);
+    r.elapsed = 0;
+    EXPECT_EQ(clock_now(&r.c), 7);
+    EXPECT_EQ(clock_units(&r.c, 8, 100), 1); // 7.5 now
+    EXPECT_EQ(clock_units(&r.c, 10, 100), 1);
+    EXPECT_EQ(clock_units(&r.c, 11, 100), 2);
+    for (unsigned i = 0; i < 397; i++) {
+        clock_slice_begin(&r.c, 1);
+        clock_slice_end(&r.c, 1);
+    }
+    EXPECT_EQ(clock_now(&r.c), 1000);
+    EXPECT_EQ(clock_icount(&r.c), 400);
+    clock_set_rate(&r.c, 0);
+    EXPECT_EQ(r.c.s.rate, CLOCK_RATE_ONE);
+    clock_set_rate(&r.c, UINT32_MAX);
+    EXPECT_EQ(r.c.s.rate, CLOCK_RATE_MAX);
     clock_fini(&r.c);
 }

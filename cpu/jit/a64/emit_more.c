@@ -116,11 +116,17 @@ static void rdtsc(struct em *e)
     a64_leave_from(e, asm_tbz(a, true, P0, 2), site);
     /* what of the charge lies ahead, this instruction included */
     int32_t ahead = a64_refund(e) + e->src->part[u->part].charge - u->k;
-    asm_mem_imm(a, 8, A_LD, T0, ENV, (uint32_t)ENV_OFF(tsc));
+    asm_mem_imm(a, 8, A_LD, T0, ENV, (uint32_t)ENV_OFF(tsc_units));
     asm_addsub(a, 8, A_SUB, T0, T0, BUDGET, A_LSL, 0);
+    a64_add_const(a, 8, T0, T0, -(int64_t)ahead);
+    asm_mem_imm(a, 8, A_LD, P0, ENV, (uint32_t)ENV_OFF(tsc_rate));
+    asm_mem_imm(a, 8, A_LD, P1, ENV, (uint32_t)ENV_OFF(tsc_frac));
+    asm_madd(a, 8, T0, T0, P0, P1);
+    asm_mem_imm(a, 8, A_LD, P0, ENV, (uint32_t)ENV_OFF(tsc));
+    asm_lsr(a, 8, T0, T0, 16);
+    asm_addsub(a, 8, A_ADD, T0, T0, P0, A_LSL, 0);
     a64_env_load(a, P0, l->tsc_offset);
     asm_addsub(a, 8, A_ADD, T0, T0, P0, A_LSL, 0);
-    a64_add_const(a, 8, T0, T0, -(int64_t)ahead);
     asm_lsr(a, 8, a64_host(2), T0, 32);
     asm_mov(a, 4, a64_host(0), T0);
     if (u->cc) {

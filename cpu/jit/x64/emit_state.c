@@ -3,7 +3,7 @@
  * RDTSC, RDTSCP; what kernels do all the time: CLI, STI, SWAPGS, CLAC, STAC.
  *
  * Time: entering charged for whole blocks, so what has been retired of the slice is known from the
- * budget and the place in the code; env->tsc is what the clock shows when the budget is 0.
+ * budget and the place in the code; the clock follows from what is used of it.
  */
 #include <stddef.h>
 
@@ -89,10 +89,14 @@ void x64_emit_rdtsc(struct em *e)
     x64_bail_if(e, XNE, site);
     /* what of the charge lies ahead, this instruction included */
     int32_t ahead = x64_refund(e) + e->src->part[u->part].charge - u->k;
-    asm_load(a, 8, RAX, xm(ENV, ENV_OFF(tsc)));
+    asm_load(a, 8, RAX, xm(ENV, ENV_OFF(tsc_units)));
     asm_alu(a, 8, 5, RAX, xm(ENV, l->budget));
-    asm_alu(a, 8, 0, RAX, xm(ENV, l->tsc_offset));
     asm_alu_imm(a, 8, 5, xr(RAX), ahead);
+    asm_un(a, 8, 4, xm(ENV, ENV_OFF(tsc_rate)));
+    asm_alu(a, 8, 0, RAX, xm(ENV, ENV_OFF(tsc_frac)));
+    asm_shift(a, 8, 5, xr(RAX), 16);
+    asm_alu(a, 8, 0, RAX, xm(ENV, ENV_OFF(tsc)));
+    asm_alu(a, 8, 0, RAX, xm(ENV, l->tsc_offset));
     asm_mov(a, 8, RDX, RAX);
     asm_shift(a, 8, 5, xr(RDX), 32);
     asm_mov(a, 4, RAX, RAX);

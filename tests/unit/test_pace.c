@@ -1,0 +1,122 @@
+/*
+ * Pace: a machine that keeps step with the host, fixed rates, and that a rate is an input like any
+ * other. The guest is a loop that counts.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "doppel.h"
+#include "host/hosttime.h"
+#include "tests/t.h"
+#include "util/bits.h"
+
+/* A multiboot kernel of these bytes: l: inc eax; jmp l */
+static char *make_kernel(void)
+{
+    enum { FLAGS = 0x10003, LOAD = 0x100000 };
+    uint8_t image[256] = {0};
+    const uint32_t head[] = {
+        0x1badb002,          FLAGS,    0u - 0x1badb002 - FLAGS, LOAD, LOAD, LOAD + sizeof image,
+        LOAD + sizeof image, LOAD + 64};
+    for (unsigned i = 0; i < ARRAY_LEN(head); i++) {
+        le32_put(image + 4 * i, head[i]);
+    }
+    memcpy(image + 64, "\x40\xeb\xfd", 3);
+    char *path = strdup("/tmp/doppel-pace-XXXXXX");
+    int fd = mkstemp(path);
+    EXPECT(fd >= 0 && write(fd, image, sizeof image) == (ssize_t)sizeof image);
+    close(fd);
+    return path;
+}
+
+static struct doppel_vm *create(const char *speed, struct doppel_error *e)
+{
+    struct doppel_options o;
+    doppel_options_init(&o, DOPPEL_ABI);
+    char *path = make_kernel();
+    o.kernel = path;
+    o.rtc_epoch = 1700000000;
+    o.seed = 7;
+    o.ram_bytes = 4u << 20;
+    o.speed = speed;
+    struct doppel_vm *vm = doppel_create(&o, e);
+    unlink(path);
+    free(path);
+    return vm;
+}
+
+static void quiet(void *ctx, const char *text, size_t len)
+{
+    (void)ctx;
+    (void)text;
+    (void)len;
+}
+
+TEST(fixed_rate)
+{
+    struct doppel_error e;
+    struct doppel_vm *vm = create("2.5", &e);
+    EXPECT_EQ(doppel_run(vm, 4000000), DOPPEL_LIMIT);
+    EXPECT_EQ(doppel_vtime(vm), 10000000);
+    doppel_command(vm, "speed 4", quiet, NULL);
+    EXPECT_EQ(doppel_run(vm, 5000000), DOPPEL_LIMIT);
+    EXPECT_EQ(doppel_vtime(vm), 14000000);
+    doppel_command(vm, "speed max", quiet, NULL);
+    EXPECT_EQ(doppel_run(vm, 6000000), DOPPEL_LIMIT);
+    EXPECT_EQ(doppel_vtime(vm), 15000000);
+    doppel_destroy(vm);
+}
+
+TEST(bad_rates)
+{
+    static const char *const bad[] = {"", "0", "0.5", "1025", "fast", "2x", "-1", "nan", "2,sleep"};
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        struct doppel_error e;
+        t_context("speed \"%s\"", bad[i]);
+        EXPECT(create(bad[i], &e) == NULL);
+        EXPECT(strstr(e.msg, "speed") != NULL && e.usage);
+    }
+}
+
+/* Never ahead of the host by more than a moment; late as much as the host is busy elsewhere. */
+TEST(real_time_is_not_outrun)
+{
+    struct doppel_error e;
+    struct doppel_vm *vm = create("real", &e);
+    EXPECT_EQ(doppel_run(vm, 1000), DOPPEL_LIMIT);
+    uint64_t from = host_monotonic(), virtual = doppel_vtime(vm);
+    while (doppel_vtime(vm) - virtual < 300000000) {
+        EXPECT_EQ(doppel_run(vm, doppel_icount(vm) + 1000000), DOPPEL_LIMIT);
+    }
+    EXPECT(host_monotonic() - from > 280000000);
+    doppel_destroy(vm);
+}
+
+/* The rates that a busy host led to come again when the run is repeated. */
+TEST(rates_are_inputs)
+{
+    struct doppel_error e;
+    struct doppel_vm *vm = create("real", &e);
+    EXPECT(doppel_history(vm, 64u << 20, &e));
+    enum { N = 20 };
+    uint64_t now[N], digest[N];
+    for (unsigned i = 0; i < N; i++) {
+        char line[32];
+        snprintf(line, sizeof line, "speed %u.%u", 1 + i % 3, i);
+        /* Not at an instant that is gone to: there it may have come or not. */
+        EXPECT_EQ(doppel_run(vm, 1000000 * i + 7), DOPPEL_LIMIT);
+        doppel_command(vm, i % 5 == 4 ? "speed real" : line, quiet, NULL);
+        EXPECT_EQ(doppel_run(vm, 1000000 * (i + 1)), DOPPEL_LIMIT);
+        now[i] = doppel_vtime(vm);
+        digest[i] = doppel_digest(vm);
+    }
+    EXPECT(now[N - 1] > 1000000 * (N + 5));
+    for (unsigned i = N - 1; i-- > 0;) {
+        EXPECT(doppel_goto(vm, 1000000 * (i + 1), &e));
+        EXPECT_EQ(doppel_vtime(vm), now[i]);
+        EXPECT_EQ(doppel_digest(vm), digest[i]);
+    }
+    doppel_destroy(vm);
+}
