@@ -78,7 +78,7 @@ enum gdb_event gdb_wire_byte(struct gdb_wire *w, uint8_t byte)
     default: {
         int high = hex_digit(w->digit), low = hex_digit(byte);
         bool ok = high >= 0 && low >= 0;
-        return packet_end(w, ok ? (uint8_t)(high << 4 | low) : (uint8_t)(w->sum + 1));
+        return packet_end(w, (uint8_t)(ok ? high << 4 | low : w->sum + 1));
     }
     }
 }

@@ -77,9 +77,9 @@ const struct option options_table[] = {
     {"gdb", "BACKEND", "let gdb in at tcp:HOST:PORT (tcp::PORT: from this host alone), unix:PATH "
      "or stdio; with ,arch=i8086|i386|x86-64 (docs/debugging.md)", options_set_gdb, NULL},
     {"s", NULL, "the same as -gdb tcp::1234", options_set_gdb_port, NULL},
-    {"speed", "real|max|auto|NS", "virtual time keeps step with the host's; goes as fast as it can, "
-     "idle time skipped; the former while somebody is there; or NS for each instruction [auto]",
-     options_set_speed, NULL},
+    {"speed", "real|max|auto|NS", "virtual time keeps step with the host's; goes as fast as it "
+     "can, idle time skipped; the former while somebody is there; or NS for each instruction "
+     "[auto]", options_set_speed, NULL},
     {"icount", "shift=N|auto[,sleep=off]", "the same in QEMU's words: 2^N ns for each instruction, "
      "or real; sleep=off skips idle time", options_set_icount, NULL},
     {"history", "SIZE", "keep the machine's past in so much host memory, as for -m, to go back to",

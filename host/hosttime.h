@@ -1,6 +1,6 @@
 /*
- * What set-up takes from the host, once, through gate_value(): the time of day and a random seed; and
- * the clock that pace is kept by (vm/pace.h).
+ * What set-up takes from the host, once, through gate_value(): the time of day and a random seed;
+ * and the clock that pace is kept by (vm/pace.h).
  */
 #ifndef DOPPEL_HOST_HOSTTIME_H
 #define DOPPEL_HOST_HOSTTIME_H

@@ -156,9 +156,10 @@ static void adjust(struct doppel_vm *vm, uint64_t host, int64_t late)
 void pace_poll(struct doppel_vm *vm)
 {
     if (!pace_keeps(vm)) {
+        bool left = vm->pace.keeping || vm->pace.mode == PACE_MAX;
         pace_restart(vm);
-        if (vm->pace.mode != PACE_FIXED && !vm->gate.feed) {
-            post_rate(vm, CLOCK_RATE_ONE); /* of a loaded machine, say */
+        if (left && vm->pace.mode != PACE_FIXED && !vm->gate.feed) {
+            post_rate(vm, CLOCK_RATE_ONE);
         }
         return;
     }
