@@ -97,7 +97,9 @@ struct script {
 static bool peek(void *ctx, struct gate_event *ev)
 {
     struct script *s = ctx;
-    *ev = *s->ev;
+    if (s->n > 0) {
+        *ev = *s->ev;
+    }
     return s->n > 0;
 }
 
