@@ -20,6 +20,7 @@
 #include "host/blk_priv.h"
 #include "util/bits.h"
 #include "util/digest.h"
+#include "util/os_file.h"
 
 #define CLUSTER BLK_OVERLAY_CLUSTER
 #define RECORD  64u
@@ -53,21 +54,7 @@ struct blk_undo {
 
 static bool put_at(const struct blk_undo *u, const void *data, size_t len, uint64_t off)
 {
-    const uint8_t *p = data;
-    while (len) {
-        ssize_t n = pwrite(u->fd, p, len, (off_t)off);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            errno = n < 0 ? errno : ENOSPC;
-            return false;
-        }
-        p += n;
-        off += (uint64_t)n;
-        len -= (size_t)n;
-    }
-    return true;
+    return os_pwrite_all(u->fd, data, len, off);
 }
 
 static bool get_at(const struct blk_undo *u, void *data, size_t len, uint64_t off)

@@ -18,6 +18,7 @@
 
 #include "config.h"
 #include "util/bits.h"
+#include "util/os_file.h"
 
 #if HAVE_ZLIB
 #include <zlib.h>
@@ -127,23 +128,6 @@ void inlog_pack(struct inlog_chunk *c, enum inlog_type type, const void *data, s
 
 /* --- Writing --- */
 
-static bool write_all(int fd, const uint8_t *p, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, p, len);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            errno = n < 0 ? errno : ENOSPC;
-            return false;
-        }
-        p += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 bool inlog_create(struct inlog_writer *w, const char *path, struct err *e)
 {
     struct stat st;
@@ -155,7 +139,7 @@ bool inlog_create(struct inlog_writer *w, const char *path, struct err *e)
     memcpy(head, magic, sizeof magic);
     le32_put(head + 8, INLOG_VERSION);
     w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (w->fd < 0 || !write_all(w->fd, head, sizeof head)) {
+    if (w->fd < 0 || !os_write_all(w->fd, head, sizeof head)) {
         err_set(e, "%s: %s", path, strerror(errno));
         inlog_close(w);
         return false;
@@ -172,7 +156,7 @@ bool inlog_write(struct inlog_writer *w, const struct inlog_chunk *c)
     }
     le32_put(c->bytes + AT_NUMBER, w->number);
     le64_put(c->bytes + AT_SUM, sum_of(c->bytes, c->len - HEAD));
-    if (!write_all(w->fd, c->bytes, c->len)) {
+    if (!os_write_all(w->fd, c->bytes, c->len)) {
         w->failed = errno;
         /* What is there of it goes; if it cannot, a reader stops before it. */
         int r = ftruncate(w->fd, (off_t)w->end);

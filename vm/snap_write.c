@@ -22,6 +22,7 @@
 #endif
 
 #include "util/bits.h"
+#include "util/os_file.h"
 #include "vm/snap_priv.h"
 
 #define CHUNK_BYTES (SNAP_CHUNK * PAGE_SIZE)
@@ -226,25 +227,12 @@ struct out {
 
 static bool out_put(struct out *o, const void *data, size_t len)
 {
-    const uint8_t *p = data;
     o->off += len;
     if (o->mem) {
         st_buf_put(o->mem, data, len);
         return true;
     }
-    while (len) {
-        ssize_t n = write(o->fd, p, len);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            errno = n < 0 ? errno : ENOSPC;
-            return false;
-        }
-        p += n;
-        len -= (size_t)n;
-    }
-    return true;
+    return os_write_all(o->fd, data, len);
 }
 
 /* --- Chunks --- */

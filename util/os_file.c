@@ -1,0 +1,49 @@
+/* See os_file.h. */
+#include "util/os_file.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* n: what the host said. False: it is an error, in errno. */
+static bool took(ssize_t n)
+{
+    if (n == 0) {
+        errno = ENOSPC;
+    }
+    return n > 0;
+}
+
+bool os_write_all(int fd, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    while (len) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (!took(n)) {
+            return false;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+bool os_pwrite_all(int fd, const void *data, size_t len, uint64_t off)
+{
+    const uint8_t *p = data;
+    while (len) {
+        ssize_t n = pwrite(fd, p, len, (off_t)off);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (!took(n)) {
+            return false;
+        }
+        p += n;
+        off += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return true;
+}
