@@ -2,6 +2,7 @@
 #include "util/os_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 /* n: what the host said. False: it is an error, in errno. */
@@ -46,4 +47,17 @@ bool os_pwrite_all(int fd, const void *data, size_t len, uint64_t off)
         len -= (size_t)n;
     }
     return true;
+}
+
+void os_sync_soon(int fd, uint64_t off, uint64_t len)
+{
+#ifdef SYNC_FILE_RANGE_WRITE
+    int why = errno;
+    (void)sync_file_range(fd, (off_t)off, (off_t)len, SYNC_FILE_RANGE_WRITE);
+    errno = why;
+#else
+    (void)fd;
+    (void)off;
+    (void)len;
+#endif
 }

@@ -1,5 +1,5 @@
 /*
- * Files of the host: whole writes.
+ * Files of the host: whole writes, and hints.
  */
 #ifndef DOPPEL_UTIL_OS_FILE_H
 #define DOPPEL_UTIL_OS_FILE_H
@@ -12,5 +12,7 @@
  * False: errno says why (ENOSPC if the host took nothing); part of it may have been written. */
 bool os_write_all(int fd, const void *data, size_t len);
 bool os_pwrite_all(int fd, const void *data, size_t len, uint64_t off);
+/* A hint: these bytes of a file will be synced soon, so the host may begin. Leaves errno alone. */
+void os_sync_soon(int fd, uint64_t off, uint64_t len);
 
 #endif

@@ -10,6 +10,36 @@
 
 static const char snap_magic[8] = {'d', 'o', 'p', 'p', 'e', 'l', 's', 't'};
 
+/* --- Writing: chunks, snap_pack.c --- */
+
+/* A page to be stored: in memory, or to be had again, or (neither) zeros. */
+struct snap_page {
+    const uint8_t *host;
+    snap_again *again;
+    void *from;
+    uint64_t index; /* for `again`; of one in memory the collector's */
+    bool easy;      /* worth compressing; the same for all pages of a chunk */
+};
+
+struct snap_piece {
+    uint8_t *data;     /* as it is stored */
+    uint32_t len, raw; /* bytes stored, and what they are of; equal: not compressed */
+    uint64_t sum;
+    int why; /* errno: a page could not be had again; 0: it is good */
+};
+
+struct snap_pack;
+/* Begin to make chunks of pages, which stay where they are until the end. threads: 1 to 16 */
+struct snap_pack *snap_pack_start(const struct snap_page *page, uint32_t npages, bool compress,
+                                  unsigned threads);
+/* The next chunk, good until the next call; NULL: that was the last one. */
+const struct snap_piece *snap_pack_next(struct snap_pack *k);
+void snap_pack_end(struct snap_pack *k);
+/* One piece of other bytes; its data is the caller's to free(). */
+void snap_pack_bytes(struct snap_piece *piece, const uint8_t *raw, uint32_t len, bool compress);
+
+/* --- Reading --- */
+
 /* The 4096 bytes of a stored page; `chunk` has room for SNAP_CHUNK pages. */
 struct snap_chunk_ref {
     const struct snap_file *file;
