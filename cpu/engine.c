@@ -36,7 +36,12 @@ struct jit_code *engine_compile(struct engine *e, struct cpu *cpu, struct block 
                              .u = u,
                              .n = n,
                              .page_off = (uint16_t)(b[0]->pa & ~PAGE_MASK),
-                             .bits = b[0]->mode & MODE_C64 ? 64 : 32,
+                             .bits = b[0]->mode & MODE_C64   ? 64
+                                     : b[0]->mode & MODE_C32 ? 32
+                                                             : 16,
+                             .based = lift_based(b[0]->mode),
+                             .sp_bits = (uint8_t)lift_stack_bits(b[0]->mode),
+                             .sp_segm = (uint8_t)lift_stack_segm(b[0]->mode),
                              .view = (uint8_t)view,
                              .lead_first = b[0]->lead_fails < LEAD_FAILS,
                              .wide = !(b[0]->mode & (MODE_C64 | MODE_LONG)),
@@ -60,10 +65,12 @@ struct jit_code *engine_compile(struct engine *e, struct cpu *cpu, struct block 
 static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
 {
     struct uop u[BLOCK_INSNS + 1];
-    if (b->pfn2 != UINT64_MAX || !lift_mode(b->mode)) {
+    bool based = lift_based(b->mode);
+    if (b->pfn2 != UINT64_MAX || !lift_mode(b->mode) || (based && !cpu_has(cpu, FEAT_i386))) {
         b->left = INT32_MAX;
         return false;
     }
+    b->hot = based ? NEVER_SUPER : b->hot;
     unsigned n = lift_block(b, u, cpu->yields);
     if (engine_not_worth(u, n)) {
         b->left = INT32_MAX;
@@ -215,6 +222,9 @@ bool engine_run(struct cpu *cpu, struct block *b)
     }
     uint32_t from = cpu->jit_from;
     cpu->jit_from = JIT_DONE;
+    if (UNLIKELY(!engine_cs_fits(cpu))) {
+        return false;
+    }
     if (!b->code) {
         cpu->jit_from = from; /* eviction may take the site */
         bool ok = compile(e, cpu, b);
@@ -319,6 +329,7 @@ struct engine *engine_new(const struct engine_options *o)
         .kernel_gs_base = (int32_t)offsetof(struct cpu, s.msr[0].kernel_gs_base) - env,
         .segv = (int32_t)offsetof(struct cpu, segv) - env,
         .segv_size = (int32_t)sizeof(struct seg_view),
+        .segv_code = (int32_t)offsetof(struct cpu, segv[SEG_CS]) - env,
     };
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         l.l1[v] = (int32_t)offsetof(struct cpu, tlb.l1[v]) - env;

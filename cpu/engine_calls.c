@@ -109,13 +109,14 @@ static int elsewhere(struct cpu *cpu)
         return JIT_LEAVE;
     }
     jt_check(cpu);
-    const struct jit_jt *t = &cpu->jit.jt[cpu->view][jit_jt_index(cpu->s.rip)];
-    if (t->rip != cpu->s.rip || !engine_narrow(cpu)) {
+    uint64_t lin = block_lin(cpu); /* RIP, but for based code */
+    const struct jit_jt *t = &cpu->jit.jt[cpu->view][jit_jt_index(lin)];
+    if (t->rip != lin || !engine_cs_fits(cpu) || !engine_narrow(cpu)) {
         return JIT_LEAVE;
     }
     cpu->exit_req = 0;
     cpu->jit.host = t->host;
-    cpu->jit.page = cpu->s.rip & PAGE_MASK;
+    cpu->jit.page = (cpu->s.rip - (lin & ~PAGE_MASK)) & cpu->ip_mask;
     engine_vec_ready(cpu);
     return JIT_GO;
 }
@@ -150,12 +151,15 @@ int engine_interp(struct jit_env *env, uint32_t site)
     cpu->budget += refund;
     begin_at(cpu, b, solo);
     uint64_t next = insn_next_ip(cpu, solo); /* a branch may run on into other blocks */
+    uint64_t base = cpu->s.seg[SEG_CS].base;
+    uint32_t limit = cpu->s.seg[SEG_CS].limit;
     solo->fn(cpu, solo);
     if (!cpu->cur) {
         return elsewhere(cpu); /* it left the block */
     }
     bool on = undisturbed(cpu, gen, mode) && b->valid && code->valid && cpu->budget >= refund;
     if (ends_block(solo)) { /* it has set RIP */
+        on = on && cpu->s.seg[SEG_CS].base == base && cpu->s.seg[SEG_CS].limit == limit;
         if (!on || cpu->s.rip != next) {
             end_run(cpu);
             return elsewhere(cpu);

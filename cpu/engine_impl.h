@@ -6,6 +6,7 @@
 
 #include "cpu/chaos.h"
 #include "cpu/engine.h"
+#include "cpu/lift.h"
 #include "cpu/lockstep.h"
 #include "cpu/super.h"
 
@@ -91,6 +92,13 @@ static inline struct lockstep *lockstep_of(const struct cpu *cpu)
 /* Code has come to `rip`, with `left` instructions charged for and not begun. False: it did not do
  * what the interpreter does; the vCPU stops. */
 bool engine_stretch_end(struct cpu *cpu, const struct jit_site *s, uint64_t rip, int64_t left);
+/* May code run here? Compiled code does not look at the limit of CS: based code (struct jit_source)
+ * needs one that is as far as IP goes, and to be a block away from there. */
+static inline bool engine_cs_fits(const struct cpu *cpu)
+{
+    return !lift_based(cpu->mode) ||
+           (cpu->s.seg[SEG_CS].limit >= cpu->ip_mask && cpu->s.rip + JIT_NEAR_END <= cpu->ip_mask);
+}
 /* Where instruction k of b lies. */
 static inline uint64_t rip_of(const struct cpu *cpu, const struct block *b, unsigned k)
 {

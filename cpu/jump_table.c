@@ -101,15 +101,15 @@ void jt_forget(struct engine *e, const struct block *b, const struct jit_code *c
 
 void jt_put(struct cpu *cpu, struct block *b)
 {
-    unsigned v = cpu->view, k = jit_jt_index(cpu->s.rip);
-    uint64_t lin = block_lin(cpu);
+    uint64_t lin = block_lin(cpu); /* RIP, but for based code */
+    unsigned v = cpu->view, k = jit_jt_index(lin);
     const struct jc_entry *from = &cpu->jc[lin & (JC_SIZE - 1)];
     bool global = from->block == b && from->lin == lin && from->gen == cpu->tlb.gen_global;
     if (b->jt != k) { /* at another linear address too: only one entry is known */
         jt_forget(cpu->engine, b, b->code);
         b->jt = (uint16_t)k;
     }
-    cpu->jit.jt[v][k] = (struct jit_jt){cpu->s.rip, jit_host(cpu->engine->jit, b->code)};
+    cpu->jit.jt[v][k] = (struct jit_jt){lin, jit_host(cpu->engine->jit, b->code)};
     set_add(&cpu->jt_filled[v], k);
     if (global) {
         set_remove(&cpu->jt_local[v], k);

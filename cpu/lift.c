@@ -139,8 +139,13 @@ bool lift_mode(uint32_t mode)
     if (mode & MODE_ALIGN) {
         return false; /* compiled code does not check alignment */
     }
-    return (mode & MODE_C64) ||
-           ((mode & MODE_C32) && (mode & MODE_SS32) && (mode & MODE_FLAT) && (mode & MODE_PROT));
+    return !lift_based(mode) || jit_host_based();
+}
+
+bool lift_based(uint32_t mode)
+{
+    const uint32_t flat = MODE_C32 | MODE_SS32 | MODE_FLAT | MODE_PROT;
+    return !(mode & MODE_C64) && (mode & flat) != flat;
 }
 
 static uint16_t page_off(const struct block *b, const struct insn *i)
@@ -185,15 +190,15 @@ static void stack_operand(const struct block *b, struct uop *u, unsigned base, i
 {
     u->m = (struct uop_mem){.base = (uint8_t)base,
                             .index = UR_NONE,
-                            .asz = b->mode & MODE_C64 ? 8 : 4,
-                            .segm = US_FLAT,
+                            .asz = (uint8_t)(lift_stack_bits(b->mode) / 8),
+                            .segm = (uint8_t)lift_stack_segm(b->mode),
                             .seg = SEG_SS,
                             .disp = disp};
 }
 
 static unsigned native_width(const struct block *b)
 {
-    return b->mode & MODE_C64 ? 8 : 4;
+    return b->mode & MODE_C64 ? 8 : b->mode & MODE_C32 ? 4 : 2;
 }
 
 /* d and s as the form says. */
@@ -222,6 +227,9 @@ static void operands(const struct block *b, const struct insn *i, struct uop *u)
 static bool lift_push(const struct block *b, const struct insn *i, struct uop *u)
 {
     u->w = i->osz;
+    if (lift_based(b->mode) && i->form == FORM_RR && i->ra == reg_off(REG_RSP, i->osz, false)) {
+        return false;
+    }
     if (insn_rows[i->row].sem == &sem_push_imm) {
         u->sk = UK_IMM;
         u->imm = i->imm;
@@ -242,6 +250,9 @@ static bool lift_stack(const struct block *b, const struct insn *i, struct uop *
 {
     u->w = i->osz;
     if (u->op == U_POP ? i->form != FORM_RR : i->osz != native_width(b)) {
+        return false;
+    }
+    if (u->op == U_LEAVE && lift_based(b->mode)) {
         return false;
     }
     if (u->op == U_POP) {
@@ -346,6 +357,9 @@ static void lift_rm(const struct block *b, const struct insn *i, struct uop *u)
 static bool lift_string(const struct block *b, const struct insn *i, struct uop *u)
 {
     bool rep = i->pfx & (PFX_REP | PFX_REPNE);
+    if (lift_based(b->mode)) {
+        return false;
+    }
     u->m = (struct uop_mem){
         .base = REG_RSI, .index = UR_NONE, .asz = i->asz, .segm = i->segm, .seg = i->seg};
     u->attr |= UF_BAIL;
@@ -505,7 +519,7 @@ static bool lift_details(const struct block *b, const struct insn *i, struct uop
         const struct sem *s = insn_rows[i->row].sem;
         u->sw = s == &sem_bt ? 0 : s == &sem_bts ? 1 : s == &sem_btr ? 2 : 3;
         u->wflags = FL_CF;
-        return true;
+        return !(lift_based(b->mode) && u->dk == UK_MEM && u->sk == UK_REG);
     }
     case U_XCHG:
         return lift_exchange(i, u, yields);
@@ -529,8 +543,10 @@ static uint8_t find(const struct sem *s, uint8_t *cc)
 
 static bool lift_known(const struct block *b, const struct insn *i, struct uop *u, bool yields)
 {
-    return u->op == U_INTERP ? lift_vec(b, i, u) || lift_x87(b, i, u)
-                             : lift_details(b, i, u, yields);
+    if (u->op == U_INTERP) {
+        return !lift_based(b->mode) && (lift_vec(b, i, u) || lift_x87(b, i, u));
+    }
+    return lift_details(b, i, u, yields);
 }
 
 /* An immediate that is a hole (cpu/holes.h) is an operand in memory. */
@@ -540,6 +556,9 @@ static bool lift_hole(const struct block *b, const struct insn *i, struct uop *u
     bool imul = u->op == U_IMUL && (u->attr & UF_THREE) && u->sk == UK_REG && u->sr == u->dr;
     if (LIKELY(!h)) {
         return true;
+    }
+    if (lift_based(b->mode)) {
+        return false;
     }
     if (u->w != h->size || u->dk == UK_MEM || !(u->sk == UK_IMM || imul)) {
         return false;

@@ -23,6 +23,16 @@ unsigned lift_super(struct block *const *b, unsigned *parts, bool *loop, struct 
                     bool yields);
 /* Is there any point in compiling code of this mode (MODE_xx)? */
 bool lift_mode(uint32_t mode);
+/* Is its code based (struct jit_source)? */
+bool lift_based(uint32_t mode);
+static inline unsigned lift_stack_bits(uint32_t mode)
+{
+    return mode & MODE_C64 ? 64 : mode & MODE_SS32 ? 32 : 16;
+}
+static inline unsigned lift_stack_segm(uint32_t mode)
+{
+    return mode & (MODE_C64 | MODE_FLAT) ? US_FLAT : US_CHECK;
+}
 
 /* Let the interpreter run this one, for no reason (cpu/chaos.h). False: it must stay. */
 bool lift_refuse(struct uop *u);

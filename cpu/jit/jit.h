@@ -77,8 +77,10 @@ struct jit_recipe {
     int32_t b_imm;
 };
 
-/* Jump tables: from RIP to code, for transfers that are not linked. One per view of the TLB.
- * Entries belong to one (mode, TLB generation): the guest CPU empties a table when these change. */
+#define JIT_NEAR_END 1024 /* bytes: more than any block has */
+/* Jump tables: from RIP, in based code (jit_source) the linear address, to code, for transfers that
+ * are not linked. One per view of the TLB. Entries belong to one (mode, TLB generation): the guest
+ * CPU empties a table when these change. */
 #define JIT_JT_SIZE 65536u
 /* The entry of a RIP. More bits than a page's offset: functions begin at multiples of 16. */
 static inline unsigned jit_jt_index(uint64_t rip)
@@ -112,6 +114,7 @@ struct jit_env {
     uint64_t once; /* refill: the bias (host minus guest address) for this one access */
     /* refill with JIT_REFILL_ONCE: a site of the code that asks. */
     uint32_t store_site;
+    uint64_t next_page, linear; /* based code: of an indirect transfer */
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* enum jit_next */
@@ -168,6 +171,7 @@ struct jit_layout {
     int32_t view, mode;    /* uint32_t: which view of the TLB, and what blocks are keyed by */
     int32_t gs_base, kernel_gs_base; /* uint64_t: what SWAPGS swaps */
     int32_t segv, segv_size;         /* by segment number: base, lo, end_r, end_w, 8 bytes each */
+    int32_t segv_code;               /* of the code segment */
 };
 
 enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP, SITE_CHECK };
@@ -227,8 +231,12 @@ struct jit_source {
     struct uop *u;
     unsigned n;
     uint16_t page_off; /* of the first byte, in its page */
-    uint8_t bits;      /* 32 or 64: of code */
-    uint8_t view;      /* soft TLB array of its data accesses */
+    uint8_t bits;      /* 16, 32 or 64: of code */
+    /* Segments may have bases and limits, or the stack is of another size than code: code of 16
+     * bits always. RIP is not the linear address; jump tables go by that. Never a superblock. */
+    bool based;
+    uint8_t sp_bits, sp_segm; /* of the stack pointer; enum uop_seg of the stack segment */
+    uint8_t view;             /* soft TLB array of its data accesses */
     /* The first instruction may lead a group of accesses: if its check fails it bails. */
     bool lead_first;
     /* 32-bit code: registers 0..7 have zero in their upper halves, and the soft TLB holds nothing
@@ -264,6 +272,8 @@ struct jit_running {
 struct jit;
 /* "x64", "a64"; "none". */
 const char *jit_host_name(void);
+/* Does the back end take jit_source.based? */
+bool jit_host_based(void);
 /* A JIT with a code buffer of `bytes`. NULL: this host has no back end, or no memory. */
 struct jit *jit_new(const struct jit_layout *l, size_t bytes);
 void jit_free(struct jit *j);

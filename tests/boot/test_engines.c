@@ -1,8 +1,8 @@
 /*
- * Whatever the engine does, the run is the same: compute kernels and the start of a Debian kernel
- * on two vCPUs end in the digest that the interpreter gives, in each way that compiled code can be
- * run, chaos and lockstep among them; all of them saved at the same random instants and gone on
- * with in a new machine.
+ * Whatever the engine does, the run is the same: compute kernels, SeaBIOS with DOS and the start
+ * of a Debian kernel on two vCPUs end in the digest that the interpreter gives, in each way that
+ * compiled code can be run, chaos and lockstep among them; all of them saved at the same random
+ * instants and gone on with in a new machine.
  *
  * T_SEED: another seed of chaos and of the instants. T_LEVEL long: further into the boot, more
  * seeds.
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "doppel.h"
+#include "tests/boot/dos.h"
 #include "tests/boot/linux.h"
 #include "tests/t.h"
 
@@ -122,6 +123,23 @@ TEST(engines_compute)
     compare(&o, "compute", t_amount(3000000, 20000000, 400000000));
     EXPECT(fchdir(here) == 0);
     close(here);
+}
+
+/* SeaBIOS and FreeDOS from a floppy: code of 16 bits in segments, with switches to protected mode.
+ */
+TEST(engines_dos)
+{
+    const char *floppy = dos_possible() ? dos_shared_image("freedos722.img") : NULL;
+    if (!floppy) {
+        return;
+    }
+    struct doppel_options o;
+    char drive[4200];
+    snprintf(drive, sizeof drive, "file=%s,format=raw,if=floppy,index=0,snapshot=on", floppy);
+    options(&o);
+    o.drive[o.ndrives++] = drive;
+    o.ram_bytes = 16u << 20;
+    compare(&o, "dos", t_amount(3000000, 16000000, 60000000));
 }
 
 /* Debian's cloud kernel: paging, interrupts, faults, code that patches itself, two vCPUs. */

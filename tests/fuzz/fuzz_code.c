@@ -8,6 +8,9 @@
  * operations meet each other: flags left pending by one and looked at by another many instructions
  * on, registers in every role, blocks and their links.
  *
+ * Half of the 16- and 32-bit programs have segments with bases, which need not be multiples of
+ * 4096.
+ *
  * Amount: T_LEVEL; seed: T_SEED; T_CASE=n runs that one program, T_UNITS
  * its length (the smallest that fails tells the instruction), and T_SHOW=1 writes it to a.bin.
  */
@@ -111,6 +114,7 @@ struct gen {
     struct t_rng rng;
     uint8_t *p, *end;
     unsigned bits;
+    uint32_t cs, ds, ss; /* bases of segments; DS and ES have one */
 };
 
 static unsigned below(struct gen *g, unsigned n)
@@ -277,9 +281,9 @@ static void put_tables(struct bare *b, struct gen *g)
     unsigned entry = g->bits / 8;
     for (unsigned k = 0; k < 32; k++) {
         le64_put(d, CODE + below(g, CODE_LEN));
-        ram_write(&b->ram, TABLE + entry * k, d, entry);
+        ram_write(&b->ram, g->ds + TABLE + entry * k, d, entry);
     }
-    le64_put(d, RESTART);
+    le64_put(d, RESTART | g->cs >> 4 << 16);
     for (unsigned v = 0; v < 256 && g->bits == 16; v++) {
         ram_write(&b->ram, 4 * v, d, 4);
     }
@@ -288,7 +292,7 @@ static void put_tables(struct bare *b, struct gen *g)
     }
     for (unsigned k = 0; k < 8; k++) {
         uint64_t cs = g->bits == 64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff;
-        le64_put(d, k == SEG_CS + 1 ? cs : 0x00cf93000000ffff);
+        le64_put(d, k == SEG_CS + 1 ? cs | (uint64_t)g->cs << 16 : 0x00cf93000000ffff);
         ram_write(&b->ram, GDT + 8 * k, d, 8);
     }
     unsigned size = g->bits == 64 ? 16 : 8;
@@ -302,21 +306,42 @@ static void put_tables(struct bare *b, struct gen *g)
     st->idt_limit = (uint16_t)(256 * size - 1);
 }
 
+/* Segments where the program has them. In half the programs they have bases, some a limit. */
+static void put_segments(struct bare *b, const struct gen *g)
+{
+    const uint32_t base[] = {
+        [SEG_ES] = g->ds, [SEG_CS] = g->cs, [SEG_SS] = g->ss, [SEG_DS] = g->ds};
+    for (unsigned k = 0; k < ARRAY_LEN(base) && (g->cs | g->ds); k++) {
+        struct seg *s = &b->cpu->s.seg[k];
+        s->base = base[k];
+        s->sel = g->bits == 16 ? (uint16_t)(base[k] >> 4) : s->sel;
+        if (k == SEG_DS && g->bits == 32) { /* seldom met */
+            s->limit = DATA + 0x1fff;
+        }
+    }
+}
+
 static struct bare *build(unsigned bits, uint64_t seed)
 {
     struct bare *b = bare_new("", RAM_BYTES);
     struct gen g = {.rng = {seed * 2654435761u + 1}, .bits = bits};
     uint8_t code[CODE_LEN + 8], restart[64] = {0}, data[0x3000];
+    if (bits != 64 && seed & 4) {
+        g.cs = 16 * below(&g, 256);
+        g.ds = 0x10000 + 16 * below(&g, 512);
+        g.ss = 0x20000 + 16 * below(&g, 512);
+    }
     generate(&g, code);
     generate_restart(&g, restart);
-    ram_write(&b->ram, RESTART, restart, sizeof restart);
-    ram_write(&b->ram, CODE, code, CODE_LEN);
+    ram_write(&b->ram, g.cs + RESTART, restart, sizeof restart);
+    ram_write(&b->ram, g.cs + CODE, code, CODE_LEN);
     for (unsigned k = 0; k < sizeof data; k++) {
         data[k] = (uint8_t)t_rand(&g.rng);
     }
-    ram_write(&b->ram, bits == 16 ? 0x4000 : DATA, data, sizeof data);
+    ram_write(&b->ram, g.ds + (bits == 16 ? 0x4000 : DATA), data, sizeof data);
     put_tables(b, &g);
     bare_mode(b, bits, 0);
+    put_segments(b, &g);
     for (unsigned k = 0; k < 16; k++) {
         uint64_t r = t_rand(&g.rng);
         b->cpu->s.gpr[k] = bits == 64 ? r >> (r & 63) : (uint32_t)r;

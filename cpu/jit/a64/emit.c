@@ -201,3 +201,8 @@ bool jit_host_runs(void)
     return false;
 #endif
 }
+
+bool jit_host_based(void)
+{
+    return false;
+}

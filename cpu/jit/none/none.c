@@ -28,3 +28,8 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
 {
     (void)be, (void)place, (void)target;
 }
+
+bool jit_host_based(void)
+{
+    return false;
+}

@@ -314,3 +314,8 @@ bool jit_host_runs(void)
     return false;
 #endif
 }
+
+bool jit_host_based(void)
+{
+    return true;
+}

@@ -246,7 +246,12 @@ void x64_emit_sign(struct em *e)
 void x64_add_sp(struct em *e, int32_t n)
 {
     unsigned sp = x64_host(4);
-    asm_lea(&e->a, e->src->bits == 64 ? 8 : 4, sp, xm(sp, n));
+    if (e->src->sp_bits == 16) { /* keeps the host's flags, and T1 */
+        asm_lea(&e->a, 4, T0, xm(sp, n));
+        asm_mov(&e->a, 2, sp, T0);
+    } else {
+        asm_lea(&e->a, e->src->sp_bits / 8, sp, xm(sp, n));
+    }
 }
 
 /* Both checks come before RSP changes. */
@@ -256,7 +261,8 @@ static void push_mem(struct em *e)
     struct asmbuf *a = &e->a;
     struct uop_mem stack = {.base = 4,
                             .index = UR_NONE,
-                            .asz = e->src->bits == 64 ? 8 : 4,
+                            .asz = e->src->sp_bits / 8,
+                            .segm = e->src->sp_segm,
                             .seg = 2,
                             .disp = -(int64_t)u->w};
     struct xo from = x64_mem(e, &u->m, u->w, false, false);

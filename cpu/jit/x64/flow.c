@@ -240,12 +240,36 @@ static unsigned rip_width(const struct em *e)
 
 /* ---- jump tables ---- */
 
-/* T0 is a RIP: compare with its entry, T1 its offset. Returns the place of the jump for a miss. */
+/* T0 is a RIP of based code: make it the linear address, and an impossible one if the RIP is so
+ * near the segment's end that a block might not fit. env->next_page = the RIP of its page. Uses T1.
+ */
+static void based_linear(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    unsigned bits = e->src->bits;
+    asm_lea(a, 8, T1, xm(T0, JIT_NEAR_END));
+    asm_shift(a, 8, 5, xr(T1), bits);
+    asm_shift(a, 8, 4, xr(T1), 32);
+    asm_store(a, 8, xm(ENV, ENV_OFF(linear)), T1);
+    asm_load(a, 4, T1, xm(ENV, e->be->l->segv_code));
+    asm_alu(a, 4, 0, T1, xr(T0));
+    asm_alu_to(a, 8, 1, xm(ENV, ENV_OFF(linear)), T1);
+    asm_alu_imm(a, 4, 4, xr(T1), 4095);
+    asm_alu(a, 4, 5, T0, xr(T1));
+    asm_store(a, 8, xm(ENV, ENV_OFF(next_page)), T0);
+    asm_load(a, 8, T0, xm(ENV, ENV_OFF(linear)));
+}
+
+/* T0 is a RIP: compare with its entry, T1 its offset. Returns the place of the jump for a miss.
+ * Based code: T0 is the linear address then. */
 static uint32_t table_find(struct em *e)
 {
     struct asmbuf *a = &e->a;
     int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
     unsigned was = emit_class(&a->count, EMIT_glue);
+    if (e->src->based) {
+        based_linear(e);
+    }
     asm_mov(a, 4, T1, T0); /* jit_jt_index */
     asm_alu_imm(a, 4, 4, xr(T1), JIT_JT_SIZE - 1);
     asm_shift(a, 4, 4, xr(T1), 4);
@@ -255,13 +279,24 @@ static uint32_t table_find(struct em *e)
     return miss;
 }
 
+/* T0 is as table_find left it: env->page of there. */
+static void table_page(struct em *e)
+{
+    struct asmbuf *a = &e->a;
+    if (e->src->based) {
+        asm_load(a, 8, T0, xm(ENV, ENV_OFF(next_page)));
+    } else {
+        asm_alu_imm(a, 8, 4, xr(T0), -4096);
+    }
+    asm_store(a, 8, xm(ENV, ENV_OFF(page)), T0);
+}
+
 static void table_go(struct em *e)
 {
     struct asmbuf *a = &e->a;
     int32_t jt = ENV_OFF(jt) + (int32_t)(sizeof(struct jit_jt) * JIT_JT_SIZE * e->src->view);
     unsigned was = emit_class(&a->count, EMIT_glue);
-    asm_alu_imm(a, 8, 4, xr(T0), -4096);
-    asm_store(a, 8, xm(ENV, ENV_OFF(page)), T0);
+    table_page(e);
     asm_jmp_ind(a, xmi(ENV, T1, 0, jt + 8));
     emit_class(&a->count, was);
 }
@@ -275,6 +310,9 @@ static void cross_page(struct em *e, int32_t target)
     unsigned was = emit_class(&a->count, EMIT_glue);
     asm_load(a, 8, T0, xm(ENV, ENV_OFF(page)));
     asm_lea(a, rip_width(e), T0, xm(T0, target));
+    if (e->src->bits == 16) {
+        asm_zx(a, 2, T0, xr(T0));
+    }
     uint32_t miss = table_find(e);
     table_go(e);
     asm_here(a, miss);
@@ -292,7 +330,7 @@ static void go(struct em *e, int64_t target64, int cc)
         e->failed = true;
         return;
     }
-    bool same_page = target >= 0 && target < 4096;
+    bool same_page = target >= 0 && target < 4096 && !e->src->based; /* else IP might wrap */
     if (!same_page && cc < 0) {
         cross_page(e, target);
         return;
@@ -414,20 +452,13 @@ static void bail_from(struct em *e, uint32_t place)
         .kind = COLD_JUMP, .site = x64_site(e, SITE_BAIL), .from = place, .to = x64_leave_at(e)};
 }
 
-/* rsp += n. */
-static void move_sp(struct em *e, int32_t n)
-{
-    unsigned sp = x64_host(4);
-    asm_lea(&e->a, rip_width(e), sp, xm(sp, n));
-}
-
 static void call_push(struct em *e)
 {
     const struct uop *u = e->u;
     struct xo at = x64_mem(e, &u->m, u->w, true, true);
     next_rip(e, T1);
     asm_store(&e->a, u->w, at, T1);
-    move_sp(e, -(int32_t)u->w);
+    x64_add_sp(e, -(int32_t)u->w);
 }
 
 /* T0 = target of an indirect transfer. */
@@ -440,6 +471,9 @@ static void indirect_target(struct em *e)
     } else {
         asm_load(&e->a, u->sw, T0, x64_gpr(e, u->sr));
     }
+    if (u->sw == 2) {
+        asm_zx(&e->a, 2, T0, xr(T0));
+    }
 }
 
 static void flow_calli(struct em *e)
@@ -451,7 +485,9 @@ static void flow_calli(struct em *e)
     struct uop_mem stack = none;
     stack.base = 4;
     stack.index = UR_NONE;
-    stack.asz = (uint8_t)rip_width(e);
+    stack.asz = e->src->sp_bits / 8;
+    stack.segm = e->src->sp_segm;
+    stack.seg = 2;
     stack.disp = -(int64_t)u->w;
     indirect_target(e);
     bail_from(e, table_find(e));
@@ -464,10 +500,9 @@ static void flow_calli(struct em *e)
     next_rip(e, T1);
     asm_store(a, u->w, at, T1);
     x64_spill_flags(e);
-    move_sp(e, -(int32_t)u->w);
+    x64_add_sp(e, -(int32_t)u->w);
     asm_load(a, 8, T0, xm(ENV, ENV_OFF(target)));
-    asm_alu_imm(a, 8, 4, xr(T0), -4096);
-    asm_store(a, 8, xm(ENV, ENV_OFF(page)), T0);
+    table_page(e);
     asm_jmp_ind(a, xm(ENV, ENV_OFF(host)));
 }
 
@@ -482,7 +517,7 @@ static void return_inside(struct em *e)
     asm_lea(a, rip_width(e), T1, xm(T1, u[1].off));
     asm_alu(a, u->w, 7, T1, at);
     x64_bail_if(e, XNE, x64_site(e, SITE_BAIL));
-    move_sp(e, (int32_t)(u->w + u->imm));
+    x64_add_sp(e, (int32_t)(u->w + u->imm));
 }
 
 bool x64_flow(struct em *e)
@@ -529,8 +564,11 @@ bool x64_flow(struct em *e)
         x64_spill_flags(e);
         struct xo at = x64_mem(e, &u->m, u->w, false, false);
         asm_load(&e->a, u->w, T0, at);
+        if (u->w == 2) {
+            asm_zx(&e->a, 2, T0, xr(T0));
+        }
         bail_from(e, table_find(e));
-        move_sp(e, (int32_t)(u->w + u->imm));
+        x64_add_sp(e, (int32_t)(u->w + u->imm));
         table_go(e);
         return true;
     }
