@@ -386,6 +386,7 @@ static bool lift_count(const struct block *b, const struct insn *i, struct uop *
 /* Scans, exchanges, double shifts and others of the 0F maps. */
 static bool lift_more(const struct block *b, const struct insn *i, struct uop *u)
 {
+    bool user = b->mode & MODE_CPL3;
     switch (u->op) {
     case U_MOVS:
     case U_STOS:
@@ -398,16 +399,16 @@ static bool lift_more(const struct block *b, const struct insn *i, struct uop *u
     case U_CLI:
     case U_SWAPGS:
         u->attr |= UF_BAIL;
-        return true;
+        return !user;
     case U_STI:
         u->attr |= UF_BAIL;
-        return i->k + 1 < b->n;
+        return !user && i->k + 1 < b->n;
     case U_SETAC:
         u->attr |= UF_BAIL;
         u->cc = insn_rows[i->row].sem == &sem_stac;
         u->dr = u->cc ? TLB_SUPER_AC : TLB_SUPER;
         u->imm = MODE_AC;
-        return page_off(b, i) + i->len < PAGE_SIZE;
+        return !lift_based(b->mode) && page_off(b, i) + i->len < PAGE_SIZE;
     case U_SHLD:
     case U_SHRD: {
         unsigned n = (unsigned)i->imm & (i->w == 8 ? 63 : 31);

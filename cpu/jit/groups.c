@@ -397,6 +397,9 @@ static void number(const struct jit_source *src)
 
 void jit_pass_groups(const struct jit_source *src)
 {
+    if (src->based) {
+        return; /* SP may wrap, and segments have limits */
+    }
     struct state s = {.next = FIRST_VALUE, .native = src->bits == 64 ? 8 : 4, .wide = src->wide};
     fresh_all(&s);
     for (unsigned k = 0; k < src->n; k++) {

@@ -9,7 +9,8 @@
  * on, registers in every role, blocks and their links.
  *
  * Half of the 16- and 32-bit programs have segments with bases, which need not be multiples of
- * 4096.
+ * 4096; half of those have limits in the midst of their data and stack, and half of the 16-bit ones
+ * a stack that wraps.
  *
  * Amount: T_LEVEL; seed: T_SEED; T_CASE=n runs that one program, T_UNITS
  * its length (the smallest that fails tells the instruction), and T_SHOW=1 writes it to a.bin.
@@ -115,6 +116,7 @@ struct gen {
     uint8_t *p, *end;
     unsigned bits;
     uint32_t cs, ds, ss; /* bases of segments; DS and ES have one */
+    bool limits, wraps;
 };
 
 static unsigned below(struct gen *g, unsigned n)
@@ -222,7 +224,7 @@ static void put_pointers(struct gen *g)
     uint64_t data = g->bits == 16 ? 0x4000 : DATA;
     put_set(g, 6, data + below(g, 4096));
     put_set(g, 7, data + 0x1000 + below(g, 4096));
-    put_set(g, 4, STACK - below(g, 64) * 4);
+    put_set(g, 4, g->wraps ? below(g, 12) * 2 : STACK - below(g, 64) * 4);
 }
 
 static void generate(struct gen *g, uint8_t *code)
@@ -315,8 +317,13 @@ static void put_segments(struct bare *b, const struct gen *g)
         struct seg *s = &b->cpu->s.seg[k];
         s->base = base[k];
         s->sel = g->bits == 16 ? (uint16_t)(base[k] >> 4) : s->sel;
-        if (k == SEG_DS && g->bits == 32) { /* seldom met */
+        if (k == SEG_DS && g->limits) {
+            s->limit = g->bits == 16 ? 0x5d03 : DATA + 0x1d03;
+        } else if (k == SEG_DS && g->bits == 32) { /* seldom met */
             s->limit = DATA + 0x1fff;
+        }
+        if (k == SEG_SS && g->limits && !g->wraps) {
+            s->limit = STACK - 7;
         }
     }
 }
@@ -330,6 +337,8 @@ static struct bare *build(unsigned bits, uint64_t seed)
         g.cs = 16 * below(&g, 256);
         g.ds = 0x10000 + 16 * below(&g, 512);
         g.ss = 0x20000 + 16 * below(&g, 512);
+        g.limits = seed & 8;
+        g.wraps = bits == 16 && (seed & 16);
     }
     generate(&g, code);
     generate_restart(&g, restart);

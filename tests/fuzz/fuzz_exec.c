@@ -5,8 +5,9 @@
  * one slice, in slices of one and of other lengths, interpreted and compiled. State and RAM must
  * end equal. Random code faults, jumps into itself, writes over itself, repeats strings and sets
  * TF, so this covers the decoder, the budget, refunds of faults, self-modifying code and REP
- * accounting together. It also fuzzes the decoder alone: lengths and offsets stay in range for any
- * bytes in any mode.
+ * accounting together. Half of the 16- and 32-bit runs have segments with bases and limits; in some
+ * IP and SP wrap at 64 KiB. It also fuzzes the decoder alone: lengths and offsets stay in range for
+ * any bytes in any mode.
  *
  * Amount: T_LEVEL; seed: T_SEED.
  */
@@ -122,6 +123,32 @@ struct setup {
     uint64_t seed;
 };
 
+/* Segments with bases and limits. In 16-bit code, IP and SP that come to 64 KiB. */
+static void put_segments(struct bare *b, const struct setup *u, uint64_t *s)
+{
+    struct cpu_state *st = &b->cpu->s;
+    uint64_t r = rng_next(s);
+    uint32_t base = (uint32_t)(r >> 8 & 0x3f0);
+    st->seg[SEG_DS].base = st->seg[SEG_ES].base = base;
+    st->seg[SEG_SS].base = base * 2;
+    st->seg[SEG_DS].limit = r & 1 ? CODE + (uint32_t)(r >> 20) % CODE_LEN : st->seg[SEG_DS].limit;
+    st->seg[SEG_ES].limit = r & 2 ? CODE + (uint32_t)(r >> 30) % CODE_LEN : st->seg[SEG_ES].limit;
+    st->seg[SEG_SS].limit = r & 4 ? 0x7000 + (uint32_t)(r >> 40 & 15) : st->seg[SEG_SS].limit;
+    if (u->bits == 16 && (r & 8)) {
+        st->gpr[REG_RSP] = 2 * (r >> 44 & 7);
+        st->seg[SEG_SS].limit = 0xffff;
+    }
+    if (u->bits == 16 && (r & 0x10)) { /* the code again, where its IP is its offset from 0xf400 */
+        uint8_t code[CODE_LEN];
+        ram_read(&b->ram, CODE, code, CODE_LEN);
+        st->seg[SEG_CS].base = 0x10000 + base;
+        ram_write(&b->ram, 0x10000 + base + 0xf400, code, 0x10000 - 0xf400);
+        ram_write(&b->ram, 0x10000 + base, code + (0x10000 - 0xf400),
+                  CODE_LEN - (0x10000 - 0xf400));
+        st->rip = 0xf400 + (r >> 50 & 0x7ff);
+    }
+}
+
 /* Gates into the code in protected mode too, at ring 0, so that a fault is not the end. */
 static void put_tables(struct bare *b, unsigned bits, uint64_t *s)
 {
@@ -183,6 +210,9 @@ static struct bare *build(const struct setup *u)
     b->cpu->s.gpr[REG_RCX] = rng_next(&s) % 300;
     b->cpu->s.rip = CODE;
     b->cpu->s.rflags = FL_1 | (rng_next(&s) & (FL_DF | FL_ARITH));
+    if (u->bits != 64 && (u->seed & 2)) {
+        put_segments(b, u, &s);
+    }
     cpu_restored(b->cpu);
     return b;
 }

@@ -180,11 +180,11 @@ void x64_leave(struct em *e, unsigned kind);
 /* Common code for the width of this code. */
 static inline uint32_t x64_leave_at(const struct em *e)
 {
-    return e->src->bits == 32 ? e->be->leave32 : e->be->leave;
+    return e->src->bits != 64 ? e->be->leave32 : e->be->leave;
 }
 static inline uint32_t x64_interp_at(const struct em *e)
 {
-    return e->src->bits == 32 ? e->be->interp32 : e->be->interp;
+    return e->src->bits != 64 ? e->be->interp32 : e->be->interp;
 }
 /* The first n micro-operations (emit.c). */
 void x64_run(struct em *e, unsigned n);
