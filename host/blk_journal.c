@@ -500,6 +500,15 @@ uint64_t blk_journal_bytes(const struct blk_journal *j)
     return n;
 }
 
+uint64_t blk_journal_mark_bytes(const struct blk_journal *j, uint64_t mark)
+{
+    uint64_t n = 0;
+    for (unsigned i = find(j, mark); i < j->n; i++) {
+        n += blk_overlay_count(j->list[i].before) * CLUSTER;
+    }
+    return n;
+}
+
 void blk_journal_written(struct blk *b, uint8_t *bits)
 {
     struct blk_journal *j = blk_journal_of(b);

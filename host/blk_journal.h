@@ -62,6 +62,8 @@ struct blk *blk_journal_view(struct blk_journal *j, uint64_t mark);
 
 /* Bytes that are kept for all marks and private layers. */
 uint64_t blk_journal_bytes(const struct blk_journal *j);
+/* Of these, what a mark of the present needs, alone or with others. */
+uint64_t blk_journal_mark_bytes(const struct blk_journal *j, uint64_t mark);
 /* Each cluster that was written to an overlay on the way to what b shows (snapshot=on, private
  * layers), as blk_overlay_marks does. */
 void blk_journal_written(struct blk *b, uint8_t *bits);

@@ -435,6 +435,16 @@ uint64_t ram_differ(const struct ram *a, const struct ram *b)
     return n;
 }
 
+uint64_t ram_alone(const struct ram *a, const struct ram *b)
+{
+    uint64_t n = 0;
+    assert(a->npages == b->npages);
+    for (uint64_t pfn = 0; pfn < a->npages; pfn++) {
+        n += a->page[pfn] && a->page[pfn] != b->page[pfn];
+    }
+    return n;
+}
+
 uint64_t ram_host_bytes(const struct ram *r)
 {
     uint64_t n = 0;

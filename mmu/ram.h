@@ -113,6 +113,8 @@ void ram_fork(struct ram *dst, struct ram *src);
 void ram_become(struct ram *dst, struct ram *src);
 /* Pages that the two maps do not share. */
 uint64_t ram_differ(const struct ram *a, const struct ram *b);
+/* Pages in memory that `a` has and b does not share: what goes when b is all that remains. */
+uint64_t ram_alone(const struct ram *a, const struct ram *b);
 /* Host bytes held by pages of this map. */
 uint64_t ram_host_bytes(const struct ram *r);
 void ram_dirty_clear(struct ram *r);

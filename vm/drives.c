@@ -20,6 +20,7 @@
 #include "vm/drives_priv.h"
 #include "vm/firmware.h"
 #include "vm/media.h"
+#include "vm/record.h"
 #include "vm/replay.h"
 
 #define DEFAULT_CD 2 /* the slot of -cdrom */
@@ -202,6 +203,9 @@ void drive_remove(struct vm_drive *v)
 {
     struct blk *b = drive_medium(v);
     drive_flush_medium(v);
+    if (b && drive_overlay(v)) {
+        record_before_removal(v->vm);
+    }
     v->d.blk = v->tray = NULL;
     free(v->path);
     v->path = NULL;

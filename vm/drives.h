@@ -44,6 +44,18 @@ void drives_forget(struct doppel_vm *vm, const char *path);
  * parent's. False: e. */
 bool drives_put(struct doppel_vm *vm, struct snap_writer *w, bool changes_only, struct err *e);
 void drives_saved(struct doppel_vm *vm);
+
+/* The overlays as they are now, to be put into a snapshot later: marks in their journals. Goes
+ * before a medium that has an overlay is taken out. NULL: no memory. */
+struct drives_held;
+struct drives_held *drives_hold(struct doppel_vm *vm);
+/* As regions; what they are read from lives until drives_held_done(). False: e. */
+bool drives_held_put(struct drives_held *h, struct snap_writer *w, struct err *e);
+void drives_held_done(struct drives_held *h);
+/* Host memory for what was overwritten since. */
+uint64_t drives_held_bytes(const struct drives_held *h);
+void drives_held_free(struct drives_held *h);
+
 /* Does a drive show its past (host/blk_journal.h)? Then reading it is for one thread. */
 bool drives_in_past(const struct doppel_vm *vm);
 

@@ -173,21 +173,17 @@ static bool is_past(struct blk *b)
     return j && blk_journal_entered(j);
 }
 
-static void put_overlay(struct snap_writer *w, struct vm_drive *v, bool changes_only)
+/* The clusters of b that have a bit; o: the overlay that it is, NULL if it shows a past. */
+static void put_clusters(struct snap_writer *w, const char *name, struct blk *b,
+                         struct blk_overlay *o, const uint8_t *bits, bool changes_only)
 {
-    struct blk *b = drive_medium(v);
-    struct blk_overlay *o = drive_overlay(v);
-    char name[SNAP_REGION];
-    uint8_t *bits = written(b);
-    bool past = is_past(b);
-    region_name(v, name);
     snap_region(w, name, clusters_of(b));
     for (uint64_t i = 0; i < clusters_of(b); i++) {
         if (i % 8 == 0 && !bits[i / 8]) {
             i += 7;
         } else if (bits[i / 8] >> i % 8 & 1) {
-            const uint8_t *host = past ? NULL : blk_overlay_peek(o, i);
-            if (changes_only && !past && !blk_overlay_is_dirty(o, i)) {
+            const uint8_t *host = o ? blk_overlay_peek(o, i) : NULL;
+            if (changes_only && o && !blk_overlay_is_dirty(o, i)) {
                 snap_put_kind(w, i, SNAP_PARENT);
             } else if (host) {
                 snap_put(w, i, host);
@@ -196,6 +192,15 @@ static void put_overlay(struct snap_writer *w, struct vm_drive *v, bool changes_
             }
         }
     }
+}
+
+static void put_overlay(struct snap_writer *w, struct vm_drive *v, bool changes_only)
+{
+    struct blk *b = drive_medium(v);
+    char name[SNAP_REGION];
+    uint8_t *bits = written(b);
+    region_name(v, name);
+    put_clusters(w, name, b, is_past(b) ? NULL : drive_overlay(v), bits, changes_only);
     free(bits);
 }
 
@@ -214,6 +219,87 @@ bool drives_put(struct doppel_vm *vm, struct snap_writer *w, bool changes_only, 
         }
     }
     return true;
+}
+
+/* --- Overlays that are put later --- */
+
+struct held {
+    struct blk_journal *journal;
+    struct blk *blk;
+    uint64_t mark;
+    struct blk *view; /* while it is put; NULL */
+    char region[SNAP_REGION];
+};
+
+struct drives_held {
+    unsigned n;
+    struct held list[DOPPEL_MAX_DRIVES + DRIVES_DEFAULT];
+};
+
+struct drives_held *drives_hold(struct doppel_vm *vm)
+{
+    struct drives_held *h = calloc(1, sizeof *h);
+    for (unsigned i = 0; h && i < vm->drives->n; i++) {
+        struct vm_drive *v = vm->drives->list[i];
+        if (!drive_overlay(v)) {
+            continue;
+        }
+        struct held *d = &h->list[h->n++];
+        d->blk = drive_medium(v);
+        d->journal = blk_journal_of(d->blk);
+        d->mark = blk_journal_mark(d->journal);
+        region_name(v, d->region);
+        if (!d->mark) {
+            drives_held_free(h);
+            return NULL;
+        }
+    }
+    return h;
+}
+
+bool drives_held_put(struct drives_held *h, struct snap_writer *w, struct err *e)
+{
+    for (unsigned i = 0; i < h->n; i++) {
+        struct held *d = &h->list[i];
+        d->view = blk_journal_view(d->journal, d->mark);
+        if (!d->view) {
+            drives_held_done(h);
+            return err_set(e, "no host memory for a disk as of then");
+        }
+        uint8_t *bits = written(d->blk); /* and of those written since, what was there */
+        put_clusters(w, d->region, d->view, NULL, bits, false);
+        free(bits);
+    }
+    return true;
+}
+
+void drives_held_done(struct drives_held *h)
+{
+    for (unsigned i = 0; i < h->n; i++) {
+        if (h->list[i].view) {
+            h->list[i].view->close(h->list[i].view);
+            h->list[i].view = NULL;
+        }
+    }
+}
+
+uint64_t drives_held_bytes(const struct drives_held *h)
+{
+    uint64_t n = sizeof *h;
+    for (unsigned i = 0; i < h->n; i++) {
+        n += blk_journal_mark_bytes(h->list[i].journal, h->list[i].mark);
+    }
+    return n;
+}
+
+void drives_held_free(struct drives_held *h)
+{
+    for (unsigned i = 0; h && i < h->n; i++) {
+        if (h->list[i].mark) {
+            blk_journal_forget(h->list[i].journal, h->list[i].mark);
+        }
+    }
+    free(h);
 }
 
 void drives_saved(struct doppel_vm *vm)

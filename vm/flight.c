@@ -1,7 +1,8 @@
 /*
  * The flight recorder: two recordings in memory (vm/record_priv.h), the second begun when the first
- * is as old as is wanted, so that the older one always covers that much. Each begins with a saved
- * machine; when the newer one is old enough, it takes the older one's place.
+ * is as old as is wanted, so that the older one always covers that much; when the newer one is old
+ * enough, it takes the older one's place. Each begins with a machine whose pages are shared with
+ * the running one (snapshot_hold), which costs milliseconds and then memory for what is written.
  *
  * It is written out on request, and once by itself: at a triple fault, when a serial port prints
  * the text of a panic, when a device reports one, when the watchdog finds that no vCPU has taken
@@ -23,8 +24,12 @@
 #define OLD (VM_FLIGHT + 0)
 #define NEW (VM_FLIGHT + 1)
 
-/* A machine whose idle time is skipped ages fast; saving it is not to be all that it does. */
-#define HOST_NS (UINT64_C(5) * 1000000000)
+/* A machine whose idle time is skipped ages fast; beginning anew is not to be all that it does. */
+#define HOST_NS (UINT64_C(1) * 1000000000)
+/* Host's ns from one look at the memory in use to the next, at least; and as a multiple of what a
+ * look takes. */
+#define LOOK_NS    (UINT64_C(200) * 1000000)
+#define LOOK_TIMES 200u
 
 struct flight {
     vtime span;
@@ -33,8 +38,12 @@ struct flight {
     char panic[KEYVAL_VALUE];
     vtime watchdog;                    /* 0: none */
     vtime awake;                       /* when a vCPU was last seen that takes interrupts */
-    uint64_t begun;                    /* host's ns when the newer one began */
+    uint64_t begun;                    /* host's ns when the newer one began, */
+    uint64_t pause;                    /* and how many that took */
+    uint64_t look;                     /* when to look at the memory again */
+    uint64_t bytes;                    /* what it was then */
     const char *due;                   /* why it is to be written; NULL */
+    vtime crashed;                     /* when that was found */
     bool written;                      /* by itself, once */
     size_t matched[DOPPEL_MAX_SERIAL]; /* of `panic` */
 };
@@ -110,6 +119,7 @@ static void forget(struct doppel_vm *vm, unsigned slot)
 static void rotate(struct doppel_vm *vm)
 {
     struct err e = {""};
+    uint64_t from = host_monotonic();
     forget(vm, OLD);
     struct record *r = record_take(vm, NEW);
     if (r) {
@@ -120,12 +130,41 @@ static void rotate(struct doppel_vm *vm)
         record_add(vm, NEW, r);
     }
     vm->flight->begun = host_monotonic();
+    vm->flight->pause = vm->flight->begun - from;
+}
+
+/* What the newer one keeps. */
+static uint64_t look(struct doppel_vm *vm)
+{
+    struct flight *f = vm->flight;
+    const struct record *a = vm->record[OLD], *b = vm->record[NEW];
+    uint64_t from = host_monotonic(), newer = b ? record_bytes(b, NULL) : 0;
+    f->bytes = (a ? record_bytes(a, b) : 0) + newer;
+    uint64_t now = host_monotonic(), pause = LOOK_TIMES * (now - from);
+    f->look = now + (pause > LOOK_NS ? pause : LOOK_NS);
+    return newer;
+}
+
+/* Each of the two may have half, so that there is always a past. */
+static void bound(struct doppel_vm *vm)
+{
+    struct flight *f = vm->flight;
+    if (look(vm) > f->limit / 2) {
+        rotate(vm);
+        look(vm);
+    }
+    if (f->bytes > f->limit) { /* too much was written since the last look */
+        forget(vm, OLD);
+    }
 }
 
 bool flight_start(struct doppel_vm *vm, const char *spec, struct err *e)
 {
     if (strcmp(spec, "off") == 0) {
         return true;
+    }
+    if (vm->replay) {
+        return err_set(e, "a machine of a replay has its log already; no flight recorder");
     }
     struct flight *f = vm->flight = calloc(1, sizeof *f);
     if (!f) {
@@ -135,6 +174,8 @@ bool flight_start(struct doppel_vm *vm, const char *spec, struct err *e)
     snprintf(f->file, sizeof f->file, "%s.flight", vm->opt.name);
     snprintf(f->panic, sizeof f->panic, "Kernel panic - not syncing");
     if (!parse(f, spec, e)) {
+        vm->flight = NULL;
+        free(f);
         return false;
     }
     rotate(vm);
@@ -159,6 +200,7 @@ void flight_crash(struct doppel_vm *vm, const char *why)
 {
     if (vm->flight && !vm->flight->written && !vm->flight->due && !history_in_past(vm)) {
         vm->flight->due = why;
+        vm->flight->crashed = clock_now(&vm->clock);
     }
 }
 
@@ -171,9 +213,9 @@ static void write_due(struct doppel_vm *vm)
     }
     bool ok = flight_save(vm, f->file, &e);
     fprintf(vm->log.out,
-            ok ? "%s: %s: the flight recorder is in %s\n"
-               : "%s: %s: the flight recorder could not be written: %s\n",
-            vm->opt.name, f->due, ok ? f->file : e.msg);
+            ok ? "%s: %s at %" PRIu64 " ns: the flight recorder is in %s\n"
+               : "%s: %s at %" PRIu64 " ns: the flight recorder could not be written: %s\n",
+            vm->opt.name, f->due, f->crashed, ok ? f->file : e.msg);
     f->due = NULL;
     f->written = true;
 }
@@ -221,15 +263,19 @@ void flight_poll(struct doppel_vm *vm)
         flight_crash(vm, "no CPU has taken interrupts for long");
     }
     write_due(vm);
-    const struct record *a = vm->record[OLD], *b = vm->record[NEW];
-    if (!b) {
-        rotate(vm);
+    const struct record *b = vm->record[NEW];
+    uint64_t host = host_monotonic();
+    if (!b) { /* a load made it forget, or there was no memory to begin */
+        if (host - f->begun >= HOST_NS) {
+            rotate(vm);
+        }
         return;
     }
-    uint64_t bytes = b->bytes + (a ? a->bytes : 0);
-    bool old = now - b->begin.when >= f->span;
-    if ((old || bytes > f->limit) && host_monotonic() - f->begun >= HOST_NS) {
+    if (now - b->begin.when >= f->span && host - f->begun >= HOST_NS) {
         rotate(vm);
+    }
+    if (host >= f->look) {
+        bound(vm);
     }
 }
 
@@ -237,6 +283,9 @@ void flight_forget(struct doppel_vm *vm)
 {
     forget(vm, OLD);
     forget(vm, NEW);
+    if (vm->flight) {
+        vm->flight->begun = 0;
+    }
 }
 
 void flight_stop(struct doppel_vm *vm)
@@ -256,8 +305,11 @@ void flight_info(struct doppel_vm *vm, struct mon_out *o)
     const struct record *a = vm->record[OLD], *b = vm->record[NEW];
     const struct record *r = a ? a : b;
     if (r) {
-        mon_printf(o, "flight recorder: from %" PRIu64 " ns on, %" PRIu64 " KiB of host memory\n",
-                   r->begin.when, ((a ? a->bytes : 0) + (b ? b->bytes : 0)) >> 10);
+        look(vm);
+        mon_printf(o,
+                   "flight recorder: from %" PRIu64 " ns on, %" PRIu64
+                   " KiB of host memory; beginning anew stopped the machine for %" PRIu64 " us\n",
+                   r->begin.when, vm->flight->bytes >> 10, vm->flight->pause / 1000);
     }
 }
 

@@ -143,7 +143,7 @@ static void write_medium(struct st_buf *b, const struct run_medium *m)
 }
 
 void manifest_write(struct st_buf *b, struct doppel_vm *vm, const struct run_instant *begin,
-                    uint64_t state_bytes, const struct run_medium *media, unsigned nmedia)
+                    const struct run_medium *media, unsigned nmedia)
 {
     struct doppel_options o = vm->opt;
     o.rtc_epoch = (int64_t)vm->epoch;
@@ -159,6 +159,10 @@ void manifest_write(struct st_buf *b, struct doppel_vm *vm, const struct run_ins
         write_medium(b, &media[i]);
     }
     linef(b, "begin", "%" PRIu64 " %" PRIu64 " %" PRIu64, begin->when, begin->order, begin->icount);
+}
+
+void manifest_write_end(struct st_buf *b, uint64_t state_bytes)
+{
     linef(b, "state", "%" PRIu64, state_bytes);
 }
 

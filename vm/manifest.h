@@ -34,7 +34,9 @@ struct doppel_vm;
 
 /* Of a machine as it stands. `media` as vm/media.h counts them. */
 void manifest_write(struct st_buf *b, struct doppel_vm *vm, const struct run_instant *begin,
-                    uint64_t state_bytes, const struct run_medium *media, unsigned nmedia);
+                    const struct run_medium *media, unsigned nmedia);
+/* The last line: the bytes of the saved machine behind it. */
+void manifest_write_end(struct st_buf *b, uint64_t state_bytes);
 /* Hostile text; `log` is its file's name (NULL: no file). False: e. Free it either way. */
 bool manifest_read(struct manifest *m, const char *text, size_t len, const char *log,
                    struct err *e);

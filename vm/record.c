@@ -116,28 +116,50 @@ static void begin_media(struct record *r, const struct run_medium *media, unsign
     }
 }
 
+/* Has the machine not run yet? Then its manifest says all. */
+static bool is_fresh(const struct doppel_vm *vm)
+{
+    return !vm->clock.s.now && !vm->gate.order && !vm->gate.delivered;
+}
+
+static bool hold_state(struct record *r, struct err *e)
+{
+    static const struct snapshot_how how = {.name = "", .threads = 1};
+    uint64_t id;
+    if (is_fresh(r->vm)) {
+        return true;
+    }
+    r->held = snapshot_hold(r->vm, e);
+    if (r->held && r->path) {
+        bool ok = snapshot_held_write(r->held, &how, -1, &r->state, &id, e);
+        snapshot_held_free(r->held);
+        r->held = NULL;
+        return ok || err_prefix(e, "nothing is recorded");
+    }
+    return r->held != NULL;
+}
+
 static bool begin(struct record *r, struct err *e)
 {
     struct doppel_vm *vm = r->vm;
-    struct st_buf text = {0};
     struct run_medium *media;
-    uint8_t *state = NULL;
-    size_t len = 0;
-    bool fresh = !vm->clock.s.now && !vm->gate.order && !vm->gate.delivered;
-    if (!fresh && !doppel_save(vm, &state, &len)) {
-        return err_set(e, "what snapshot=on keeps cannot be read back; nothing is recorded");
+    if (!hold_state(r, e)) {
+        return false;
     }
     unsigned n = media_list(vm, &media);
     r->begin = here(vm);
-    manifest_write(&text, vm, &r->begin, len, media, n);
-    put_pieces(r, INLOG_MANIFEST, text.data, text.len);
-    put_pieces(r, INLOG_STATE, state, len);
+    manifest_write(&r->manifest, vm, &r->begin, media, n);
+    if (r->path) {
+        manifest_write_end(&r->manifest, r->state.len);
+        put_pieces(r, INLOG_MANIFEST, r->manifest.data, r->manifest.len);
+        put_pieces(r, INLOG_STATE, r->state.data, r->state.len);
+        st_buf_free(&r->manifest);
+        st_buf_free(&r->state);
+    }
     begin_media(r, media, n);
     runlog_begin(&r->run, &r->begin);
     write_run(r);
-    st_buf_free(&text);
     free(media);
-    free(state);
     return !r->failed || err_set(e, "%s: %s", r->path, r->failed);
 }
 
@@ -176,31 +198,88 @@ void record_free(struct record *r)
         free(r->medium[i].bits);
     }
     runlog_writer_free(&r->run);
+    snapshot_held_free(r->held);
+    st_buf_free(&r->manifest);
+    st_buf_free(&r->state);
     free(r->chunks);
     free(r->path);
     free(r->failed);
     free(r);
 }
 
+/* --- In memory, and written out --- */
+
+static bool put_out(struct inlog_writer *w, enum inlog_type type, const struct st_buf *b)
+{
+    bool ok = true;
+    for (size_t at = 0; ok && at < b->len; at += INLOG_CHUNK_MAX) {
+        size_t n = b->len - at < INLOG_CHUNK_MAX ? b->len - at : (size_t)INLOG_CHUNK_MAX;
+        ok = inlog_put(w, type, b->data + at, n);
+    }
+    return ok;
+}
+
+/* The machine that it began with, as bytes, in *b. */
+static bool state_bytes(struct record *r, struct st_buf *b, struct err *e)
+{
+    static const struct snapshot_how how = {.name = "", .threads = 1};
+    uint64_t id;
+    return !r->held || snapshot_held_write(r->held, &how, -1, b, &id, e);
+}
+
+/* What is said of the instant of the tick that was just written. */
+static void put_end(struct record *r, struct st_buf *b)
+{
+    uint8_t digest[8];
+    inlog_put_num(b, RUN_END);
+    st_buf_put(b, "\0\0", 3);
+    le64_put(digest, doppel_digest(r->vm));
+    st_buf_put(b, digest, sizeof digest);
+}
+
 bool record_write(struct record *r, const char *path, struct err *e)
 {
-    struct inlog_writer w;
-    struct st_buf end = {0};
-    uint8_t digest[8];
-    record_flush(r, false);
-    inlog_put_num(&end, RUN_END); /* at the instant of the tick just written */
-    st_buf_put(&end, "\0\0", 3);
-    le64_put(digest, doppel_digest(r->vm));
-    st_buf_put(&end, digest, sizeof digest);
-    bool ok = inlog_create(&w, path, e);
-    for (unsigned i = 0; ok && i < r->nchunks; i++) {
-        ok = inlog_write(&w, &r->chunks[i]) || err_set(e, "%s: %s", path, strerror(errno));
+    struct inlog_writer w = {.fd = -1};
+    struct st_buf end = {0}, manifest = {0}, held = {0};
+    const struct st_buf *state = r->held ? &held : &r->state;
+    bool ok = state_bytes(r, &held, e) && inlog_create(&w, path, e);
+    if (ok) {
+        record_flush(r, false);
+        put_end(r, &end);
+        st_buf_put(&manifest, r->manifest.data, r->manifest.len);
+        manifest_write_end(&manifest, state->len);
+        ok = put_out(&w, INLOG_MANIFEST, &manifest) && put_out(&w, INLOG_STATE, state);
+        for (unsigned i = 0; ok && i < r->nchunks; i++) {
+            ok = inlog_write(&w, &r->chunks[i]);
+        }
+        ok = (ok && put_out(&w, INLOG_RUN, &end)) || err_set(e, "%s: %s", path, strerror(errno));
     }
-    ok = ok && (inlog_put(&w, INLOG_RUN, end.data, end.len) ||
-                err_set(e, "%s: %s", path, strerror(errno)));
-    st_buf_free(&end);
     inlog_close(&w);
+    st_buf_free(&end);
+    st_buf_free(&manifest);
+    st_buf_free(&held);
     return ok;
+}
+
+uint64_t record_bytes(const struct record *r, const struct record *next)
+{
+    uint64_t n = r->bytes + r->manifest.cap + r->state.cap + r->run.out.cap;
+    return n + (r->held ? snapshot_held_bytes(r->held, next ? next->held : NULL) : 0);
+}
+
+void record_before_removal(struct doppel_vm *vm)
+{
+    for (unsigned i = 0; i < VM_RECORDS; i++) {
+        struct record *r = vm->record[i];
+        struct err e = {""};
+        if (r && r->held) {
+            if (!state_bytes(r, &r->state, &e)) {
+                fail(r, e.msg);
+            }
+            snapshot_held_free(r->held);
+            r->held = NULL;
+        }
+    }
 }
 
 /* --- What the machine tells --- */

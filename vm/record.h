@@ -41,6 +41,8 @@ void record_check(struct doppel_vm *vm, const struct st_buf *small);
 /* From the drives (vm/media.h). */
 void record_before_write(struct doppel_vm *vm, struct drive *d, uint64_t off, size_t len);
 void record_fault(struct doppel_vm *vm, struct drive *d);
+/* A medium with an overlay is about to be taken out. */
+void record_before_removal(struct doppel_vm *vm);
 bool record_wants_media(const struct doppel_vm *vm);
 void record_medium(struct doppel_vm *vm, const struct run_medium *m);
 

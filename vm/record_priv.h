@@ -11,6 +11,7 @@
 #include "vm/inlog.h"
 #include "vm/record.h"
 #include "vm/runlog.h"
+#include "vm/snapshot.h"
 
 /* The medium in a drive: which of its clusters' before-images are in the log. */
 struct record_medium {
@@ -23,6 +24,10 @@ struct record {
     struct doppel_vm *vm;
     struct inlog_writer file; /* fd -1: in memory */
     char *path;               /* NULL: in memory */
+    /* In memory, what the log begins with is put together when it is written out. */
+    struct st_buf manifest;     /* but for the last line */
+    struct snapshot_held *held; /* the machine as it began; NULL: a new one, or it is in `state` */
+    struct st_buf state;        /* as a snapshot's bytes, since the shared form had to go */
     struct inlog_chunk *chunks;
     unsigned nchunks, cap;
     uint64_t bytes; /* of all chunks */
@@ -47,5 +52,8 @@ struct record *record_take(struct doppel_vm *vm, unsigned slot);
 void record_event(void *ctx, const struct gate_event *ev);
 /* What was recorded in memory so far, to a file. */
 bool record_write(struct record *r, const char *path, struct err *e);
+/* Host memory of one in memory; `next`: the one that began after it, or NULL. Passes over all pages
+ * of the machine. */
+uint64_t record_bytes(const struct record *r, const struct record *next);
 
 #endif

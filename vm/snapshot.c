@@ -130,40 +130,155 @@ static void copy_name(uint8_t *to, const char *from)
     memcpy(to, from, strnlen(from, SNAP_NAME - 1));
 }
 
-bool snapshot_write(struct doppel_vm *vm, const struct snapshot_how *how, int fd,
-                    struct st_buf *mem, uint64_t *id, struct err *e)
+/* What a snapshot says beside its regions. */
+struct words {
+    struct st_buf head, tables;
+    uint64_t icount;
+    vtime now;
+};
+
+static bool put_words(struct doppel_vm *vm, const char *path, struct words *s, struct err *e)
 {
-    struct st_buf head = {0}, tables = {0};
     struct vm_shape shape = shape_of(vm);
-    struct snap_writer *w = snap_writer_new();
     sync_for_save(vm);
-    st_save(&head, "shape", &vm_shape_desc, &shape);
-    bool ok = drives_save(vm, &head, how->path, e);
-    save_tables(vm, &tables);
-    struct snap_contents c = {.head = head.data,
-                              .head_len = head.len,
-                              .tables = tables.data,
-                              .tables_len = tables.len,
+    st_save(&s->head, "shape", &vm_shape_desc, &shape);
+    bool ok = drives_save(vm, &s->head, path, e);
+    save_tables(vm, &s->tables);
+    s->icount = vm->clock.s.icount;
+    s->now = vm->clock.s.now;
+    return ok;
+}
+
+static void words_free(struct words *s)
+{
+    st_buf_free(&s->head);
+    st_buf_free(&s->tables);
+}
+
+/* The regions are in w. */
+static bool write_out(struct snap_writer *w, const struct words *s, const struct snapshot_how *how,
+                      unsigned threads, int fd, struct st_buf *mem, uint64_t *id, struct err *e)
+{
+    struct snap_contents c = {.head = s->head.data,
+                              .head_len = s->head.len,
+                              .tables = s->tables.data,
+                              .tables_len = s->tables.len,
                               .compress = how->compress,
-                              .threads = drives_in_past(vm) ? 1 : how->threads};
-    c.manifest = (struct snap_manifest){
-        .date = how->date, .icount = vm->clock.s.icount, .vtime = vm->clock.s.now};
+                              .threads = threads};
+    c.manifest = (struct snap_manifest){.date = how->date, .icount = s->icount, .vtime = s->now};
     copy_name(c.manifest.name, how->name);
     if (how->parent) {
         c.manifest.parent = how->parent->id;
         copy_name(c.manifest.parent_name, how->parent->name);
     }
+    return snap_write(w, &c, fd, mem, id) ||
+           err_set(e, "%s%s",
+                   snap_unreadable(w) ? "what snapshot=on keeps cannot be read back: " : "",
+                   strerror(errno));
+}
+
+bool snapshot_write(struct doppel_vm *vm, const struct snapshot_how *how, int fd,
+                    struct st_buf *mem, uint64_t *id, struct err *e)
+{
+    struct words s = {.icount = 0};
+    struct snap_writer *w = snap_writer_new();
+    bool ok = put_words(vm, how->path, &s, e);
     put_memory(vm, w, how->parent != NULL);
-    ok = ok && drives_put(vm, w, how->parent != NULL, e);
-    if (ok && !snap_write(w, &c, fd, mem, id)) {
-        ok = err_set(e, "%s%s",
-                     snap_unreadable(w) ? "what snapshot=on keeps cannot be read back: " : "",
-                     strerror(errno));
-    }
+    ok = ok && drives_put(vm, w, how->parent != NULL, e) &&
+         write_out(w, &s, how, drives_in_past(vm) ? 1 : how->threads, fd, mem, id, e);
     snap_writer_free(w);
-    st_buf_free(&head);
-    st_buf_free(&tables);
+    words_free(&s);
     return ok;
+}
+
+/* --- Taken now, written later --- */
+
+struct held_memory {
+    char name[SNAP_REGION];
+    struct ram ram, *of; /* the machine's */
+};
+
+struct snapshot_held {
+    struct words words;
+    struct held_memory memory[2 + VM_MAX_MEMORY];
+    unsigned nmemory;
+    struct drives_held *drives;
+};
+
+static bool hold_ram(struct snapshot_held *h, const char *name, struct ram *of)
+{
+    struct held_memory *m = &h->memory[h->nmemory];
+    if (!ram_init(&m->ram, of->npages * PAGE_SIZE)) {
+        return false;
+    }
+    h->nmemory++;
+    snprintf(m->name, sizeof m->name, "%s", name);
+    m->of = of;
+    ram_fork(&m->ram, of);
+    return true;
+}
+
+struct snapshot_held *snapshot_hold(struct doppel_vm *vm, struct err *e)
+{
+    struct snapshot_held *h = calloc(1, sizeof *h);
+    if (!h) {
+        abort();
+    }
+    bool ok = put_words(vm, NULL, &h->words, e);
+    drives_save_end(vm, "", ok);
+    if (!ok) {
+        snapshot_held_free(h);
+        return NULL;
+    }
+    ok = hold_ram(h, "ram", &vm->ram) && hold_ram(h, "rom", &vm->rom);
+    for (unsigned i = 0; ok && i < vm->nmemory; i++) {
+        char name[SNAP_REGION];
+        memory_name(vm->memory[i], name);
+        ok = hold_ram(h, name, &vm->memory[i]->ram);
+    }
+    h->drives = ok ? drives_hold(vm) : NULL;
+    if (!h->drives) {
+        err_set(e, "no host memory to keep the machine as it is now");
+        snapshot_held_free(h);
+        return NULL;
+    }
+    return h;
+}
+
+bool snapshot_held_write(struct snapshot_held *h, const struct snapshot_how *how, int fd,
+                         struct st_buf *mem, uint64_t *id, struct err *e)
+{
+    struct snap_writer *w = snap_writer_new();
+    for (unsigned i = 0; i < h->nmemory; i++) {
+        put_ram(w, h->memory[i].name, &h->memory[i].ram, false);
+    }
+    bool ok = drives_held_put(h->drives, w, e) && write_out(w, &h->words, how, 1, fd, mem, id, e);
+    drives_held_done(h->drives);
+    snap_writer_free(w);
+    return ok;
+}
+
+uint64_t snapshot_held_bytes(const struct snapshot_held *h, const struct snapshot_held *other)
+{
+    uint64_t pages = 0;
+    for (unsigned i = 0; i < h->nmemory; i++) {
+        pages += ram_alone(&h->memory[i].ram, other ? &other->memory[i].ram : h->memory[i].of);
+    }
+    /* What was overwritten since the younger is one with what was since the older. */
+    uint64_t disks = drives_held_bytes(h->drives) - (other ? drives_held_bytes(other->drives) : 0);
+    return sizeof *h + h->words.head.cap + h->words.tables.cap + pages * PAGE_SIZE + disks;
+}
+
+void snapshot_held_free(struct snapshot_held *h)
+{
+    if (h) {
+        drives_held_free(h->drives);
+        while (h->nmemory) {
+            ram_fini(&h->memory[--h->nmemory].ram);
+        }
+        words_free(&h->words);
+        free(h);
+    }
 }
 
 static void base_set(struct doppel_vm *vm, const char *folder, const char *name, uint64_t id,

@@ -50,6 +50,21 @@ struct snapshot_how {
  * logged event. False: e; *id of the snapshot. Dirty marks stay: see snapshot_saved. */
 bool snapshot_write(struct doppel_vm *vm, const struct snapshot_how *how, int fd,
                     struct st_buf *mem, uint64_t *id, struct err *e);
+
+/* A snapshot that is taken now and written later, if ever: pages are shared with the machine until
+ * it writes to them, state tables are bytes, overlays have marks. Taking one costs milliseconds,
+ * and flushes TLBs as a save does. Goes before the machine does, and before a medium with an
+ * overlay is taken out. NULL: e. */
+struct snapshot_held;
+struct snapshot_held *snapshot_hold(struct doppel_vm *vm, struct err *e);
+/* As snapshot_write, without a parent. Any number of times. */
+bool snapshot_held_write(struct snapshot_held *h, const struct snapshot_how *how, int fd,
+                         struct st_buf *mem, uint64_t *id, struct err *e);
+/* Bytes of memory that are kept for it and that `other`, the next younger one, does not keep; NULL:
+ * that the machine itself does not need. */
+uint64_t snapshot_held_bytes(const struct snapshot_held *h, const struct snapshot_held *other);
+void snapshot_held_free(struct snapshot_held *h); /* NULL: nothing */
+
 /* The file is safe: what is written from now on is what a child holds. */
 void snapshot_saved(struct doppel_vm *vm, const char *folder, const char *name, uint64_t id,
                     unsigned depth);

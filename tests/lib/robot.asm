@@ -7,6 +7,8 @@
 ;                                                  1 if all its bytes are the same
 ;   W DEV CMD L0 L1 L2 V the same with one sector of data out, all V
 ;   P DEV C0 C4 C5 C8    packet, data in           status, error, bytes 2 and 12 of the data
+;   M V N                fill N MiB from 2 MiB on   0, 0, 0, 0
+;   X                    shut down (triple fault)   no answer
 ;   F W D C H R V        floppy sector (W 1: write V)  ST0, ST1, ST2, first byte
 ;
 ; DEV is the device register; bit 7 clear: the secondary channel.
@@ -67,7 +69,22 @@ serve:  mov edi, order
         je packet
         cmp al, 'F'
         je floppy
-        jmp ata
+        cmp al, 'M'
+        je fill
+        cmp al, 'X'
+        jne ata
+        lidt [none]
+        int3
+none:   dw 0
+        dd 0
+
+fill:   movzx ecx, byte [order + 2]
+        shl ecx, 20
+        mov al, [order + 1]
+        mov edi, 0x200000
+        rep stosb
+        xor eax, eax
+        jmp answer
 
 answer: mov ecx, 4                      ; eax
         mov ebx, eax
