@@ -174,6 +174,10 @@ static void put_table(struct st_buf *b, const struct st_desc *d, const void *sta
         put_str(b, f->name);
         put_num(b, 1, f->kind);
         put_num(b, 4, f->count);
+        if (f->kind == ST_U8) { /* long ones: sectors, fonts */
+            st_buf_put(b, elem_at(f, state, 0), f->count);
+            continue;
+        }
         for (uint32_t i = 0; i < f->count; i++) {
             if (f->kind == ST_SUB) {
                 put_table(b, f->sub, elem_at(f, state, i));
@@ -240,6 +244,11 @@ static bool get_field(struct st_src *src, const struct st_desc *d, const struct 
         return err_set(
             e, "%s.%s: kind %" PRIu64 ", %" PRIu64 " elements; want kind %d, %" PRIu32 " elements",
             d->name, f->name, kind, count, (int)f->kind, f->count);
+    }
+    if (kind == ST_U8 && src->len - src->pos >= count) {
+        memcpy((char *)state + f->off, src->data + src->pos, (size_t)count);
+        src->pos += (size_t)count;
+        return true;
     }
     for (uint32_t i = 0; i < f->count; i++) {
         char *p = (char *)state + f->off + (size_t)i * f->size;

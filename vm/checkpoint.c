@@ -7,6 +7,7 @@
 
 #include "cpu/block.h"
 #include "host/blk_journal.h"
+#include "vm/debug.h"
 #include "vm/drives_priv.h"
 #include "vm/screen.h"
 #include "vm/vm.h"
@@ -181,13 +182,16 @@ static bool put_back(struct doppel_vm *vm, const struct checkpoint *cp, bool pre
     if (!same_media(vm, cp, e) || !enter_drives(vm, cp, present, e)) {
         return false;
     }
+    debug_mute(vm, true);
     enter_memory(vm, cp);
     vm->s = cp->machine;
     vm->clock.s = cp->clock;
     vm->gate.order = cp->order;
     vm->request = 0;
     vm->idle_skips = 0;
-    if (!dev_load_all(&vm->env, &devices, e)) {
+    bool ok = dev_load_all(&vm->env, &devices, e);
+    debug_mute(vm, false);
+    if (!ok) {
         return false; /* not for bytes that dev_save_all gave */
     }
     screen_forget(vm->screen);
@@ -227,6 +231,18 @@ uint64_t checkpoint_differ(const struct doppel_vm *vm, const struct checkpoint *
         n += ram_differ(&a->memory[i], b ? &b->memory[i] : &vm->memory[i]->ram);
     }
     return n;
+}
+
+bool checkpoint_untouched(struct doppel_vm *vm, const struct checkpoint *a,
+                          const struct checkpoint *b, gpa page)
+{
+    /* Below 1 MiB the chipset changes what an address leads to. */
+    struct aspace_hit hit = aspace_find(&vm->mem, page);
+    if (hit.ram != &vm->ram || (page >= 0xa0000 && page < 0x100000)) {
+        return false;
+    }
+    /* Whoever writes to a page that a checkpoint shares gets another one. */
+    return a->ram.page[hit.pfn] == b->ram.page[hit.pfn];
 }
 
 uint64_t checkpoint_bytes(const struct checkpoint *cp)

@@ -45,6 +45,10 @@ vtime checkpoint_now(const struct checkpoint *cp);
 /* Pages of RAM that two of one machine do not share; b NULL: that `a` and the machine do not. */
 uint64_t checkpoint_differ(const struct doppel_vm *vm, const struct checkpoint *a,
                            const struct checkpoint *b);
+/* Is the page of RAM with physical address `page` surely as it was: not written between a and a
+ * later b, not even with what was there? False for what is not main RAM. */
+bool checkpoint_untouched(struct doppel_vm *vm, const struct checkpoint *a,
+                          const struct checkpoint *b, gpa page);
 /* Host bytes beside pages. */
 uint64_t checkpoint_bytes(const struct checkpoint *cp);
 

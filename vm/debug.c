@@ -39,7 +39,7 @@ struct vm_debug {
     unsigned nlines;
     bool cuts; /* an execution point was ever in force */
 
-    bool muted; /* the debugger itself writes */
+    bool muted; /* the debugger itself writes, or the machine is put back */
     bool stopped;
     struct doppel_hit hit;
     const struct cpu *step;
@@ -392,11 +392,30 @@ void debug_collect(struct doppel_vm *vm,
     d->collect_ctx = ctx;
 }
 
+const struct doppel_point *debug_points(const struct doppel_vm *vm, unsigned *n)
+{
+    *n = vm->debug ? vm->debug->nwant : 0;
+    return vm->debug ? vm->debug->want : NULL;
+}
+
 void debug_copy(struct doppel_vm *to, const struct doppel_vm *from)
 {
     const struct vm_debug *f = from->debug;
     for (unsigned k = 0; f && k < f->nwant; k++) {
         doppel_break_add(to, &f->want[k], NULL);
+    }
+}
+
+void debug_mute(struct doppel_vm *vm, bool muted)
+{
+    struct vm_debug *d = vm->debug;
+    if (!d) {
+        return;
+    }
+    d->muted = muted;
+    d->core.nnotes = 0;
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        vm->cpu[i]->noted = false;
     }
 }
 

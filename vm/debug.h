@@ -41,8 +41,13 @@ void debug_free(struct doppel_vm *vm);
 void debug_collect(struct doppel_vm *vm,
                    bool (*fn)(void *ctx, struct doppel_vm *vm, const struct doppel_hit *hit),
                    void *ctx);
+/* The points that are wanted; *n of them. */
+const struct doppel_point *debug_points(const struct doppel_vm *vm, unsigned *n);
 /* The points of `from` for `to` also. */
 void debug_copy(struct doppel_vm *to, const struct doppel_vm *from);
+/* The machine is being put back: what is written to RAM is nobody's access, and what was noted in
+ * front of that is forgotten. */
+void debug_mute(struct doppel_vm *vm, bool muted);
 /* The machine was brought to this hit (or NULL: to anywhere) by other ways than running into it:
  * doppel_hit() shows it, and an execution point at this place does not stop it again. */
 void debug_arrive(struct doppel_vm *vm, const struct doppel_hit *hit);

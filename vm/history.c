@@ -10,56 +10,27 @@
 #include "vm/checkpoint.h"
 #include "vm/debug.h"
 #include "vm/drives_priv.h"
-#include "vm/history_log.h"
+#include "vm/history_priv.h"
 #include "vm/nets.h"
 #include "vm/record.h"
 #include "vm/vm.h"
 
-/* Instructions between checkpoints: a tenth of a second or so of compiled code. */
+/* Instructions between checkpoints that last: a tenth of a second or so of compiled code. */
 #define HISTORY_INTERVAL (UINT64_C(1) << 27)
+/* So many times as often one is taken that goes again when PASSING more have been: the first step
+ * back from the present is a short way, too. */
+#define OFTEN   4u
+#define PASSING 5u
 /* On the way to an instant of the past more are taken, each half as far from it as the one before,
  * down to this distance: so the next steps back are short. */
 #define NEAR (UINT64_C(1) << 18)
 /* What is left to run after entering a checkpoint of those is worth taking new ones. */
 #define FAR (UINT64_C(1) << 23)
 
-struct point {
-    struct checkpoint *cp;
-    size_t input;   /* the next one after it */
-    uint64_t pages; /* that it does not share with the point before */
-};
-
-struct points {
-    struct point *list; /* by instructions, ascending */
-    size_t n, cap;
-};
-
-struct history {
-    uint64_t limit;
-    struct points points; /* of the present's line */
-    struct points inner;  /* taken in the past, within point `base`'s private disks */
-    struct history_log log;
-    uint64_t interval, next; /* instructions between points; at which one is due */
-
-    struct checkpoint *present; /* NULL: the machine is there */
-    bool seeking;
-
-    /* A search. */
-    bool searching, found;
-    uint64_t until;                  /* hits from here on do not count */
-    const struct doppel_point *only; /* NULL: any */
-    struct doppel_hit hit;           /* the last that was found */
-};
-
-static const char nothing_kept[] =
+const char history_nothing_kept[] =
     "no past is kept; -history SIZE, or the monitor's \"history\", begins one";
 
 /* --- Lists of checkpoints --- */
-
-static uint64_t at(const struct point *p)
-{
-    return checkpoint_icount(p->cp);
-}
 
 static void points_add(struct points *l, struct point p)
 {
@@ -91,7 +62,7 @@ static void points_drop(struct doppel_vm *vm, struct points *l, size_t i)
 static struct point *points_before(const struct points *l, uint64_t icount)
 {
     size_t n = l->n;
-    while (n && at(&l->list[n - 1]) > icount) {
+    while (n && point_at(&l->list[n - 1]) > icount) {
         n--;
     }
     return n ? &l->list[n - 1] : NULL;
@@ -127,7 +98,8 @@ static size_t least_wanted(const struct history *h, uint64_t now)
     size_t best = 0;
     double least = 0;
     for (size_t i = 1; i + 1 < h->points.n; i++) {
-        double gap = (double)(at(&l[i + 1]) - at(&l[i - 1])) / (double)(now - at(&l[i]) + 1);
+        double gap = (double)(point_at(&l[i + 1]) - point_at(&l[i - 1])) /
+                     (double)(now - point_at(&l[i]) + 1);
         if (best == 0 || gap < least) {
             best = i;
             least = gap;
@@ -136,16 +108,21 @@ static size_t least_wanted(const struct history *h, uint64_t now)
     return best;
 }
 
+static void drop_point(struct doppel_vm *vm, size_t i)
+{
+    struct points *l = &vm->history->points;
+    points_drop(vm, l, i);
+    l->list[i].pages = i ? checkpoint_differ(vm, l->list[i - 1].cp, l->list[i].cp) : 0;
+}
+
 static void thin(struct doppel_vm *vm)
 {
     struct history *h = vm->history;
     while (h->points.n > 1 && kept_bytes(vm) > h->limit) {
         size_t i = least_wanted(h, vm->clock.s.icount);
-        points_drop(vm, &h->points, i);
-        struct point *p = &h->points.list[i];
-        p->pages = i ? checkpoint_differ(vm, p[-1].cp, p->cp) : 0;
+        drop_point(vm, i);
         if (i == 0) {
-            size_t gone = p->input;
+            size_t gone = h->points.list[0].input;
             history_log_drop(&h->log, gone);
             for (size_t k = 0; k < h->points.n; k++) {
                 h->points.list[k].input -= gone;
@@ -157,13 +134,21 @@ static void thin(struct doppel_vm *vm)
 static void keep_point(struct doppel_vm *vm)
 {
     struct history *h = vm->history;
+    uint64_t now = vm->clock.s.icount;
     struct checkpoint *cp = checkpoint_take(vm);
     if (!cp) {
         return; /* later, perhaps */
     }
     const struct point *last = h->points.n ? &h->points.list[h->points.n - 1] : NULL;
     uint64_t pages = last ? checkpoint_differ(vm, last->cp, cp) : 0;
-    points_add(&h->points, (struct point){cp, h->log.n, pages});
+    bool lasting = now >= h->next_lasting || !h->points.n;
+    if (lasting) {
+        h->next_lasting = now + h->interval;
+    }
+    points_add(&h->points, (struct point){cp, h->log.n, pages, !lasting});
+    if (h->points.n > PASSING && h->points.list[h->points.n - 1 - PASSING].passing) {
+        drop_point(vm, h->points.n - 1 - PASSING);
+    }
     thin(vm);
 }
 
@@ -173,7 +158,7 @@ static void keep_inner(struct doppel_vm *vm)
     struct history *h = vm->history;
     struct checkpoint *cp = checkpoint_take(vm);
     if (cp) {
-        points_add(&h->inner, (struct point){cp, h->log.cursor, 0});
+        points_add(&h->inner, (struct point){cp, h->log.cursor, 0, false});
     }
 }
 
@@ -191,7 +176,7 @@ void history_tick(struct doppel_vm *vm)
     if (!h || h->present || vm->clock.s.icount < h->next || !checkpoint_possible(vm)) {
         return;
     }
-    h->next = vm->clock.s.icount + h->interval;
+    h->next = vm->clock.s.icount + h->interval / OFTEN;
     keep_point(vm);
 }
 
@@ -219,7 +204,7 @@ bool history_start(struct doppel_vm *vm, uint64_t bytes, struct err *e)
 void history_set_interval(struct doppel_vm *vm, uint64_t interval)
 {
     vm->history->interval = interval;
-    vm->history->next = vm->clock.s.icount;
+    vm->history->next = vm->history->next_lasting = vm->clock.s.icount;
 }
 
 void history_stop(struct doppel_vm *vm)
@@ -270,7 +255,7 @@ bool history_seeking(const struct doppel_vm *vm)
 uint64_t history_first(const struct doppel_vm *vm)
 {
     const struct history *h = vm->history;
-    return h && h->points.n ? at(&h->points.list[0]) : vm->clock.s.icount;
+    return h && h->points.n ? point_at(&h->points.list[0]) : vm->clock.s.icount;
 }
 
 uint64_t history_last(const struct doppel_vm *vm)
@@ -279,7 +264,7 @@ uint64_t history_last(const struct doppel_vm *vm)
     return h && h->present ? checkpoint_icount(h->present) : vm->clock.s.icount;
 }
 
-static bool leave_present(struct doppel_vm *vm, struct err *e)
+bool history_leave_present(struct doppel_vm *vm, struct err *e)
 {
     struct history *h = vm->history;
     if (h->present) {
@@ -343,7 +328,7 @@ void history_restart(struct doppel_vm *vm)
     }
     points_cut(vm, &h->points, 0);
     history_log_free(&h->log);
-    h->next = 0;
+    h->next = h->next_lasting = 0;
 }
 
 static bool commit_disks(struct doppel_vm *vm, struct err *e)
@@ -390,10 +375,7 @@ bool history_arrived(struct doppel_vm *vm)
 
 /* --- Going --- */
 
-static bool collect(void *ctx, struct doppel_vm *vm, const struct doppel_hit *hit);
-
-/* Run in the past until `icount`. */
-static bool run_to(struct doppel_vm *vm, uint64_t icount, struct err *e)
+bool history_run_to(struct doppel_vm *vm, uint64_t icount, struct err *e)
 {
     struct history *h = vm->history;
     bool paused = vm->paused;
@@ -401,7 +383,7 @@ static bool run_to(struct doppel_vm *vm, uint64_t icount, struct err *e)
     h->seeking = true;
     if (vm->debug) {
         debug_begin(vm, NULL);
-        debug_collect(vm, collect, h);
+        debug_collect(vm, history_collect, h);
     }
     enum doppel_stop why = vm_run(vm, icount);
     if (vm->debug) {
@@ -421,14 +403,14 @@ static bool run_to(struct doppel_vm *vm, uint64_t icount, struct err *e)
 static bool approach(struct doppel_vm *vm, uint64_t icount, bool points, struct err *e)
 {
     while (points && icount - vm->clock.s.icount > NEAR) {
-        if (!run_to(vm, icount - (icount - vm->clock.s.icount) / 2, e)) {
+        if (!history_run_to(vm, icount - (icount - vm->clock.s.icount) / 2, e)) {
             return false;
         }
         if (checkpoint_possible(vm)) {
             keep_inner(vm);
         }
     }
-    return run_to(vm, icount, e);
+    return history_run_to(vm, icount, e);
 }
 
 static bool enter(struct doppel_vm *vm, const struct point *p, struct err *e)
@@ -437,31 +419,36 @@ static bool enter(struct doppel_vm *vm, const struct point *p, struct err *e)
     return checkpoint_enter(vm, p->cp, e);
 }
 
+bool history_enter(struct doppel_vm *vm, size_t i, struct err *e)
+{
+    points_cut(vm, &vm->history->inner, 0);
+    return enter(vm, &vm->history->points.list[i], e);
+}
+
 static bool go_to(struct doppel_vm *vm, uint64_t icount, struct err *e)
 {
     struct history *h = vm->history;
     uint64_t here = vm->clock.s.icount;
     const struct point *near = points_before(&h->inner, icount);
     const struct point *base = points_before(&h->points, icount);
-    if (near && (!base || at(near) >= at(base)) && icount - at(near) <= FAR) {
-        return (here <= icount && here >= at(near) ? true : enter(vm, near, e)) &&
-               run_to(vm, icount, e);
+    if (near && (!base || point_at(near) >= point_at(base)) && icount - point_at(near) <= FAR) {
+        return (here <= icount && here >= point_at(near) ? true : enter(vm, near, e)) &&
+               history_run_to(vm, icount, e);
     }
     if (!base) {
         return err_set(e, "nothing is kept of it");
     }
-    if (here <= icount && here >= at(base) && icount - here <= FAR) {
-        return run_to(vm, icount, e);
+    if (here <= icount && here >= point_at(base) && icount - here <= FAR) {
+        return history_run_to(vm, icount, e);
     }
-    points_cut(vm, &h->inner, 0);
-    return enter(vm, base, e) && approach(vm, icount, true, e);
+    return history_enter(vm, (size_t)(base - h->points.list), e) && approach(vm, icount, true, e);
 }
 
 bool history_goto(struct doppel_vm *vm, uint64_t icount, struct err *e)
 {
     uint64_t first = history_first(vm), last = history_last(vm);
     if (!vm->history || !vm->history->points.n) {
-        return err_set(e, "%s", nothing_kept);
+        return err_set(e, "%s", history_nothing_kept);
     }
     if (icount < first || icount > last) {
         return err_set(e, "%" PRIu64 ": the past that is kept goes from %" PRIu64 " to %" PRIu64,
@@ -470,7 +457,7 @@ bool history_goto(struct doppel_vm *vm, uint64_t icount, struct err *e)
     if (icount == last) {
         return history_return(vm, e);
     }
-    return leave_present(vm, e) && go_to(vm, icount, e);
+    return history_leave_present(vm, e) && go_to(vm, icount, e);
 }
 
 bool history_step_back(struct doppel_vm *vm, unsigned cpu, struct err *e)
@@ -488,7 +475,7 @@ bool history_step_back(struct doppel_vm *vm, unsigned cpu, struct err *e)
             return false;
         }
         memset(vm->ran, 0, sizeof vm->ran);
-        if (!run_to(vm, here, e)) {
+        if (!history_run_to(vm, here, e)) {
             return false;
         }
         if (vm->ran[cpu]) {
@@ -496,78 +483,6 @@ bool history_step_back(struct doppel_vm *vm, unsigned cpu, struct err *e)
         }
     }
     return err_set(e, "CPU %u has not run in the past that is kept", cpu);
-}
-
-/* --- Searching --- */
-
-static bool same_point(const struct doppel_point *a, const struct doppel_point *b)
-{
-    return a->kind == b->kind && a->physical == b->physical && a->address == b->address &&
-           a->length == b->length;
-}
-
-static bool collect(void *ctx, struct doppel_vm *vm, const struct doppel_hit *hit)
-{
-    struct history *h = ctx;
-    (void)vm;
-    if (h->searching && hit->before < h->until && (!h->only || same_point(h->only, &hit->point))) {
-        h->hit = *hit;
-        h->found = true;
-    }
-    return false;
-}
-
-/* The last hit of what lies between point i and `end`. */
-static bool search_interval(struct doppel_vm *vm, size_t i, uint64_t end, struct err *e)
-{
-    struct history *h = vm->history;
-    points_cut(vm, &h->inner, 0);
-    if (!enter(vm, &h->points.list[i], e)) {
-        return false;
-    }
-    h->until = end;
-    h->searching = true;
-    bool ok = run_to(vm, end, e);
-    h->searching = false;
-    return ok;
-}
-
-static enum history_found search(struct doppel_vm *vm, struct err *e)
-{
-    struct history *h = vm->history;
-    uint64_t end = vm->clock.s.icount;
-    h->found = false;
-    for (size_t i = h->points.n; i-- > 0;) {
-        uint64_t begin = at(&h->points.list[i]);
-        if (begin >= end) {
-            continue;
-        }
-        if (!search_interval(vm, i, end, e)) {
-            return HISTORY_FAILED;
-        }
-        if (h->found) {
-            return history_goto(vm, h->hit.before, e) ? HISTORY_FOUND : HISTORY_FAILED;
-        }
-        end = begin;
-    }
-    return history_goto(vm, history_first(vm), e) ? HISTORY_NONE : HISTORY_FAILED;
-}
-
-enum history_found history_last_hit(struct doppel_vm *vm, const struct doppel_point *only,
-                                    struct err *e)
-{
-    struct history *h = vm->history;
-    if (!h || !h->points.n) {
-        err_set(e, "%s", nothing_kept);
-        return HISTORY_FAILED;
-    }
-    if (!leave_present(vm, e)) {
-        return HISTORY_FAILED;
-    }
-    h->only = only;
-    enum history_found found = search(vm, e);
-    debug_arrive(vm, found == HISTORY_FOUND ? &h->hit : NULL);
-    return found;
 }
 
 void history_info(const struct doppel_vm *vm, struct history_info *info)

@@ -116,7 +116,7 @@ TEST(four_cpus_compiled)
 
 /* Back to the last instruction that wrote a word, and to those before, as running forwards finds
  * them. */
-TEST(last_writes)
+static void last_writes(bool physical)
 {
     enum { MOST = 64 };
     struct doppel_error e;
@@ -133,7 +133,13 @@ TEST(last_writes)
     /* The word below the stack pointer is written often. */
     uint8_t rsp[DOPPEL_REG_BYTES];
     EXPECT(doppel_reg_get(g.vm, 0, (unsigned)doppel_reg_find("rsp"), rsp));
-    struct doppel_point p = {DOPPEL_POINT_WRITE, false, le64_get(rsp) - 8, 8};
+    struct doppel_point p = {DOPPEL_POINT_WRITE, physical, le64_get(rsp) - 8, 8};
+    if (physical) {
+        const struct cpu *c = g.vm->cpu[0];
+        struct walk_result r = walk_page(&c->walk, c->mem, p.address, ACC_READ, false, true, true);
+        EXPECT(r.ok);
+        p.address = r.addr;
+    }
     EXPECT(doppel_goto(g.vm, end - 30000000, &e));
     EXPECT(doppel_break_add(g.vm, &p, &e));
     while (n < MOST && doppel_run(g.vm, end) == DOPPEL_BREAK) {
@@ -153,7 +159,19 @@ TEST(last_writes)
     EXPECT(doppel_break_remove(g.vm, &p));
     EXPECT_EQ(doppel_reverse_continue(g.vm), DOPPEL_LIMIT);
     EXPECT_EQ(doppel_icount(g.vm), first);
+    EXPECT(doppel_last_hit(g.vm) == NULL);
     guest_close(&g);
+}
+
+TEST(last_writes_by_linear_address)
+{
+    last_writes(false);
+}
+
+/* Putting the page back is no write to it. */
+TEST(last_writes_by_physical_address)
+{
+    last_writes(true);
 }
 
 /* What had powered off goes back to where it ran. */

@@ -1,0 +1,57 @@
+/*
+ * What vm/history.c and vm/history_search.c share.
+ */
+#ifndef DOPPEL_VM_HISTORY_PRIV_H
+#define DOPPEL_VM_HISTORY_PRIV_H
+
+#include "vm/checkpoint.h"
+#include "vm/history.h"
+#include "vm/history_log.h"
+
+struct point {
+    struct checkpoint *cp;
+    size_t input;   /* the next one after it */
+    uint64_t pages; /* that it does not share with the point before */
+    bool passing;   /* goes when the present is some way off */
+};
+
+struct points {
+    struct point *list; /* by instructions, ascending */
+    size_t n, cap;
+};
+
+struct history {
+    uint64_t limit;
+    struct points points; /* of the present's line */
+    struct points inner;  /* taken in the past, within point `base`'s private disks */
+    struct history_log log;
+    uint64_t interval;           /* instructions between points that last */
+    uint64_t next, next_lasting; /* instructions at which one is due */
+
+    struct checkpoint *present; /* NULL: the machine is there */
+    bool seeking;
+
+    /* A search. */
+    bool searching, found;
+    uint64_t until;                  /* hits from here on do not count */
+    const struct doppel_point *only; /* NULL: any */
+    struct doppel_hit hit;           /* the last that was found */
+};
+
+extern const char history_nothing_kept[];
+
+static inline uint64_t point_at(const struct point *p)
+{
+    return checkpoint_icount(p->cp);
+}
+
+/* The machine's hits while it runs in the past: noted if it searches. For debug_collect. */
+bool history_collect(void *ctx, struct doppel_vm *vm, const struct doppel_hit *hit);
+
+bool history_leave_present(struct doppel_vm *vm, struct err *e);
+/* Be at point i of the present's line. */
+bool history_enter(struct doppel_vm *vm, size_t i, struct err *e);
+/* Run in the past until `icount`. */
+bool history_run_to(struct doppel_vm *vm, uint64_t icount, struct err *e);
+
+#endif
