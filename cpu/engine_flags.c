@@ -73,6 +73,9 @@ static void settle_values(struct cpu *cpu, unsigned cc, unsigned w, uint64_t res
     case CC_BITS:
         flags_set_arith(cpu, res >> 8 & 0xff);
         break;
+    case CC_BITSO:
+        flags_set_arith(cpu, (res >> 8 & 0xff) | (cpu->jit.cc_cf >> 8 & 1 ? FL_OF : 0));
+        break;
     default:
         break;
     }

@@ -7,7 +7,7 @@
  * destination, which opcodes depend on MXCSR, and what stays with the interpreter:
  *   - MMX, since it is x87 state;
  *   - RCPPS, RSQRTPS and DPPS with their scalars: x86 makers differ, cpu/fp defines one answer;
- *   - masked moves and gathers (faults by element), string comparisons, VZEROALL.
+ *   - masked moves and gathers (faults by element), PCMPxSTRM, VZEROALL.
  */
 #include "cpu/lift.h"
 
@@ -174,7 +174,7 @@ static bool left_out(const struct uop_vec *v)
            k == 0x1f7 || (k >= 0x22c && k <= 0x22f) || /* masked moves */
            k == 0x28c || k == 0x28e ||                 /* VPMASKMOVD */
            (k >= 0x290 && k <= 0x293) ||               /* gathers */
-           (k >= 0x360 && k <= 0x363) ||               /* PCMPESTRM and the like */
+           k == 0x360 || k == 0x362 ||                 /* PCMPESTRM, PCMPISTRM */
            (k == 0x177 && v->vl == 32);                /* VZEROALL */
 }
 
@@ -291,6 +291,16 @@ static bool place(const struct insn_row *r, const struct opnd *o, struct uop *u)
     return u->dk != UK_NONE || compares;
 }
 
+/* PCMPESTRI, PCMPISTRI: ECX beside the flags; the lengths of the first are EAX and EDX, with REX.W
+ * RAX and RDX. */
+static void lift_compare_strings(const struct block *b, const struct insn *i, struct uop *u)
+{
+    u->dk = UK_REG;
+    u->dr = REG_RCX;
+    u->w = 4;
+    u->v.flags |= (i->pfx & PFX_W) && (b->mode & MODE_C64) ? UV_W : 0;
+}
+
 /* What a row says otherwise than its operands' kinds do (cpu/sse_shuffle.c, cpu/avx_permute.c). */
 static void memory_size(struct uop *u)
 {
@@ -368,6 +378,9 @@ bool lift_vec(const struct block *b, const struct insn *i, struct uop *u)
     v->align = (r->attr & A_ALIGN) && mem ? 16 : 1;
     memory_size(u);
     normalize(v, mem);
+    if (key(v) == 0x361 || key(v) == 0x363) {
+        lift_compare_strings(b, i, u);
+    }
     u->imm = key(v) == 0x1c2 && !vex ? i->imm & 7 : i->imm; /* VEX.CMPPS has more predicates */
     if (u->dk == UK_MEM || u->sk == UK_MEM) {
         lift_mem(b, i, &u->m);

@@ -37,12 +37,13 @@ enum jit_cc {
     /* CF in bit 0 of cf */
     CC_INC, /* res */
     CC_DEC,
-    CC_SHL,  /* res; OF = sign ^ CF */
-    CC_SHR,  /* res; b = count: OF as SHR by b sets it */
-    CC_SAR,  /* res; OF 0 */
-    CC_MUL,  /* res; OF = CF */
-    CC_BITS, /* res: the low byte of EFLAGS in bits 15:8 (LAHF); OF 0 */
-    CC_CFOF, /* res; OF in bit 8 of cf */
+    CC_SHL,   /* res; OF = sign ^ CF */
+    CC_SHR,   /* res; b = count: OF as SHR by b sets it */
+    CC_SAR,   /* res; OF 0 */
+    CC_MUL,   /* res; OF = CF */
+    CC_BITS,  /* res: the low byte of EFLAGS in bits 15:8 (LAHF); OF 0 */
+    CC_BITSO, /* as CC_BITS, but OF in bit 8 of cf */
+    CC_CFOF,  /* res; OF in bit 8 of cf */
     /* not so */
     CC_CANON, /* the guest CPU's own form */
     CC_ADD,   /* res, b */
@@ -98,7 +99,7 @@ struct jit_env {
     /* The recipe in memory. cc_op: byte 0 as said above; byte 1, if not 0, is enum jit_over * 4 +
      * log2 of the width: some flags come from cc_over instead; before
      * that, with bit 16, all but OF from cc_sahf; behind it, with bit 24, ZF from bit 0 of cc_zf.
-     * cc_cf: CF in bit 0; CC_CFOF: OF in bit 8. */
+     * cc_cf: CF in bit 0; CC_BITSO, CC_CFOF: OF in bit 8. */
     uint64_t cc_res, cc_b, cc_over;
     uint32_t cc_op, cc_cf, cc_zf, cc_sahf;
     uint64_t target, scratch; /* of an indirect transfer; of SETcc */

@@ -134,6 +134,7 @@ enum {
  * (UV_VEX) what lies above its vl bytes. The immediate is uop.imm.
  *
  * LDMXCSR and STMXCSR (0F AE /2, /3) are here too: s or d is their memory operand, nothing else.
+ * PCMPESTRI and PCMPISTRI (0F3A 61, 63): d is RCX, a and s are compared, all flags are set.
  *
  * Normalized: moves of whole registers are MOVUPS or MOVDQU (F3 6F, F3 7F) whatever they were (with
  * `align`); BLENDVPS, BLENDVPD and PBLENDVB are the VEX forms with register 0 as `fourth`. */

@@ -120,7 +120,7 @@ static bool possible(const struct em *e)
     if (!host_has(e, v->need) || (vex_only && !avx)) {
         return false;
     }
-    return (u->dk != UK_NONE || host_has(e, HOST_LAHF_BIT));
+    return (u->dk != UK_NONE && !u->wflags) || host_has(e, HOST_LAHF_BIT);
 }
 
 /* The sources into host registers. */
@@ -166,21 +166,30 @@ static void emit(struct em *e, unsigned reg, unsigned vvvv, struct xo rm)
     }
 }
 
-void x64_keep_flags(struct em *e)
+/* The host's flags are the guest's. of: OF may be 1. */
+static void keep_flags(struct em *e, bool of)
 {
     struct asmbuf *a = &e->a;
     if (x64_need(e)) {
         asm_mov(a, 8, T0, RAX);
         asm_setcc(a, XB, xm(ENV, ENV_OFF(cc_cf)));
+        if (of) {
+            asm_setcc(a, XO, xm(ENV, ENV_OFF(cc_cf) + 1));
+        }
         asm_byte(a, 0x9f);
         asm_mov(a, 4, T1, RAX);
         asm_mov(a, 8, RAX, T0);
     }
-    x64_set_recipe(e, CC_BITS, 4);
+    x64_set_recipe(e, of ? CC_BITSO : CC_BITS, 4);
     if (x64_need(e)) {
         x64_res_host(e, T1);
     }
     e->host_flags = HF_ALL;
+}
+
+void x64_keep_flags(struct em *e)
+{
+    keep_flags(e, false);
 }
 
 /* The destination was written. */
@@ -273,7 +282,12 @@ bool x64_emit_vec(struct em *e)
         to_xmm(e, mem);
         break;
     case UK_REG:
-        to_gpr(e, mem);
+        if (u->wflags) { /* PCMPESTRI, PCMPISTRI: RCX, and lengths in RAX and RDX, are the host's */
+            emit(e, v->a, 0, rm_operand(e, u->sk, u->sr, mem));
+            keep_flags(e, true);
+        } else {
+            to_gpr(e, mem);
+        }
         break;
     case UK_MEM:
         emit(e, u->sr, 0, mem);

@@ -246,12 +246,13 @@ static int cond_again(struct em *e, unsigned cc)
     if (kind == CC_CMP) {
         alu_b(e, w, 7, res_value(e));
         all_in_host(e);
-    } else if (kind == CC_BITS && cc >= XB && cc <= XNP) {
+    } else if ((kind == CC_BITS || kind == CC_BITSO) && cc >= XB && cc <= XNP) {
         static const uint8_t bits[] = {0, 0x01, 0x40, 0x41, 0x80, 0x04}; /* CF, ZF, SF, PF */
         asm_test_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_res) + 1), bits[pair]);
         e->host_flags = HF_NONE;
         return cc & 1 ? XE : XNE;
-    } else if (kind != CC_BITS && (kind == CC_ZF ? pair == XE >> 1 : simple || kind == CC_LOGIC)) {
+    } else if (kind != CC_BITS && kind != CC_BITSO &&
+               (kind == CC_ZF ? pair == XE >> 1 : simple || kind == CC_LOGIC)) {
         unsigned v = res_value(e);
         asm_test(&e->a, w, xr(v), v);
         e->host_flags = HF_NONE;
