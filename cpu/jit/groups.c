@@ -228,6 +228,7 @@ static void place(struct state *s, const struct jit_source *src, struct uop *u)
         if (o->base == n.base && o->index == n.index && o->scale == n.scale &&
             fits(o, n.at, n.at + size)) {
             join(o, u, n.at, size, write);
+            u->gat = (int16_t)(n.at - o->at);
             u->gwide = widen(o, &n);
             return;
         }
@@ -373,6 +374,7 @@ static void number(const struct jit_source *src)
 {
     unsigned n[JIT_GROUPS + 1] = {0};
     uint8_t to[JIT_GROUPS + 1] = {0};
+    int16_t low[JIT_GROUPS + 1] = {0};
     for (unsigned k = 0; k < src->n; k++) {
         n[src->u[k].group]++;
     }
@@ -390,6 +392,10 @@ static void number(const struct jit_source *src)
     }
     for (unsigned k = 0; k < src->n; k++) {
         struct uop *u = &src->u[k];
+        if (u->glead) {
+            low[u->group] = u->glo;
+        }
+        u->gat = (int16_t)(u->gat - low[u->group]);
         u->group = to[u->group];
         u->glead = u->glead && u->group;
     }

@@ -207,6 +207,7 @@ struct uop {
     uint16_t gspan;
     uint8_t gsize; /* of its own access */
     int16_t glo;
+    int16_t gat; /* from the lowest byte that the group checks */
 };
 
 #endif

@@ -6,8 +6,8 @@
  * x28 points at struct jit_env; x27 at the soft TLB's array and x26 at the jump table of the
  * running view; x25 is env->page and x24 the budget, both in memory whenever C runs. x0-x3 (T0-T3),
  * x16 and x17 (P0, P1) and x30 hold nothing between guest instructions. x18 belongs to some hosts'
- * systems and is never touched; x23 points at the guest's vector registers, x29 stays the
- * host's frame pointer.
+ * systems and is never touched; x23 points at the guest's vector registers, x29 at what the first
+ * group of accesses checked (mem.c).
  *
  * Who may change what within one micro-operation: flags.c P0 and x30 (and T3, where a64_cond says
  * so); a memory check P0, P1, x30 and, for the address, T1; a call to C nothing but P0. After a
@@ -26,7 +26,7 @@
 #include "cpu/jit/backend.h"
 
 enum { T0 = X0, T1 = X1, T2 = X2, T3 = X3, P0 = X16, P1 = X17, LINK = X30 };
-enum { VECS = X23, BUDGET = X24, PAGE = X25, TABLE = X26, TLB = X27, ENV = X28 };
+enum { VECS = X23, GROUP = X29, BUDGET = X24, PAGE = X25, TABLE = X26, TLB = X27, ENV = X28 };
 
 /* Words in front of a block's entry: offsets from ENV to the jump table and the soft TLB. */
 #define PREFIX_BYTES 8u
@@ -53,13 +53,14 @@ struct cold {
     bool aligned;   /* REFILL: only to a multiple of the size */
     uint8_t size;   /* REFILL: of the access */
     uint8_t addr;   /* REFILL: the register with the address */
+    bool lead;      /* REFILL: of a group: leaves for `target` */
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx */
     uint32_t from;  /* transfer to patch to here */
     uint32_t retry; /* REFILL: where to go on */
     uint32_t pass;  /* REFILL: behind the check */
     uint32_t site;
-    int32_t target;       /* CROSS, SIDE: from the page's first byte */
-    struct jit_recipe rc; /* SIDE: flags to put into memory */
+    int32_t target;       /* CROSS, SIDE, lead: from the page's first byte */
+    struct jit_recipe rc; /* SIDE, lead: flags to put into memory */
     struct vec vec;
     const struct uop *u;
 };
@@ -91,6 +92,11 @@ struct em {
     bool aside;      /* a64_save_cf put CF into T2 */
     bool over_clean; /* in memory: no enum jit_over is there */
     uint8_t nz;      /* what NZCV hold */
+    uint32_t groups; /* those that have been checked: their places are known */
+    /* Of a superblock that closes a loop: */
+    bool vec_loop; /* registers stay round it: vec_head says which, and what is dirty */
+    struct vec vec_head;
+    uint32_t body; /* behind the entry */
     struct cold cold[COLD_MAX];
     unsigned ncold;
     bool failed; /* more than the tables hold */
@@ -179,23 +185,30 @@ void a64_addsub(struct em *e, unsigned w, unsigned op, unsigned d, unsigned x, u
                 int64_t imm);
 
 /* ---- memory (mem.c) ---- */
-/* Where an access goes: [P1 + addr]. */
+/* Where an access goes: [base + index], or [base + disp] if index is XZR. */
 struct a64_loc {
-    uint8_t addr;
+    uint8_t base, index;
+    int16_t disp;
 };
 /* Check a memory operand for an access of `size` bytes. NZCV stay, unless limits are checked. */
 struct a64_loc a64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write);
 /* It bails unless the address is a multiple of `align`, which is 1 or size. */
 struct a64_loc a64_mem_aligned(struct em *e, const struct uop_mem *m, unsigned size, bool write,
                                unsigned align);
+/* op: A_LD, A_ST, A_LDS8 ... */
+void a64_access(struct em *e, unsigned w, unsigned op, unsigned t, struct a64_loc at);
 static inline void a64_load(struct em *e, unsigned w, unsigned t, struct a64_loc at)
 {
-    asm_mem(&e->a, w, A_LD, t, P1, at.addr);
+    a64_access(e, w, A_LD, t, at);
 }
 static inline void a64_store(struct em *e, unsigned w, unsigned t, struct a64_loc at)
 {
-    asm_mem(&e->a, w, A_ST, t, P1, at.addr);
+    a64_access(e, w, A_ST, t, at);
 }
+/* Of w bytes, 4 to 16, of vector register t. */
+void a64_vec_access(struct em *e, bool load, unsigned w, unsigned t, struct a64_loc at);
+/* The same place by a register and a displacement alone; P1 may be that register. */
+struct a64_loc a64_flat(struct em *e, struct a64_loc at);
 /* A host register with the effective address: dst, or a guest's own if it is that already. */
 unsigned a64_ea(struct em *e, const struct uop_mem *m, unsigned dst);
 uint32_t a64_site(struct em *e, unsigned kind);
@@ -204,8 +217,14 @@ int32_t a64_refund(const struct em *e);
 /* The transfer at `place` leaves by `site`. */
 void a64_leave_from(struct em *e, uint32_t place, uint32_t site);
 
+/* ---- runs of micro-operations (emit.c) ---- */
+/* Emit the first n. */
+void a64_run(struct em *e, unsigned n);
+
 /* ---- flow (flow.c) ---- */
 void a64_block_entry(struct em *e);
+/* The end of a loop whose body was emitted once. */
+void a64_loop(struct em *e);
 /* A segment begins here, another one may end. Keeps NZCV. */
 void a64_segment(struct em *e);
 void a64_segment_end(struct em *e);
@@ -232,6 +251,10 @@ void a64_vec_forget(struct em *e);
 /* In cold code: store what is dirty in v; load again what is live. */
 void a64_vec_spill(struct em *e, const struct vec *v);
 void a64_vec_reload(struct em *e, const struct vec *v);
+/* What the loop uses stays in registers round it: load that. False: it has none. At the loop's end,
+ * what belongs in registers at its head is there again. */
+bool a64_vec_loop_begin(struct em *e);
+void a64_vec_loop_end(struct em *e);
 /* The host register of guest register r, loaded; the same about to be written. */
 unsigned a64_vec_use(struct em *e, unsigned r);
 unsigned a64_vec_written(struct em *e, unsigned r);

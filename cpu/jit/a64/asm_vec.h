@@ -91,6 +91,15 @@ static inline void asm_vmem_imm(struct asmbuf *a, bool load, unsigned w, unsigne
     assert(!(off & (w - 1)) && off / w < 4096);
     asm_word(a, 0x3d000000u | size | (load ? 1u << 22 : 0) | off / w << 10 | n << 5 | t);
 }
+/* The same with an offset of -256 to 255. */
+static inline void asm_vmem_near(struct asmbuf *a, bool load, unsigned w, unsigned t, unsigned n,
+                                 int32_t off)
+{
+    uint32_t size = w == 16 ? 0x00800000u : w == 8 ? 0xc0000000u : 0x80000000u;
+    assert(off >= -256 && off < 256);
+    asm_word(a, 0x3c000000u | size | (load ? 1u << 22 : 0) | ((uint32_t)off & 0x1ff) << 12 |
+                    n << 5 | t);
+}
 static inline void asm_vmem(struct asmbuf *a, bool load, unsigned w, unsigned t, unsigned n,
                             unsigned m)
 {

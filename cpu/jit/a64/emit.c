@@ -83,10 +83,43 @@ static bool a64_uop(struct em *e)
         if (e->u->op > U_LOOP) {
             return a64_emit_more(e);
         }
-        if (!(e->u->op == U_JCC && (e->u->attr & UF_SIDE))) { /* its way out stores them itself */
+        if (!(e->u->attr & UF_SIDE)) { /* ways out of a superblock store them themselves */
             a64_vec_flush(e);
         }
         return a64_flow(e);
+    }
+}
+
+/* ---- runs of micro-operations ---- */
+
+void a64_run(struct em *e, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        if (k && e->src->u[k].part != e->src->u[k - 1].part) {
+            a64_segment(e);
+        }
+        struct asmbuf a = e->a;
+        unsigned ncold = e->ncold;
+        struct jit_recipe rc = e->rc;
+        bool over_clean = e->over_clean;
+        struct vec vec = e->vec;
+        uint32_t groups = e->groups;
+        e->u = &e->src->u[k];
+        e->seg_insns += e->u->op != U_END;
+        if (e->u->op == U_INTERP_END || e->u->op == U_JCOUNT || e->u->op == U_SETAC) {
+            a64_vec_flush(e);
+            a64_leave(e, SITE_BAIL);
+            e->seg_interp++;
+        } else if (e->u->op == U_INTERP || !a64_uop(e)) {
+            e->a = a; /* what was emitted in vain */
+            e->ncold = ncold;
+            e->rc = rc;
+            e->over_clean = over_clean;
+            e->vec = vec;
+            e->groups = groups;
+            a64_interp(e);
+            e->seg_interp++;
+        }
     }
 }
 
@@ -124,30 +157,16 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
     }
     jit_pass_flags(src->u, src->n);
     a64_block_entry(&e);
-    for (unsigned k = 0; k < src->n; k++) {
-        if (k && src->u[k].part != src->u[k - 1].part) {
-            a64_segment(&e);
-        }
-        struct asmbuf a = e.a;
-        unsigned ncold = e.ncold;
-        struct jit_recipe rc = e.rc;
-        bool over_clean = e.over_clean;
-        struct vec vec = e.vec;
-        e.u = &src->u[k];
-        e.seg_insns += e.u->op != U_END && e.u->op != U_LOOP;
-        if (e.u->op == U_INTERP_END || e.u->op == U_JCOUNT || e.u->op == U_SETAC) {
-            a64_vec_flush(&e);
-            a64_leave(&e, SITE_BAIL);
-            e.seg_interp++;
-        } else if (e.u->op == U_INTERP || !a64_uop(&e)) {
-            e.a = a; /* what was emitted in vain */
-            e.ncold = ncold;
-            e.rc = rc;
-            e.over_clean = over_clean;
-            e.vec = vec;
-            a64_interp(&e);
-            e.seg_interp++;
-        }
+    bool loop = src->u[src->n - 1].op == U_LOOP;
+    if (loop) {
+        e.vec_loop = a64_vec_loop_begin(&e);
+        a64_segment(&e);
+        e.body = e.a.at;
+    }
+    a64_run(&e, loop ? src->n - 1 : src->n);
+    if (loop) {
+        e.u = &src->u[src->n - 1];
+        a64_loop(&e);
     }
     a64_segment_end(&e);
     a64_cold(&e);

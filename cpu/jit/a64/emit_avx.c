@@ -20,30 +20,30 @@ enum { LOW = 1, HIGH = 2 }; /* temporaries: halves of a source */
 static unsigned source(struct em *e)
 {
     const struct uop *u = e->u;
-    struct asmbuf *a = &e->a;
     if (u->sk == UK_XMM) {
         unsigned s = a64_vec_use(e, u->sr);
         a64_vec_high(e, true, u->sr, HIGH);
         return s;
     }
     struct a64_loc at = a64_mem_aligned(e, &u->m, 32, false, u->v.align);
-    asm_addsub(a, 8, A_ADD, P1, P1, at.addr, A_LSL, 0);
-    asm_vmem_imm(a, true, 16, LOW, P1, 0);
-    asm_vmem_imm(a, true, 16, HIGH, P1, 16);
+    at = a64_flat(e, at);
+    a64_vec_access(e, true, 16, LOW, at);
+    at.disp += 16;
+    a64_vec_access(e, true, 16, HIGH, at);
     return LOW;
 }
 
 static bool store(struct em *e)
 {
     const struct uop *u = e->u;
-    struct asmbuf *a = &e->a;
     a64_vec_check(e, false);
     unsigned s = a64_vec_use(e, u->sr);
     struct a64_loc at = a64_mem_aligned(e, &u->m, 32, true, u->v.align);
     a64_vec_high(e, true, u->sr, HIGH);
-    asm_addsub(a, 8, A_ADD, P1, P1, at.addr, A_LSL, 0);
-    asm_vmem_imm(a, false, 16, s, P1, 0);
-    asm_vmem_imm(a, false, 16, HIGH, P1, 16);
+    at = a64_flat(e, at);
+    a64_vec_access(e, false, 16, s, at);
+    at.disp += 16;
+    a64_vec_access(e, false, 16, HIGH, at);
     return true;
 }
 

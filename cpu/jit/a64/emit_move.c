@@ -73,7 +73,7 @@ static void extend(struct em *e)
     if (u->sk == UK_MEM) {
         struct a64_loc at = a64_mem(e, &u->m, u->sw, false);
         unsigned op = !sx || u->sw == u->w ? A_LD : u->w == 8 ? A_LDS8 : u->sw == 4 ? A_LD : A_LDS4;
-        asm_mem(a, u->sw, op, d, P1, at.addr);
+        a64_access(e, u->sw, op, d, at);
     } else {
         unsigned s = a64_host(u->sr), lsb = u->sk == UK_REGH ? 8 : 0;
         if (u->sw == 4 && !(sx && u->w == 8)) {
@@ -208,7 +208,7 @@ static void push(struct em *e)
     }
     struct a64_loc at = a64_mem(e, &u->m, u->w, true);
     a64_store(e, u->w, any_src(e), at);
-    if (at.addr == T1 && u->m.segm == US_FLAT) {
+    if (at.index == T1 && u->m.segm == US_FLAT) {
         asm_mov(&e->a, 8, a64_host(4), T1); /* the address is the new one */
     } else {
         add_sp(e, a64_host(4), -(int32_t)u->w);

@@ -84,7 +84,7 @@ unsigned a64_vec_source(struct em *e)
         return a64_vec_use(e, u->sr);
     }
     struct a64_loc at = a64_mem_aligned(e, &u->m, u->sw, false, u->v.align);
-    asm_vmem(&e->a, true, u->sw, 1, P1, at.addr);
+    a64_vec_access(e, true, u->sw, 1, at);
     return 1;
 }
 
@@ -289,7 +289,7 @@ static bool store(struct em *e, unsigned key)
         asm_dup(&e->a, 8, 0, from, 1);
         from = 0;
     }
-    asm_vmem(&e->a, false, u->w, from, P1, at.addr);
+    a64_vec_access(e, false, u->w, from, at);
     return true;
 }
 
@@ -321,7 +321,7 @@ static bool move(struct em *e, unsigned key)
         a64_vec_check(e, false);
         if (u->sk == UK_MEM) {
             struct a64_loc at = a64_mem_aligned(e, &u->m, u->sw, false, u->v.align);
-            asm_vmem(a, true, u->sw, a64_vec_written(e, u->dr), P1, at.addr);
+            a64_vec_access(e, true, u->sw, a64_vec_written(e, u->dr), at);
         } else {
             s = a64_vec_use(e, u->sr);
             asm_vmov(a, a64_vec_written(e, u->dr), s);

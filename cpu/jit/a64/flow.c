@@ -66,6 +66,17 @@ void a64_segment(struct em *e)
     e->seg_insns = e->seg_interp = 0;
 }
 
+/* Take the piece's length off the budget, or leave in front of it. */
+static void charge(struct em *e)
+{
+    unsigned was = a64_class(e, EMIT_budget);
+    asm_addsub_imm(&e->a, 8, A_SUBS, BUDGET, BUDGET, e->code->charge);
+    uint32_t site = a64_site(e, SITE_BUDGET);
+    cold(e, COLD_BUDGET, asm_bcond(&e->a, A_MI), site);
+    a64_class(e, was);
+    e->nz = NZ_NONE;
+}
+
 void a64_block_entry(struct em *e)
 {
     struct asmbuf *a = &e->a;
@@ -80,11 +91,7 @@ void a64_block_entry(struct em *e)
         asm_const(a, T0, a64_site(e, SITE_CHECK));
         asm_bl_to(a, e->be->interp);
     }
-    unsigned was = a64_class(e, EMIT_budget);
-    asm_addsub_imm(a, 8, A_SUBS, BUDGET, BUDGET, e->code->charge);
-    uint32_t site = a64_site(e, SITE_BUDGET);
-    cold(e, COLD_BUDGET, asm_bcond(a, A_MI), site);
-    a64_class(e, was);
+    charge(e);
 }
 
 static void leave_by(struct em *e, uint32_t site)
@@ -110,6 +117,7 @@ void a64_interp(struct em *e)
     e->rc = (struct jit_recipe){.slot = true};
     e->over_clean = true; /* C settled everything */
     e->nz = NZ_NONE;
+    e->groups = 0;
 }
 
 static unsigned rip_width(const struct em *e)
@@ -314,10 +322,6 @@ bool a64_flow(struct em *e)
         a64_spill_flags(e);
         go(e, u->off, NULL);
         return true;
-    case U_LOOP:
-        a64_spill_flags(e);
-        asm_b_to(&e->a, e->code->entry);
-        return true;
     case U_CALL:
         if (u->attr & UF_SIDE) {
             a64_kill_reg(e, 4);
@@ -347,7 +351,83 @@ bool a64_flow(struct em *e)
     }
 }
 
+/* ---- loops ---- */
+
+/* What the emitter knows where a loop closes. */
+struct at_loop {
+    struct jit_recipe rc;
+    bool over_clean, hi0_off;
+    uint8_t checked; /* of struct vec */
+    uint32_t groups;
+};
+
+static struct at_loop loop_end(struct em *e)
+{
+    struct at_loop at = {.rc = e->rc, .over_clean = e->over_clean, .groups = e->groups};
+    if (e->vec_loop) {
+        a64_vec_loop_end(e);
+    } else {
+        a64_vec_forget(e);
+    }
+    at.checked = e->vec.checked;
+    at.hi0_off = e->vec.hi0_off;
+    return at;
+}
+
+static bool same_recipe(const struct jit_recipe *a, const struct jit_recipe *b)
+{
+    if (a->slot || b->slot) {
+        return a->slot == b->slot;
+    }
+    return a->cc == b->cc && a->lw == b->lw && a->zf == b->zf && a->res_at == b->res_at &&
+           a->res_reg == b->res_reg && a->b_at == b->b_at && a->b_reg == b->b_reg &&
+           a->b_imm == b->b_imm;
+}
+
+/* The body once more, with what is known behind its first run: pending flags need not go to memory
+ * from run to run. If less is known behind the second, its runs begin like the first. */
+void a64_loop(struct em *e)
+{
+    const struct uop *end = e->u;
+    struct at_loop first = loop_end(e);
+    charge(e);
+    uint32_t again = e->a.at;
+    a64_segment(e);
+    a64_run(e, e->src->n - 1);
+    e->u = end;
+    struct at_loop second = loop_end(e);
+    bool same = same_recipe(&first.rc, &second.rc) && (second.over_clean || !first.over_clean) &&
+                !(first.checked & ~second.checked) && !(first.groups & ~second.groups) &&
+                (second.hi0_off || !first.hi0_off);
+    if (!same) {
+        a64_spill_flags(e);
+    }
+    charge(e);
+    asm_b_to(&e->a, same ? again : e->body);
+}
+
 /* ---- cold code ---- */
+
+/* The way out to a known place. Vector registers are in memory. */
+static void cold_side(struct em *e, const struct cold *c)
+{
+    struct asmbuf *a = &e->a;
+    a64_spill_flags(e);
+    int32_t refund = a64_refund(e);
+    if (c->lead) { /* this instruction and the rest of its block have not begun either */
+        refund += e->src->part[c->u->part].charge - c->u->k;
+    }
+    if (refund) {
+        asm_addsub_imm(a, 8, A_ADD, BUDGET, BUDGET, (uint32_t)refund);
+    }
+    if (!in_page(c->target)) {
+        cross_page(e, c->target);
+        return;
+    }
+    uint32_t s = link_site(e, c->target), jump = asm_b(a);
+    asm_here(a, jump);
+    unlinked_way(e, jump, s);
+}
 
 static void cold_refill(struct em *e, const struct cold *c)
 {
@@ -372,30 +452,11 @@ static void cold_refill(struct em *e, const struct cold *c)
     } else {
         asm_patch(a, asm_cbz(a, 4, true, P0), c->retry);
     }
-    leave_by(e, c->site);
-}
-
-static void refund(struct em *e)
-{
-    int32_t n = a64_refund(e);
-    if (n) {
-        asm_addsub_imm(&e->a, 8, A_ADD, BUDGET, BUDGET, (uint32_t)n);
+    if (c->lead) {
+        cold_side(e, c);
+    } else {
+        leave_by(e, c->site);
     }
-}
-
-static void cold_side(struct em *e, const struct cold *c)
-{
-    struct asmbuf *a = &e->a;
-    a64_vec_spill(e, &c->vec);
-    a64_spill_flags(e);
-    refund(e);
-    if (!in_page(c->target)) {
-        cross_page(e, c->target);
-        return;
-    }
-    uint32_t s = link_site(e, c->target), jump = asm_b(a);
-    asm_here(a, jump);
-    unlinked_way(e, jump, s);
 }
 
 void a64_cold(struct em *e)
@@ -412,6 +473,7 @@ void a64_cold(struct em *e)
             cold_refill(e, c);
             break;
         case COLD_BUDGET:
+            a64_vec_spill(e, &c->vec);
             asm_addsub_imm(a, 8, A_ADD, BUDGET, BUDGET, e->code->charge);
             leave_by(e, c->site);
             break;
@@ -422,6 +484,7 @@ void a64_cold(struct em *e)
             cross_page(e, c->target);
             break;
         case COLD_SIDE:
+            a64_vec_spill(e, &c->vec);
             cold_side(e, c);
             break;
         case COLD_FP_ON:

@@ -7,10 +7,14 @@
  * code. Alignment checking (#AC) keeps the engine out of compiled code altogether. LDP gets tag and
  * bias at once, and nothing here touches NZCV.
  *
+ * Accesses of a group (cpu/jit/groups.h) lie at constant distances from where its leader found the
+ * group's lowest byte: they are a register and a displacement. This check sets NZCV.
+ *
  * A miss first asks C to refill the entry and tries again; if the page may not be touched directly
  * the instruction bails.
  */
 #include "cpu/jit/a64/a64.h"
+#include "cpu/jit/a64/asm_vec.h"
 
 void a64_add_const(struct asmbuf *a, unsigned w, unsigned d, unsigned n, int64_t v)
 {
@@ -138,14 +142,129 @@ static struct a64_loc probe(struct em *e, const struct uop_mem *m, unsigned size
     asm_logic_imm(a, 8, A_AND, LINK, P0, ~UINT64_C(4095) | (size - 1));
     c->from = asm_cbz(a, 8, true, LINK);
     c->pass = a->at;
-    return (struct a64_loc){(uint8_t)addr};
+    return (struct a64_loc){.base = P1, .index = (uint8_t)addr};
+}
+
+/* ---- groups (cpu/jit/groups.h) ---- */
+
+/* Where the lowest byte of a group is for the host: the first group's in GROUP, the others' in
+ * env->bias. */
+static int32_t group_slot(const struct uop *u)
+{
+    return ENV_OFF(bias) + 8 * (u->group - 1);
+}
+
+/* Check the whole group. */
+static void lead(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    struct uop_mem m = u->m;
+    uint32_t retry = a->at;
+    m.disp += u->glo;
+    unsigned addr = a64_ea(e, &m, T1);
+    struct cold *c = a64_cold_new(e);
+    c->kind = COLD_REFILL;
+    c->addr = (uint8_t)addr;
+    c->what = JIT_REFILL_SIZE(u->gspan) | (u->gwrite ? JIT_REFILL_WRITE : 0) |
+              JIT_REFILL_VIEW(e->src->view);
+    c->retry = retry;
+    if (u == e->src->u) { /* leaving for this instruction would come back to it */
+        c->site = a64_site(e, SITE_BAIL);
+        e->be->site[c->site].lead = true;
+    } else {
+        c->lead = true;
+        c->target = u->off;
+    }
+    asm_ubfx(a, 8, P0, addr, 12, (unsigned)__builtin_ctz(e->be->l->l1_entries));
+    asm_addsub(a, 8, A_ADD, P0, TLB, P0, A_LSL, 5);
+    asm_pair(a, true, P0, P1, P0, u->gwrite ? 16 : 0);
+    asm_logic(a, 8, A_EOR, P0, P0, addr);
+    asm_addsub_imm(a, 8, A_SUBS, XZR, P0, 4096u - u->gspan);
+    c->from = asm_bcond(a, A_HI);
+    e->nz = NZ_NONE;
+    unsigned to = u->group == 1 ? GROUP : P1;
+    asm_addsub(a, 8, A_ADD, to, P1, addr, A_LSL, 0);
+    if (to == P1) {
+        asm_mem_imm(a, 8, A_ST, P1, ENV, (uint32_t)group_slot(u));
+    }
+    e->groups |= UINT32_C(1) << (u->group - 1);
+}
+
+static bool known(const struct em *e)
+{
+    return e->groups >> (e->u->group - 1) & 1;
+}
+
+static bool grouped(const struct em *e, const struct uop_mem *m, unsigned size)
+{
+    const struct uop *u = e->u;
+    return u->group && m == &u->m && size <= u->gsize && (u->glead || known(e));
+}
+
+static bool fits(unsigned size, int32_t disp)
+{
+    return asm_fits_offset(size, disp) || (disp >= -256 && disp < 256 - 16);
+}
+
+static struct a64_loc in_group(struct em *e, unsigned size)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    unsigned base = u->group == 1 ? GROUP : P1;
+    if (u->glead && !(u->gkeep && known(e))) {
+        lead(e);
+    } else if (base == P1) {
+        asm_mem_imm(a, 8, A_LD, P1, ENV, (uint32_t)group_slot(u));
+    }
+    int32_t disp = u->gat;
+    if (!fits(size, disp)) {
+        asm_addsub_imm(a, 8, A_ADD, P1, base, (uint32_t)disp);
+        base = P1;
+        disp = 0;
+    }
+    return (struct a64_loc){.base = (uint8_t)base, .index = XZR, .disp = (int16_t)disp};
+}
+
+/* ---- accesses ---- */
+
+void a64_access(struct em *e, unsigned w, unsigned op, unsigned t, struct a64_loc at)
+{
+    if (at.index != XZR) {
+        asm_mem(&e->a, w, op, t, at.base, at.index);
+    } else if (asm_fits_offset(w, at.disp)) {
+        asm_mem_imm(&e->a, w, op, t, at.base, (uint32_t)at.disp);
+    } else {
+        asm_mem_near(&e->a, w, op, t, at.base, at.disp);
+    }
+}
+
+void a64_vec_access(struct em *e, bool load, unsigned w, unsigned t, struct a64_loc at)
+{
+    if (at.index != XZR) {
+        asm_vmem(&e->a, load, w, t, at.base, at.index);
+    } else if (asm_fits_offset(w, at.disp)) {
+        asm_vmem_imm(&e->a, load, w, t, at.base, (uint32_t)at.disp);
+    } else {
+        asm_vmem_near(&e->a, load, w, t, at.base, at.disp);
+    }
+}
+
+struct a64_loc a64_flat(struct em *e, struct a64_loc at)
+{
+    if (at.index != XZR) {
+        asm_addsub(&e->a, 8, A_ADD, P1, at.base, at.index, A_LSL, 0);
+        return (struct a64_loc){.base = P1, .index = XZR};
+    }
+    return at;
 }
 
 struct a64_loc a64_mem_aligned(struct em *e, const struct uop_mem *m, unsigned size, bool write,
                                unsigned align)
 {
     unsigned was = a64_class(e, EMIT_address);
-    struct a64_loc at = probe(e, m, size, write, align > 1 && align == size);
+    struct a64_loc at = grouped(e, m, size) ? in_group(e, size)
+                                            : probe(e, m, size, write, align > 1 && align == size);
     a64_class(e, was);
     return at;
 }

@@ -78,6 +78,50 @@ unsigned a64_vec_written(struct em *e, unsigned r)
     return a64_v(r);
 }
 
+/* ---- loops ---- */
+
+bool a64_vec_loop_begin(struct em *e)
+{
+    uint16_t used = 0, written = 0;
+    for (unsigned k = 0; k < e->src->n; k++) {
+        const struct uop *u = &e->src->u[k];
+        const struct uop_vec *v = &u->v;
+        if (u->op == U_INTERP) {
+            return false; /* nothing stays over it */
+        }
+        if (u->op == U_VEC) {
+            used |= (uint16_t)((v->a != UR_NONE ? 1u << v->a : 0) |
+                               (u->sk == UK_XMM ? 1u << u->sr : 0) |
+                               (v->fourth != UR_NONE ? 1u << v->fourth : 0));
+            written |= (uint16_t)(u->dk == UK_XMM ? 1u << u->dr : 0);
+        }
+    }
+    used |= written;
+    if (!used) {
+        return false;
+    }
+    for (unsigned r = 0; r < 16; r++) {
+        if (used >> r & 1) {
+            a64_vec_use(e, r);
+        }
+    }
+    e->vec.dirty = written;
+    e->vec_head = e->vec;
+    return true;
+}
+
+void a64_vec_loop_end(struct em *e)
+{
+    const struct vec *h = &e->vec_head;
+    assert(!(e->vec.live & ~h->live) && !(e->vec.dirty & ~h->dirty));
+    for (unsigned r = 0; r < 16; r++) {
+        if (h->live >> r & 1) {
+            a64_vec_use(e, r);
+        }
+    }
+    e->vec.dirty = h->dirty; /* what is dirty behind any run */
+}
+
 void a64_vec_high(struct em *e, bool load, unsigned r, unsigned v)
 {
     asm_vmem_imm(&e->a, load, 16, v, VECS, 32 * r + 16);
