@@ -48,10 +48,14 @@ static inline void chr_write(struct chr *c, const void *data, size_t len)
     }
 }
 
-/* Host side: bytes that may be posted now, and posting them. */
+/* Host side: bytes that may be posted now, and posting them. A replay takes none: what comes waits
+ * until the machine is live, if it ever is. */
 static inline size_t chr_room(struct chr *c)
 {
-    return !c->gate || c->source < 0 ? 0 : c->room ? c->room(c->room_ctx) : GATE_PAYLOAD_MAX;
+    if (!c->gate || c->source < 0 || c->gate->feed) {
+        return 0;
+    }
+    return c->room ? c->room(c->room_ctx) : GATE_PAYLOAD_MAX;
 }
 
 static inline void chr_input(struct chr *c, const void *data, size_t len)

@@ -158,10 +158,18 @@ static bool readable(int fd)
     return fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
+/* Bytes to read at once. Keys are read always, as escape keys may be among them; a pipe or a peer
+ * no faster than the guest takes it. */
+static size_t to_read(const struct host_chr *h)
+{
+    size_t free = sizeof h->held - h->nheld;
+    return h->tty ? sizeof h->held : h->mux ? free : h->nheld ? 0 : sizeof h->held;
+}
+
 static void read_input(struct host_chr *h)
 {
     uint8_t data[sizeof h->held];
-    ssize_t n = read(h->in, data, sizeof data);
+    ssize_t n = read(h->in, data, to_read(h));
     if (n > 0) {
         take_input(h, data, (size_t)n);
     } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
@@ -179,8 +187,7 @@ static void poll_one(struct host_chr *h)
     if (h->listener >= 0 && h->in < 0) {
         chr_unix_accept(h);
     }
-    /* A pipe or a peer is read no faster than the guest takes it. */
-    if ((h->mux || !h->nheld) && readable(h->in)) {
+    if (to_read(h) && readable(h->in)) {
         read_input(h);
     }
     feed_held(h);

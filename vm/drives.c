@@ -230,7 +230,7 @@ bool drive_insert(struct vm_drive *v, const char *path, enum blk_format format, 
     if (!copy) {
         abort();
     }
-    if (b && !b->readonly && !how.snapshot) {
+    if (b && !m && !b->readonly && !how.snapshot) { /* a replay's is private */
         b = blk_undo_new(b, path, e);
     }
     if (b && !b->readonly) {

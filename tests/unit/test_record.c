@@ -3,6 +3,7 @@
  * changes, host failures, beginnings in the middle, logs that are cut, runs that differ.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -465,5 +466,53 @@ TEST(record_until)
     EXPECT_EQ(doppel_vtime(p.r.vm), now + 12345);
     uint64_t digest = finish(&p);
     expect_replay(&p, "jit", digest);
+    place_end(&p);
+}
+
+struct beside {
+    struct place *p;
+    uint64_t digest;
+};
+
+static void *replay_thread(void *ctx)
+{
+    struct beside *b = ctx;
+    expect_replay(b->p, "jit", b->digest);
+    return NULL;
+}
+
+static uint64_t alone(struct place *p)
+{
+    work(p, 0x45);
+    rest(p, true);
+    work(p, 0x46);
+    return doppel_digest(p->r.vm);
+}
+
+/* A replay and a machine that runs, on two threads of one process: each as it is alone. */
+TEST(record_replay_beside_another)
+{
+    struct place p, q;
+    struct beside b = {&p, 0};
+    pthread_t thread;
+    uint64_t digest = 0;
+    if (!place_start(&p)) {
+        return;
+    }
+    EXPECT(start(&p));
+    work(&p, 0x55);
+    rest(&p, true);
+    work(&p, 0x56);
+    b.digest = finish(&p);
+    for (unsigned i = 0; i < 2 && place_start(&q); i++) {
+        bool both = i && EXPECT_EQ(pthread_create(&thread, NULL, replay_thread, &b), 0);
+        uint64_t got = alone(&q);
+        if (both) {
+            pthread_join(thread, NULL);
+        }
+        EXPECT(i == 0 || got == digest);
+        digest = got;
+        place_end(&q);
+    }
     place_end(&p);
 }
