@@ -205,8 +205,8 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
             if (cpu->budget <= 0) {
                 break;
             }
-            if (UNLIKELY(cpu->noted)) {
-                continue; /* by the delivery */
+            if (UNLIKELY(cpu->noted || cpu->stop)) {
+                continue; /* by the delivery; a deadline that it set may be due already */
             }
         }
         run_some(cpu);

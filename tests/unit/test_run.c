@@ -177,6 +177,62 @@ TEST(single_step_traps_after_each_instruction)
     bare_free(b);
 }
 
+/* An interrupt controller whose acknowledge cycle sets a timer. */
+struct acker {
+    struct bare *b;
+    struct vtimer deadline;
+    struct timer timer;
+    vtime fired;
+};
+
+static uint8_t ack_sets_timer(void *ctx)
+{
+    struct acker *a = ctx;
+    cpu_smm_pin(a->b->cpu, false);
+    timer_set(&a->timer, clock_now(&a->b->clock) + 1);
+    return 0x20;
+}
+
+static void acker_fires(void *ctx)
+{
+    struct acker *a = ctx;
+    a->fired = a->b->clock.s.now;
+}
+
+/* The delivery takes one unit, and the deadline that it set is reached with it: no block, and no
+ * compiled code, may run in between. */
+TEST(a_timer_set_by_a_delivery_is_not_overrun)
+{
+    static const struct intc_ops ops = {.ack = ack_sets_timer};
+    static const uint8_t code[] = {0xfb, 0x40, 0x40, 0x40, 0xeb, 0xfb}; /* sti; inc ax...; jmp */
+    static const uint8_t handler[] = {0x43, 0x43, 0x43, 0x43, 0xeb, 0xfa}; /* inc bx...; jmp */
+    struct bare *b = start(16, CODE, code, sizeof code);
+    struct acker a = {.b = b};
+    struct err e;
+    ram_write(&b->ram, 0x9000, handler, sizeof handler);
+    vector(b, 0x20, 0x9000);
+    timer_init(&a.timer, &b->clock, &a.deadline, acker_fires, &a);
+    cpu_set_intc(b->cpu, &ops, &a);
+    EXPECT(dev_connect(&b->cpu->dev, "smiact", &b->cpu->dev, "intr", &e));
+    EXPECT_EQ(bare_run(b, 50, 0), 50);
+    cpu_smm_pin(b->cpu, true);
+    EXPECT_EQ(bare_run(b, 1, 0), 1); /* the delivery */
+    EXPECT_EQ(b->cpu->s.rip, 0x9000);
+    EXPECT_EQ(a.fired, 51);
+    bare_run(b, 400, 0); /* whatever compiles, has */
+    a.fired = 0;
+    b->cpu->s.rflags |= FL_IF;
+    cpu_smm_pin(b->cpu, true);
+    vtime then = b->clock.s.now;
+    clock_slice_begin(&b->clock, 1000);
+    uint64_t used = cpu_run(b->cpu, 1000);
+    clock_slice_end(&b->clock, used);
+    EXPECT_EQ(used, 1);
+    clock_run_due(&b->clock);
+    EXPECT_EQ(a.fired, then + 1);
+    bare_free(b);
+}
+
 TEST(lazy_flags_hold_any_combination)
 {
     static struct cpu cpu;
