@@ -17,7 +17,7 @@ struct jit_backend {
     bool full;      /* jit_host_emit: it did not fit */
     uint32_t start; /* behind the common code */
     /* Common code, offsets. */
-    uint32_t enter, leave, refill, interp, cond, fp_on, vec_zero, x87_load;
+    uint32_t enter, leave, refill, interp, cond, fp_on, vec_zero, x87_load, flags;
     uint32_t leave32, interp32; /* the same for 32-bit code, if that has other registers */
     uint32_t features;          /* of the host, as the back end numbers them */
     struct jit_site *site;

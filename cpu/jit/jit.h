@@ -73,6 +73,7 @@ struct jit_recipe {
     uint8_t lw; /* log2 of the width */
     bool slot;  /* all of it is in env->cc_* */
     bool zf;    /* ZF is in bit 0 of env->cc_zf instead */
+    bool known; /* slot: cc, lw and b say what is there; for back ends */
     uint8_t res_at, res_reg;
     uint8_t b_at, b_reg;
     int32_t b_imm;

@@ -204,7 +204,7 @@ static void acker_fires(void *ctx)
 TEST(a_timer_set_by_a_delivery_is_not_overrun)
 {
     static const struct intc_ops ops = {.ack = ack_sets_timer};
-    static const uint8_t code[] = {0xfb, 0x40, 0x40, 0x40, 0xeb, 0xfb}; /* sti; inc ax...; jmp */
+    static const uint8_t code[] = {0xfb, 0x40, 0x40, 0x40, 0xeb, 0xfb};    /* sti; inc ax...; jmp */
     static const uint8_t handler[] = {0x43, 0x43, 0x43, 0x43, 0xeb, 0xfa}; /* inc bx...; jmp */
     struct bare *b = start(16, CODE, code, sizeof code);
     struct acker a = {.b = b};

@@ -11,11 +11,12 @@
 
 /* ---- arithmetic ---- */
 
-/* Set the host's CF from env->cc_cf. */
+/* Set the host's CF from env->cc_cf, unless it is the guest's already. */
 static void load_cf(struct em *e)
 {
-    asm_op(&e->a, 4, 0x0fba, 4, xm(ENV, ENV_OFF(cc_cf)), 0);
-    asm_byte(&e->a, 0);
+    if (!(e->host_flags & (HF_ALL | HF_CF))) {
+        x64_load_cf(e, ENV_OFF(cc_cf));
+    }
 }
 
 /* The host's operation number 0..7 for add or adc sbb and sub xor cmp; TEST as AND into a copy. */

@@ -266,8 +266,7 @@ bool x64_emit_rotate_cf(struct em *e)
         reg = T1;
         asm_load(a, 8, T1, x64_gpr(e, u->dr));
     }
-    asm_op(a, 4, 0x0fba, 4, xm(ENV, cf), 0);
-    asm_byte(a, 0);
+    x64_load_cf(e, cf);
     asm_op(a, u->w, u->w == 1 ? 0xd0 : 0xd1, n, xr(reg), XB_RM);
     if (x64_need(e)) {
         asm_setcc(a, XB, xm(ENV, ENV_OFF(cc_over)));

@@ -30,8 +30,7 @@ void x64_emit_set_cf(struct em *e)
     unsigned cc = x64_cond(e, XB);
     asm_setcc(a, cc ^ 1, xm(ENV, ENV_OFF(scratch)));
     x64_over_begin(e, OVER_CF);
-    asm_op(a, 4, 0x0fba, 4, xm(ENV, ENV_OFF(scratch)), 0); /* bt */
-    asm_byte(a, 0);
+    x64_load_cf(e, ENV_OFF(scratch));
     e->host_flags = HF_CF;
     x64_over_cf(e);
 }

@@ -46,7 +46,10 @@ void x64_spill_flags(struct em *e)
     asm_store_imm(&e->a, 4, xm(ENV, ENV_OFF(cc_op)), r->cc << 2 | r->lw | r->zf << 24);
     emit_class(&e->a.count, was);
     r->slot = true;
+    r->known = !r->zf;
     r->zf = false;
+    r->res_at = LOC_SLOT;
+    r->b_at = r->b_at == LOC_IMM ? LOC_IMM : LOC_SLOT;
     e->over = OVER_NONE;
     e->sahf = false;
 }
@@ -58,6 +61,7 @@ void x64_over(struct em *e, unsigned over, unsigned reg)
     asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 1), (int32_t)(over << 2 | log2_of(e->u->w)));
     emit_class(&e->a.count, was);
     e->over = (uint8_t)over;
+    e->rc.known = false;
 }
 
 void x64_kill_reg(struct em *e, unsigned reg)
@@ -113,32 +117,99 @@ void x64_b_host(struct em *e, unsigned host)
 
 /* ---- looking at flags ---- */
 
-/* T0 = condition cc of the recipe in memory, 0 or 1. */
+/* Common code: the host's flags become those of the recipe in memory, all of them. What compares
+ * and arithmetic left is done again, else C says. Ends T0. */
+static void flags_again(struct asmbuf *a, unsigned kind, unsigned w)
+{
+    struct xo b = xm(ENV, ENV_OFF(cc_b));
+    asm_load(a, 8, T0, xm(ENV, ENV_OFF(cc_res)));
+    switch (kind) {
+    case CC_LOGIC:
+        asm_test(a, w, xr(T0), T0);
+        break;
+    case CC_ADD:
+        asm_alu(a, w, 5, T0, b);
+        asm_alu(a, w, 0, T0, b);
+        break;
+    case CC_SUB:
+        asm_alu(a, w, 0, T0, b);
+        asm_alu(a, w, 7, T0, b);
+        break;
+    default:
+        asm_alu(a, w, 7, T0, b);
+        break;
+    }
+    asm_byte(a, 0xc3);
+}
+
+uint32_t x64_flags_common(const struct jit_backend *be, struct asmbuf *a)
+{
+    static const uint8_t kinds[] = {CC_CMP, CC_LOGIC, CC_SUB, CC_ADD};
+    uint32_t at = a->at;
+    asm_load(a, 4, T0, xm(ENV, ENV_OFF(cc_op)));
+    for (unsigned k = 0; k < sizeof kinds; k++) {
+        for (unsigned lw = 4; lw-- > 0;) {
+            asm_alu_imm(a, 4, 7, xr(T0), (int32_t)(kinds[k] << 2 | lw));
+            uint32_t other = asm_jcc(a, XNE);
+            flags_again(a, kinds[k], 1u << lw);
+            asm_here(a, other);
+        }
+    }
+    asm_alu_imm(a, 8, 5, xr(RSP), 8);
+    asm_const(a, T0, JIT_COND_IMAGE);
+    asm_call_to(a, be->cond);
+    asm_alu_imm(a, 8, 0, xr(RSP), 8);
+    asm_alu_imm(a, 4, 4, xr(T0), 0x8d5); /* the arithmetic ones */
+    asm_push(a, T0);
+    asm_byte(a, 0x9d); /* popf */
+    asm_byte(a, 0xc3);
+    return at;
+}
+
+/* The host's flags become the guest's, from a recipe in memory that is not known. */
+static void load_flags(struct em *e)
+{
+    x64_vec_drop(e);
+    asm_call_to(&e->a, e->be->flags);
+    e->host_flags = HF_ALL;
+    e->over = OVER_NONE;
+    e->sahf = false;
+    e->rc.known = false;
+}
+
+/* C looks at the recipe in memory: T0 = what JIT_COND_xx asks for. */
 static void call_cond(struct em *e, unsigned cc)
 {
     x64_vec_drop(e);
     asm_const(&e->a, T0, cc);
     asm_call_to(&e->a, e->be->cond);
     e->host_flags = HF_NONE;
+    e->rc.known = false; /* C may have settled them */
     e->over = OVER_NONE;
     e->sahf = false;
 }
 
-/* Is CF in env->cc_cf already, whatever else the recipe says? */
-static bool cf_in_slot(const struct jit_recipe *r)
+/* Does e->rc say what the flags come from, be it in memory or not? */
+static bool recipe_known(const struct em *e)
 {
-    return !r->slot && r->cc < CC_CANON;
+    return !e->rc.slot || (e->rc.known && e->over == OVER_NONE && !e->sahf);
+}
+
+/* Is CF in env->cc_cf already, whatever else the recipe says? */
+static bool cf_in_slot(const struct em *e)
+{
+    return recipe_known(e) && e->rc.cc < CC_CANON;
 }
 
 static void save_cf(struct em *e, bool aside)
 {
     struct xo slot = xm(ENV, aside ? ENV_OFF(scratch) : ENV_OFF(cc_cf));
     e->aside = false;
-    if (cf_in_slot(&e->rc)) {
+    if (cf_in_slot(e)) {
         return;
     }
     e->aside = aside;
-    if (!e->host_flags && e->rc.slot && e->over != OVER_CF && !e->sahf) {
+    if (!e->host_flags && !recipe_known(e) && e->over != OVER_CF && !e->sahf) {
         /* It is there if cc_op says one of the first kinds, and nothing about cc_over. */
         uint32_t over = 0;
         x64_vec_drop(e); /* on both ways */
@@ -146,10 +217,11 @@ static void save_cf(struct em *e, bool aside)
             asm_alu_imm(&e->a, 4, 7, xm(ENV, ENV_OFF(cc_op)), CC_CANON << 2);
             over = asm_jcc(&e->a, XB);
         }
-        call_cond(e, XB);
-        asm_store(&e->a, 1, slot, T0);
+        load_flags(e);
+        asm_setcc(&e->a, XB, slot);
         if (!aside) {
             asm_here(&e->a, over);
+            e->host_flags = HF_NONE;
         }
         return;
     }
@@ -172,6 +244,15 @@ void x64_take_cf(struct em *e)
         asm_store(&e->a, 1, xm(ENV, ENV_OFF(cc_cf)), T1);
         emit_class(&e->a.count, was);
     }
+}
+
+void x64_load_cf(struct em *e, int32_t slot)
+{
+    unsigned was = emit_class(&e->a.count, EMIT_flags);
+    asm_alu_imm(&e->a, 1, 7, xm(ENV, slot), 1);
+    emit_one(&e->a.count);
+    asm_byte(&e->a, 0xf5); /* cmc */
+    emit_class(&e->a.count, was);
 }
 
 /* The recipe's values as operands. T0 is loaded if need be. */
@@ -228,7 +309,7 @@ static int cond_in_memory(struct em *e, unsigned cc)
     if (r->slot && e->sahf && mask[pair] && (e->over == OVER_NONE || !(mask[pair] & 1))) {
         return (int)test_bits(e, ENV_OFF(cc_sahf), mask[pair], cc);
     }
-    if (cf_in_slot(r) && pair == XB >> 1) {
+    if (cf_in_slot(e) && pair == XB >> 1) {
         return (int)test_bits(e, ENV_OFF(cc_cf), 1, cc);
     }
     return -1;
@@ -240,7 +321,7 @@ static int cond_again(struct em *e, unsigned cc)
     const struct jit_recipe *r = &e->rc;
     unsigned w = 1u << r->lw, kind = r->cc, pair = cc >> 1;
     bool simple = pair == XE >> 1 || pair == XS >> 1 || pair == XP >> 1;
-    if (r->slot || (r->zf && (pair == XBE >> 1 || pair == XLE >> 1))) {
+    if (!recipe_known(e) || (r->zf && (pair == XBE >> 1 || pair == XLE >> 1))) {
         return -1;
     }
     if (kind == CC_CMP) {
@@ -297,9 +378,8 @@ static unsigned cond(struct em *e, unsigned cc)
         return (unsigned)host;
     }
     x64_spill_flags(e);
-    call_cond(e, cc);
-    asm_test(&e->a, 4, xr(T0), T0);
-    return XNE;
+    load_flags(e);
+    return cc;
 }
 
 unsigned x64_cond(struct em *e, unsigned cc)
@@ -345,6 +425,7 @@ void x64_over_cf(struct em *e)
     asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 1), OVER_CF << 2);
     emit_class(&e->a.count, was);
     e->over = OVER_CF;
+    e->rc.known = false;
 }
 
 void x64_over_sahf(struct em *e, unsigned reg)
@@ -357,6 +438,7 @@ void x64_over_sahf(struct em *e, unsigned reg)
     emit_class(&e->a.count, was);
     e->over = OVER_NONE;
     e->sahf = true;
+    e->rc.known = false;
 }
 
 void x64_over_zf(struct em *e)
@@ -366,6 +448,7 @@ void x64_over_zf(struct em *e)
     if (e->rc.slot) {
         asm_store_imm(&e->a, 1, xm(ENV, ENV_OFF(cc_op) + 3), 1);
         e->sahf = false; /* some of it */
+        e->rc.known = false;
     } else {
         e->rc.zf = true;
     }

@@ -132,6 +132,7 @@ void x64_common(struct jit_backend *be)
     x64_vec_common(be, &a);
     be->refill = common_helper(be, &a, ENV_OFF(refill), true, false);
     be->cond = common_helper(be, &a, ENV_OFF(cond), false, true);
+    be->flags = x64_flags_common(be, &a);
     be->x87_load = common_helper(be, &a, ENV_OFF(x87_load), false, false);
 
     be->interp = a.at;
@@ -619,10 +620,14 @@ static struct at_loop loop_end(struct em *e)
                             .hi0_off = e->vec.hi0_off};
 }
 
+/* Is what was known of the flags in a, still so in b? */
 static bool same_recipe(const struct jit_recipe *a, const struct jit_recipe *b)
 {
-    if (a->slot || b->slot) {
-        return a->slot == b->slot;
+    if (a->slot != b->slot || (a->slot && a->known && !b->known)) {
+        return false;
+    }
+    if (a->slot && !a->known) {
+        return true;
     }
     return a->cc == b->cc && a->lw == b->lw && a->zf == b->zf && a->res_at == b->res_at &&
            a->res_reg == b->res_reg && a->b_at == b->b_at && a->b_reg == b->b_reg &&

@@ -133,7 +133,10 @@ static inline void x64_over_maybe(struct em *e)
 {
     e->over = e->over == OVER_NONE ? OVER_NONE : OVER_ANY;
     e->sahf = false;
+    e->rc.known = false;
 }
+/* Common code for conditions: returns where it is; be->cond is there already. */
+uint32_t x64_flags_common(const struct jit_backend *be, struct asmbuf *a);
 /* T0 = RFLAGS as PUSHF stores them. Ends host_flags. */
 void x64_image(struct em *e);
 /* A new recipe replaces the pending one. */
@@ -149,6 +152,9 @@ void x64_b_host(struct em *e, unsigned host);
 void x64_save_cf(struct em *e, bool aside);
 /* Behind the check: env->cc_cf = what was kept aside. Uses T1. */
 void x64_take_cf(struct em *e);
+/* The host's CF = the byte at env + slot, 0 or 1. (Not by BT: its wider load does not get a byte
+ * that was just stored from the store buffer.) The host's other flags are lost. */
+void x64_load_cf(struct em *e, int32_t slot);
 /* The host's flags, OF and bits that LAHF does not have clear, are the guest's, and the recipe says
  * so. Only where HOST_LAHF_BIT. Uses T0 and T1. */
 void x64_keep_flags(struct em *e);
