@@ -24,14 +24,17 @@ void boot_record_start(struct boot_record *r, struct doppel_vm *vm, bool always)
     }
 }
 
-static void replay(const char *path, const char *engine, uint64_t icount, uint64_t digest)
+static void replay(struct boot_record *r, const char *engine, uint64_t icount, uint64_t digest)
 {
     struct doppel_error e = {"", false};
-    struct doppel_log *l = doppel_log_open(path, &e);
+    struct doppel_log *l = doppel_log_open(r->path, &e);
+    struct doppel_log_info info;
     if (!l) {
         FAIL("%s", e.msg);
         return;
     }
+    doppel_log_info(l, &info);
+    r->inputs = info.inputs;
     struct doppel_options o = *doppel_log_options(l);
     o.replay_verify = true;
     o.engine = engine;
@@ -61,7 +64,7 @@ void boot_record_finish(struct boot_record *r, struct doppel_vm **vm, const char
     if (stat(r->path, &st) == 0) {
         printf("  a log of %" PRIu64 " bytes, replayed\n", (uint64_t)st.st_size);
     }
-    replay(r->path, engine, icount, digest);
+    replay(r, engine, icount, digest);
     unlink(r->path);
     r->path[0] = 0;
 }

@@ -6,11 +6,13 @@
 #define DOPPEL_TESTS_BOOT_RECORD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "doppel.h"
 
 struct boot_record {
-    char path[64]; /* of the log; "": this run is not recorded */
+    char path[64];   /* of the log; "": this run is not recorded */
+    uint64_t inputs; /* that were replayed; set by boot_record_finish */
 };
 
 /* Record from now on, if `always` or at T_LEVEL=long. */
