@@ -19,6 +19,9 @@ struct gdb {
     struct doppel_vm *vm;
     struct gdb_link *link;
     struct gdb_stub *stub;
+    bool held; /* at the end of the run, which the client has been told of: */
+    uint64_t end;
+    enum doppel_stop end_why;
 };
 
 static void wake(void *ctx)
@@ -126,7 +129,7 @@ static void serve(struct gdb *g)
 static enum doppel_stop go_back(struct gdb *g, enum gdb_want want, unsigned cpu)
 {
     uint64_t here = doppel_icount(g->vm);
-    if (doppel_run(g->vm, here) != DOPPEL_LIMIT) { /* an interrupt for what was taken already */
+    if (doppel_run(g->vm, here) == DOPPEL_INTERRUPT) { /* for what was taken already */
         return DOPPEL_INTERRUPT;
     }
     enum doppel_stop why =
@@ -151,6 +154,27 @@ static enum doppel_stop do_wanted(struct gdb *g, enum gdb_want want, unsigned cp
     }
 }
 
+/* A machine that keeps its past stops at the end of its run, or of its log, for the client to go
+ * back from there; a client that lets it go on from there ends it. */
+static bool holds(struct gdb *g, enum gdb_want want, enum doppel_stop *why)
+{
+    uint64_t first, last, here = doppel_icount(g->vm);
+    doppel_history_range(g->vm, &first, &last);
+    if (first == last || !gdb_stub_attached(g->stub) ||
+        (*why != DOPPEL_REPLAYED && *why != DOPPEL_POWEROFF && *why != DOPPEL_RESET &&
+         *why != DOPPEL_EXIT && *why != DOPPEL_DEAD)) {
+        return false;
+    }
+    bool again = g->held && g->end == here;
+    if (again) {
+        *why = g->end_why;
+    }
+    g->held = true;
+    g->end = here;
+    g->end_why = *why;
+    return !(again && want == GDB_RUN);
+}
+
 enum doppel_stop gdb_run(struct gdb *g, uint64_t icount, uint64_t vtime, bool (*ended)(void *ctx),
                          void *ctx)
 {
@@ -163,7 +187,10 @@ enum doppel_stop gdb_run(struct gdb *g, uint64_t icount, uint64_t vtime, bool (*
         }
         bool back = want == GDB_REVERSE_STEP || want == GDB_REVERSE_RUN;
         enum doppel_stop why = do_wanted(g, want, cpu, icount, vtime);
-        if (why == DOPPEL_BREAK || (back && (why == DOPPEL_LIMIT || why == DOPPEL_FAILED))) {
+        bool stopped =
+            why == DOPPEL_BREAK || (back && (why == DOPPEL_LIMIT || why == DOPPEL_FAILED));
+        g->held &= !stopped;
+        if (stopped || holds(g, want, &why)) {
             gdb_stub_stopped(g->stub, why);
         } else if (why != DOPPEL_INTERRUPT || ended(ctx)) {
             return why;

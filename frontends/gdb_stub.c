@@ -455,6 +455,8 @@ void gdb_stub_stopped(struct gdb_stub *s, enum doppel_stop why)
         hit_text(s, h, text, sizeof text);
     } else if (why == DOPPEL_LIMIT) {
         snprintf(text, sizeof text, "replaylog:begin;");
+    } else if (why != DOPPEL_BREAK && why != DOPPEL_FAILED) {
+        snprintf(text, sizeof text, "replaylog:end;");
     }
     unsigned cpu = s->want == GDB_REVERSE_STEP ? s->step_cpu : doppel_cpu_current(s->vm);
     stop_as(s, SIGNAL_TRAP, h ? h->cpu : cpu, text);
@@ -466,6 +468,11 @@ void gdb_stub_stopped(struct gdb_stub *s, enum doppel_stop why)
     if (told) {
         reply(s, s->stop);
     }
+}
+
+bool gdb_stub_attached(const struct gdb_stub *s)
+{
+    return s->attached;
 }
 
 void gdb_stub_ended(struct gdb_stub *s, int status)

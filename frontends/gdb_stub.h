@@ -34,8 +34,11 @@ void gdb_stub_detach(struct gdb_stub *s);
 void gdb_stub_feed(struct gdb_stub *s, const uint8_t *data, size_t len);
 enum gdb_want gdb_stub_want(const struct gdb_stub *s, unsigned *cpu);
 /* What was wanted came to this end. DOPPEL_BREAK: the machine is paused; behind a reverse step or
- * run DOPPEL_LIMIT: the beginning of history, DOPPEL_FAILED: doppel_failure says why not. */
+ * run DOPPEL_LIMIT: the beginning of history, DOPPEL_FAILED: doppel_failure says why not. Others:
+ * the run has ended, and there is a past to go back to. */
 void gdb_stub_stopped(struct gdb_stub *s, enum doppel_stop why);
+/* Is there a client? */
+bool gdb_stub_attached(const struct gdb_stub *s);
 /* The machine has ended, with this status. */
 void gdb_stub_ended(struct gdb_stub *s, int status);
 

@@ -10,7 +10,7 @@
 
 static const char *const allowed[] = {"engine", "serial", "monitor",      "display", "nographic",
                                       "d",      "D",      "icount-limit", "digest",  "info",
-                                      "S",      "s",      "gdb"};
+                                      "S",      "s",      "gdb",          "history"};
 
 void replay_help(FILE *out)
 {
@@ -21,6 +21,7 @@ void replay_help(FILE *out)
             "  --to N, --to TIME   stop at instruction N, or at 300ms, 12.5s of virtual time\n"
             "  --verify            compare with the recorded machine on the way and at the end\n"
             "  --go-live           leave the log at its end, or where --to says, and run on\n\n"
+            "With -gdb, -s or -monitor the past is kept (-history, 256M), to go back in.\n\n"
             "Options of \"doppel run\" that a guest cannot see: ");
     for (unsigned i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
         fprintf(out, "%s-%s", i ? ", " : "", allowed[i]);
@@ -109,6 +110,9 @@ static bool used(const struct options *o, const char *name)
     return false;
 }
 
+/* Host memory for the past of a machine that somebody may want to go back in. */
+#define HISTORY_DEFAULT (UINT64_C(256) << 20)
+
 /* The recorded machine, with what was asked for. */
 static void merge(struct options *o, const struct doppel_options *recorded)
 {
@@ -118,6 +122,7 @@ static void merge(struct options *o, const struct doppel_options *recorded)
     vm.engine = used(o, "engine") ? o->vm.engine : vm.engine;
     vm.monitor = o->vm.monitor;
     vm.paused = o->vm.paused;
+    vm.history = o->vm.history || !(o->gdb || o->vm.monitor) ? o->vm.history : HISTORY_DEFAULT;
     vm.log_items = o->vm.log_items;
     vm.log_file = o->vm.log_file;
     for (unsigned i = 0; i < o->nserial; i++) {

@@ -419,14 +419,15 @@ int doppel_reg_find(const char *name); /* -1: none */
 /* Values little-endian, the bytes above the register's size zero. */
 bool doppel_reg_get(struct doppel_vm *vm, unsigned cpu, unsigned i,
                     uint8_t value[DOPPEL_REG_BYTES]);
-/* An input, through the gate. A selector brings its descriptor. False: no such register, or it
- * cannot be changed. Not while the machine runs. */
+/* An input, through the gate. A selector brings its descriptor. False: no such register, it cannot
+ * be changed, or the machine is in its past or a replay. Not while the machine runs. */
 bool doppel_reg_set(struct doppel_vm *vm, unsigned cpu, unsigned i,
                     const uint8_t value[DOPPEL_REG_BYTES]);
 
 /* RAM and ROM by linear address of a vCPU, by its page tables whatever their rights, or with cpu
  * DOPPEL_PHYSICAL by physical address. Reading changes nothing and never reaches a device: how many
- * bytes from the first on could be read. Writing is an input, through the gate; true: all of it. */
+ * bytes from the first on could be read. Writing is an input, through the gate; true: all of it.
+ * False also in the past and in a replay. */
 #define DOPPEL_PHYSICAL UINT32_MAX
 size_t doppel_memory_read(struct doppel_vm *vm, unsigned cpu, uint64_t address, void *buf,
                           size_t len);

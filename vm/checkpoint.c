@@ -15,6 +15,7 @@
 struct checkpoint_drive {
     struct blk *medium; /* only compared */
     uint64_t mark;      /* 0: nothing to go back to (read-only, or empty) */
+    uint64_t transfers; /* logs name the host's failures by their number */
     bool tray_open;
 };
 
@@ -72,7 +73,8 @@ static bool take_drives(struct doppel_vm *vm, struct checkpoint *cp)
         struct vm_drive *v = vm->drives->list[i];
         struct blk_journal *j = blk_journal_of(drive_medium(v));
         struct checkpoint_drive *d = &cp->drive[i];
-        *d = (struct checkpoint_drive){.medium = drive_medium(v), .tray_open = v->tray != NULL};
+        *d = (struct checkpoint_drive){
+            .medium = drive_medium(v), .tray_open = v->tray != NULL, .transfers = v->d.transfers};
         cp->ndrives = i + 1;
         if (j) {
             d->mark = blk_journal_mark(j);
@@ -162,6 +164,7 @@ static bool enter_drives(struct doppel_vm *vm, const struct checkpoint *cp, bool
             return err_set(e, "%s: no host memory for its disk as of then", v->d.name);
         }
         drive_guest_eject(&v->d, cp->drive[i].tray_open);
+        v->d.transfers = cp->drive[i].transfers;
     }
     return true;
 }

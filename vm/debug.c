@@ -522,7 +522,7 @@ bool doppel_memory_write(struct doppel_vm *vm, unsigned cpu, uint64_t address, c
                          size_t len)
 {
     struct aspace_hit hit;
-    if (cpu >= vm->ncpus && cpu != DOPPEL_PHYSICAL) {
+    if ((cpu >= vm->ncpus && cpu != DOPPEL_PHYSICAL) || vm->gate.feed) {
         return false;
     }
     for (size_t at = 0; at < len; at += in_page(address + at, len - at)) {

@@ -422,7 +422,7 @@ void debug_set_register(struct doppel_vm *vm, const uint8_t *payload, uint32_t l
 bool doppel_reg_set(struct doppel_vm *vm, unsigned cpu, unsigned i,
                     const uint8_t value[DOPPEL_REG_BYTES])
 {
-    if (cpu >= vm->ncpus || i >= ARRAY_LEN(regs) ||
+    if (cpu >= vm->ncpus || i >= ARRAY_LEN(regs) || vm->gate.feed ||
         !write_reg(vm, vm->cpu[cpu], &regs[i], value, false)) {
         return false;
     }

@@ -186,9 +186,6 @@ bool history_start(struct doppel_vm *vm, uint64_t bytes, struct err *e)
         vm->history->limit = bytes;
         return true;
     }
-    if (vm->gate.feed) {
-        return err_set(e, "the machine replays a log, and has no past of its own yet");
-    }
     vm->history = calloc(1, sizeof *vm->history);
     if (!vm->history) {
         return err_set(e, "no host memory");
@@ -279,18 +276,20 @@ bool history_leave_present(struct doppel_vm *vm, struct err *e)
         return err_set(e, "no host memory for a checkpoint");
     }
     mute(vm, true);
+    h->log_feed = vm->gate.feed;
     vm->gate.feed = history_log_feed(&h->log);
     return true;
 }
 
-/* The machine is live; how its state came to be is the caller's. */
+/* The machine is in the present; how its state came to be is the caller's. */
 static void be_live(struct doppel_vm *vm)
 {
     struct history *h = vm->history;
     points_cut(vm, &h->inner, 0);
     checkpoint_free(vm, h->present);
     h->present = NULL;
-    vm->gate.feed = NULL;
+    vm->gate.feed = h->log_feed;
+    h->log_feed = NULL;
     pace_restart(vm);
 }
 
@@ -348,6 +347,9 @@ bool history_branch(struct doppel_vm *vm, struct err *e)
     struct history *h = vm->history;
     if (!h || !h->present) {
         return true;
+    }
+    if (h->log_feed) {
+        return err_set(e, "the machine replays a log, which knows one way");
     }
     record_break(vm, "the machine goes another way from an instant in its past");
     if (!commit_disks(vm, e)) {

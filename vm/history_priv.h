@@ -28,7 +28,9 @@ struct history {
     uint64_t interval;           /* instructions between points that last */
     uint64_t next, next_lasting; /* instructions at which one is due */
 
-    struct checkpoint *present; /* NULL: the machine is there */
+    struct checkpoint *present;       /* NULL: the machine is there */
+    const struct gate_feed *log_feed; /* of the present, while the machine is not there: a replay's,
+                                       * which waits at its place; NULL: it is live */
     bool seeking;
 
     /* A search. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vm/drives_priv.h"
+#include "vm/history.h"
 #include "vm/record.h"
 #include "vm/replay.h"
 
@@ -90,14 +91,16 @@ int media_drive(const struct doppel_vm *vm, const char *name)
 
 static void before_write(void *ctx, struct drive *d, uint64_t off, size_t len)
 {
-    record_before_write(ctx, d, off, len);
+    if (!history_in_past(ctx)) { /* a recording has had that */
+        record_before_write(ctx, d, off, len);
+    }
 }
 
 static bool done(void *ctx, struct drive *d, bool ok)
 {
     struct doppel_vm *vm = ctx;
     ok = replay_transfer(vm->replay, d, ok);
-    if (!ok) {
+    if (!ok && !history_in_past(vm)) {
         record_fault(vm, d);
     }
     return ok;

@@ -16,6 +16,7 @@
 
 #include "vm/drives_priv.h"
 #include "vm/files.h"
+#include "vm/history.h"
 #include "vm/manifest.h"
 #include "vm/media.h"
 #include "vm/monitor_info.h"
@@ -482,10 +483,11 @@ bool replay_transfer(struct replay *r, struct drive *d, bool ok)
     if (!replay_feeds(r)) {
         return ok;
     }
-    for (unsigned i = r->next_fault; i < r->s.nfaults; i++) {
+    bool past = history_in_past(r->vm);
+    for (unsigned i = past ? 0 : r->next_fault; i < r->s.nfaults; i++) {
         const struct fault *f = &r->s.faults[i];
         if (f->transfer == d->transfers && strcmp(f->drive, d->name) == 0) {
-            r->next_fault += i == r->next_fault;
+            r->next_fault += i == r->next_fault && !past;
             return false;
         }
     }
@@ -626,6 +628,10 @@ bool doppel_go_live(struct doppel_vm *vm, struct doppel_error *out)
     struct replay *r = vm->replay;
     if (!replay_feeds(r)) {
         return true;
+    }
+    if (!history_return(vm, &e)) {
+        tell(out, &e);
+        return false;
     }
     vm->gate.feed = NULL;
     vm->end_when = VTIME_NEVER;

@@ -320,7 +320,7 @@ enum doppel_stop vm_run(struct doppel_vm *vm, uint64_t icount)
         if (history_arrived(vm)) {
             continue;
         }
-        if (vm->s.off) {
+        if (vm->s.off && !vm->paused) {
             return DOPPEL_POWEROFF;
         }
         if (vm->paused) {
@@ -337,11 +337,11 @@ enum doppel_stop vm_run(struct doppel_vm *vm, uint64_t icount)
             }
             continue;
         }
-        if (vm->replay && replay_stops(vm->replay, &why)) {
-            return why;
-        }
         if (vm->paused) {
             continue;
+        }
+        if (vm->replay && replay_stops(vm->replay, &why)) {
+            return why;
         }
         if (vm->clock.s.icount >= icount || vm->clock.s.now >= vm->stop_at) {
             return DOPPEL_LIMIT;

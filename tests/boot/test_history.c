@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/boot/linux.h"
 #include "tests/t.h"
@@ -112,6 +113,54 @@ TEST(one_cpu_compiled)
 TEST(four_cpus_compiled)
 {
     back_and_forth(4, "jit");
+}
+
+/* A replay of the same run, from its log: the same instants, there and back, and the same end. */
+TEST(in_a_replay)
+{
+    struct course live;
+    struct guest a, b = {0};
+    struct doppel_error e;
+    char path[] = "/tmp/doppel-history-XXXXXX";
+    int fd = mkstemp(path);
+    if (fd < 0 || !guests_present("cloud") || !guest_open(&a, "cloud", 2, "jit")) {
+        return;
+    }
+    close(fd);
+    EXPECT(doppel_record_start(a.vm, path, &e));
+    go(&a, &live);
+    guest_close(&a);
+    struct doppel_log *log = doppel_log_open(path, &e);
+    if (!log) {
+        FAIL("%s", e.msg);
+        return;
+    }
+    struct doppel_options o = *doppel_log_options(log);
+    o.history = UINT64_C(256) << 20;
+    o.replay_verify = true;
+    b.vm = doppel_create(&o, &e);
+    EXPECT(b.vm != NULL);
+    if (!b.vm) {
+        FAIL("%s", e.msg);
+        return;
+    }
+    history_set_interval(b.vm, STEP * 3 / 2);
+    EXPECT_EQ(doppel_run(b.vm, instant(20)), DOPPEL_LIMIT);
+    for (unsigned i = 0; i < 8; i++) {
+        look(&b, &live, (i * 13 + 5) % 20);
+    }
+    EXPECT(!doppel_branch(b.vm, &e)); // a log knows one way
+    EXPECT_EQ(doppel_reverse_step(b.vm, 0), DOPPEL_BREAK);
+    EXPECT_EQ(doppel_run(b.vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED);
+    EXPECT(!doppel_in_past(b.vm));
+    EXPECT_EQ(doppel_icount(b.vm), instant(INSTANTS - 1));
+    look(&b, &live, INSTANTS - 2);
+    look(&b, &live, 11);
+    EXPECT_EQ(doppel_run(b.vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED);
+    EXPECT_EQ(doppel_digest(b.vm), live.digest[INSTANTS - 1]);
+    unlink(path);
+    doppel_log_close(log);
+    guest_close(&b);
 }
 
 /* Back to the last instruction that wrote a word, and to those before, as running forwards finds

@@ -85,6 +85,22 @@ same()
     fi
 }
 
+# expect_replay NAME FILE: what a replay with --verify and -digest printed is right: the digest is
+# $digest, and its inputs are those of the debugger.
+expect_replay()
+{
+    if [ -n "$digest" ] && grep -qF "$digest" "$2" &&
+        grep -q "the same run: [5-9] inputs" "$2"; then
+        echo "PASS $1"
+        pass=$((pass + 1))
+    else
+        echo "want: $digest"
+        cat "$2"
+        echo "FAIL $1"
+        fail=$((fail + 1))
+    fi
+}
+
 for engine in interp jit,threshold=2; do
     for smp in 1 4; do
         args=(-kernel guest -smp $smp -engine $engine)
@@ -200,8 +216,8 @@ EOF
         "Breakpoint 2, 0x" "= 2" "0x500" "= 8"
     same "real_mode_leaves_no_trace_${engine%%,*}" "${args[@]}"
 
-    # Changes: skip the corruption, look at what comes of it.
-    session change -kernel guest -engine $engine <<'EOF'
+    # Changes: skip the corruption, look at what comes of it; and all of that is in a recording.
+    session change -kernel guest -engine $engine -record change.log <<'EOF'
 break *corrupt
 continue
 set $rip = *(long *)$rsp
@@ -217,10 +233,55 @@ continue
 p/x (long)victim
 p (char)stop
 p/x $xmm1.v2_int64[1]
-kill
+detach
 EOF
     want "change_${engine%%,*}" "Breakpoint 1, " "= 0" "= 0xffffffffffffffff" "CF" \
         "Breakpoint 2, " "= 0x600df00d600df00d" "= 1" "= 0xffffffffffffffff"
+    digest=$(grep -o "icount.*digest [0-9a-f]*" out)
+    for other in interp jit,threshold=2; do
+        timeout 60 "$BUILD/doppel" replay change.log -engine $other --verify -digest \
+            >replayed 2>&1 </dev/null
+        expect_replay "change_${engine%%,*}_replayed_${other%%,*}" replayed
+    done
+
+    # Back from the end of a replay, through the changes, and to the end again.
+    live=("${run[@]}")
+    run=("$BUILD/doppel" replay change.log -digest --verify)
+    session replay -engine $engine <<'EOF'
+continue
+p (char)stop
+watch *(char *)&stop
+reverse-continue
+p (char)stop
+delete
+hbreak *store
+reverse-continue
+p $rdi
+p (char)stop
+python
+for edit in "set var *(char *)&stop = 7", "set $rdi = 7":
+    try:
+        gdb.execute(edit)
+    except gdb.error:
+        print("refused: " + edit)
+end
+stepi
+p (char)stop
+delete
+reverse-continue
+continue
+p (char)stop
+p/x $xmm1.v2_int64[1]
+monitor info history
+continue
+EOF
+    want "replay_${engine%%,*}" "No more reverse-execution history" "= 1" \
+        "Hardware watchpoint 1" "Old value = 1" "New value = 2" "= 2" "Breakpoint 2, " \
+        "= 1999" "= 2" "refused: set var" "refused: set \$rdi" "= 2" \
+        "No more reverse-execution history" "No more reverse-execution history" "= 1" \
+        "= 0xffffffffffffffff" ": the present" "exited normally"
+    run=("${live[@]}")
+    expect_replay "replay_and_back_verified_${engine%%,*}" out
 done
 
 echo "$pass passed, $fail failed, $skip skipped"
