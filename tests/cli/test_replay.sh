@@ -129,6 +129,20 @@ bad newer 1 'newer: a recording in format 2; this doppel reads format 1' replay 
 bad damaged 1 'damaged: ' replay damaged
 bad absent 1 'absent: No such file' replay absent
 
+# The host is suspended while a machine keeps step with it; what came of that is in the log.
+timeout 60 "$doppel" "${machine[@]}" -speed real -record stopped \
+    -icount-limit 30000000 >want 2>&1 </dev/null &
+machine_pid=$!
+sleep 0.3
+kids=$(pgrep -P $machine_pid)
+kill -STOP $kids
+sleep 2
+kill -CONT $kids
+wait $machine_pid
+replay stopped_host 0 'and the digest at the end are right' stopped -serial stdio -digest --verify
+sed -z 's/doppel: [^\n]*\n//g' want >want2
+same stopped_host_digest want2
+
 # A branch of history: the log to its end or to an instant, then what is typed now. What comes
 # before that waits. Disks stay private.
 live()

@@ -8,6 +8,8 @@
 ;   W DEV CMD L0 L1 L2 V the same with one sector of data out, all V
 ;   P DEV C0 C4 C5 C8    packet, data in           status, error, bytes 2 and 12 of the data
 ;   M V N                fill N MiB from 2 MiB on   0, 0, 0, 0
+;   H N0 N1              halt through N ticks of the PIT at 1 kHz: the largest step of the TSC
+;                        from one to the next, in units of 1024
 ;   X                    shut down (triple fault)   no answer
 ;   F W D C H R V        floppy sector (W 1: write V)  ST0, ST1, ST2, first byte
 ;
@@ -71,12 +73,55 @@ serve:  mov edi, order
         je floppy
         cmp al, 'M'
         je fill
+        cmp al, 'H'
+        je ticks
         cmp al, 'X'
         jne ata
         lidt [none]
         int3
 none:   dw 0
         dd 0
+
+; The only place where interrupts are on.
+ticks:  mov word [idt + 8 * 32], on_tick - image
+        mov word [idt + 8 * 32 + 2], cs
+        mov dword [idt + 8 * 32 + 4], 0x00108e00
+        lidt [idtr]
+        outp 0x20, 0x11                 ; interrupts from 32 on
+        outp 0x21, 32
+        outp 0x21, 4
+        outp 0x21, 1
+        outp 0x21, 0xfe                 ; of the PIT only
+        outp 0x43, 0x34
+        outp 0x40, 1193 & 255
+        outp 0x40, 1193 >> 8
+        movzx ecx, word [order + 1]
+        xor ebp, ebp
+        sti
+        hlt
+        rdtsc
+        mov ebx, eax
+.tick:  hlt
+        rdtsc
+        mov edx, eax
+        sub eax, ebx
+        mov ebx, edx
+        cmp eax, ebp
+        jbe .less
+        mov ebp, eax
+.less:  loop .tick
+        cli
+        mov eax, ebp
+        shr eax, 10
+        jmp answer
+on_tick:
+        push eax
+        mov al, 0x20
+        out 0x20, al
+        pop eax
+        iret
+idtr:   dw 33 * 8 - 1
+        dd idt
 
 fill:   movzx ecx, byte [order + 2]
         shl ecx, 20
@@ -339,4 +384,5 @@ image_end:
         absolute image_end - image + 0x100000
         resb 1024
 stack:
+idt:    resb 33 * 8
 bss_end:

@@ -9,6 +9,7 @@
 
 #include "doppel.h"
 #include "host/hosttime.h"
+#include "tests/lib/robot.h"
 #include "tests/t.h"
 #include "util/bits.h"
 
@@ -119,4 +120,98 @@ TEST(rates_are_inputs)
         EXPECT_EQ(doppel_digest(vm), digest[i]);
     }
     doppel_destroy(vm);
+}
+
+/* --- The host is away for two seconds --- */
+
+enum { AWAY = 2000000 }; /* us */
+
+/* Replays the log with every check, and removes it. */
+static void expect_replay(const char *log, uint64_t digest)
+{
+    struct doppel_error e = {"", false};
+    struct doppel_log *l = doppel_log_open(log, &e);
+    EXPECT_STR(e.msg, "");
+    if (l) {
+        struct doppel_options o = *doppel_log_options(l);
+        o.replay_verify = true;
+        struct doppel_vm *vm = doppel_create(&o, &e);
+        EXPECT(vm && doppel_run(vm, DOPPEL_NO_LIMIT) == DOPPEL_REPLAYED);
+        EXPECT(vm && doppel_digest(vm) == digest);
+        doppel_destroy(vm);
+        doppel_log_close(l);
+    }
+    unlink(log);
+}
+
+/* A busy guest: virtual time goes on from where it was, no faster than a rate allows; never back.
+ * What is lost is caught up bit by bit, and all that is in the log. */
+TEST(busy_guest_when_the_host_was_away)
+{
+    struct doppel_error e;
+    struct robot r;
+    struct doppel_options o = robot_options();
+    char log[] = "/tmp/doppel-pace-XXXXXX";
+    int fd = mkstemp(log);
+    o.speed = "real";
+    if (!EXPECT(fd >= 0 && close(fd) == 0 && robot_start(&r, &o, &e))) {
+        return;
+    }
+    EXPECT(doppel_record_start(r.vm, log, &e));
+    uint64_t first = host_monotonic(), start = doppel_vtime(r.vm);
+    for (unsigned i = 0; i < 20; i++) {
+        doppel_run(r.vm, doppel_icount(r.vm) + 1000000);
+    }
+    usleep(AWAY);
+    for (unsigned i = 0; i < 60; i++) {
+        uint64_t host = host_monotonic(), now = doppel_vtime(r.vm), icount = doppel_icount(r.vm);
+        doppel_run(r.vm, icount + 1000000);
+        uint64_t passed = doppel_vtime(r.vm) - now, took = host_monotonic() - host;
+        EXPECT(passed >= doppel_icount(r.vm) - icount);
+        if (passed > took + UINT64_C(1000000000)) {
+            FAIL("%u: %u ms went by in %u", i, (unsigned)(passed / 1000000),
+                 (unsigned)(took / 1000000));
+        }
+    }
+    EXPECT(doppel_vtime(r.vm) - start < host_monotonic() - first + 20000000);
+    doppel_record_stop(r.vm);
+    uint64_t digest = doppel_digest(r.vm);
+    robot_stop(&r);
+    expect_replay(log, digest);
+}
+
+/* An idle one: each tick of its timer comes, a millisecond after the one before. */
+TEST(idle_guest_when_the_host_was_away)
+{
+    enum { TICKS = 3000 };
+    struct doppel_error e;
+    struct robot r;
+    struct doppel_options o = robot_options();
+    char log[] = "/tmp/doppel-pace-XXXXXX";
+    int fd = mkstemp(log);
+    o.speed = "real";
+    if (!EXPECT(fd >= 0 && close(fd) == 0 && robot_start(&r, &o, &e))) {
+        return;
+    }
+    EXPECT(doppel_record_start(r.vm, log, &e));
+    uint64_t first = host_monotonic(), start = doppel_vtime(r.vm);
+    const char order[8] = {'H', (char)(TICKS & 0xff), TICKS >> 8};
+    r.n = 0;
+    EXPECT(doppel_post_input(r.vm, "com1.rx", order, 8));
+    doppel_run_until(r.vm, DOPPEL_NO_LIMIT, start + 200000000);
+    usleep(AWAY);
+    for (unsigned i = 0; i < 400 && r.n < 4; i++) {
+        doppel_run_until(r.vm, DOPPEL_NO_LIMIT, doppel_vtime(r.vm) + 10000000);
+    }
+    uint64_t took = host_monotonic() - first, passed = doppel_vtime(r.vm) - start;
+    EXPECT_EQ(r.n, 4);
+    uint32_t step = le32_get(r.answer); /* of 1024 ns; 1193 periods of the PIT's clock are 976 */
+    if (step < 970 || step > 1000) {
+        FAIL("the largest step was %u us", (unsigned)(step * 1024 / 1000));
+    }
+    EXPECT(passed >= TICKS * UINT64_C(999000) && passed < took + 20000000);
+    doppel_record_stop(r.vm);
+    uint64_t digest = doppel_digest(r.vm);
+    robot_stop(&r);
+    expect_replay(log, digest);
 }
