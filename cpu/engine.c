@@ -66,11 +66,12 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
 {
     struct uop u[BLOCK_INSNS + 1];
     bool based = lift_based(b->mode);
-    if (b->pfn2 != UINT64_MAX || !lift_mode(b->mode) || (based && !cpu_has(cpu, FEAT_i386))) {
+    bool straddles = b->pfn2 != UINT64_MAX;
+    if (!lift_mode(b->mode) || (based && !cpu_has(cpu, FEAT_i386))) {
         b->left = INT32_MAX;
         return false;
     }
-    b->hot = based ? NEVER_SUPER : b->hot;
+    b->hot = based || straddles ? NEVER_SUPER : b->hot;
     unsigned n = lift_block(b, u, cpu->yields);
     if (engine_not_worth(u, n)) {
         b->left = INT32_MAX;
@@ -105,13 +106,14 @@ static bool leads_to_mode(const struct block *from, uint32_t mode)
     return mode == from->mode;
 }
 
-/* A direct transfer from `site` led to b: let it jump there, if both lie in one physical page. */
+/* A direct transfer from `site` led to b: let it jump there, if both lie in one physical page. The
+ * second page of a straddling instruction may change, so such a block is found by its RIP. */
 static void link(struct engine *e, uint32_t site, struct block *b)
 {
     const struct jit_site *s = jit_site(e->jit, site);
     const struct block *from = s->owner;
     if (!e->o.no_links && !chaos_hits(&e->chaos, 2) && from->valid && from->ram == b->ram &&
-        from->pfn == b->pfn && leads_to_mode(from, b->mode)) {
+        from->pfn == b->pfn && b->pfn2 == UINT64_MAX && leads_to_mode(from, b->mode)) {
         jit_link(e->jit, site, b->code);
     }
 }

@@ -408,7 +408,7 @@ static bool lift_more(const struct block *b, const struct insn *i, struct uop *u
         u->cc = insn_rows[i->row].sem == &sem_stac;
         u->dr = u->cc ? TLB_SUPER_AC : TLB_SUPER;
         u->imm = MODE_AC;
-        return !lift_based(b->mode) && page_off(b, i) + i->len < PAGE_SIZE;
+        return !lift_based(b->mode) && page_off(b, i) + i->len + 15u <= PAGE_SIZE; /* linked */
     case U_SHLD:
     case U_SHRD: {
         unsigned n = (unsigned)i->imm & (i->w == 8 ? 63 : 31);

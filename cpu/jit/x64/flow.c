@@ -323,6 +323,13 @@ static void cross_page(struct em *e, int32_t target)
     a->count.cls = (uint8_t)was;
 }
 
+/* Is a link of no use? The target is in another page, or may straddle into one, or IP might wrap on
+ * the way. */
+static bool by_table(const struct em *e, int64_t target)
+{
+    return target < 0 || target > 4096 - 15 || e->src->based;
+}
+
 /* Go to a place given from the page's first byte; cc < 0: always. */
 static void go(struct em *e, int64_t target64, int cc)
 {
@@ -331,7 +338,7 @@ static void go(struct em *e, int64_t target64, int cc)
         e->failed = true;
         return;
     }
-    bool same_page = target >= 0 && target < 4096 && !e->src->based; /* else IP might wrap */
+    bool same_page = !by_table(e, target);
     if (!same_page && cc < 0) {
         cross_page(e, target);
         return;
@@ -393,7 +400,7 @@ static void cold_side(struct em *e, const struct cold *c)
     if (refund) {
         asm_alu_imm(a, 8, 0, xm(ENV, e->be->l->budget), refund);
     }
-    if (c->target < 0 || c->target >= 4096) {
+    if (by_table(e, c->target)) {
         cross_page(e, c->target);
         return;
     }
