@@ -40,7 +40,10 @@ enum {
 };
 enum { LOADED_HIGH = 1, XLF_KERNEL_64 = 1 };
 
-/* The load address: what the kernel prefers if it fits, else as low as it can be. */
+/* Where the kernel runs, and so where it is put. Since protocol 2.10 it prefers an address, and one
+ * that is put below it moves itself there, whether it can be relocated or not (Linux,
+ * Documentation/arch/x86/boot.rst, pref_address): less RAM than up to the end of that will not do.
+ */
 static bool choose_load(struct boot *b, const uint8_t *d, struct linux_header *h, struct err *e)
 {
     uint64_t align = h->version >= 0x205 ? le32_get(d + H_ALIGN) : 0x100000;
@@ -56,8 +59,16 @@ static bool choose_load(struct boot *b, const uint8_t *d, struct linux_header *h
         return err_set(e, "kernel %s: wants an alignment of %#" PRIx64 " bytes, which is none",
                        b->kernel.path, align);
     }
-    if (movable && (h->load < 0x100000 || h->load >= b->low || h->run_size > b->low - h->load)) {
+    if (movable && h->load < 0x100000) {
         h->load = (0x100000 + align - 1) & ~(align - 1);
+    }
+    uint64_t end = h->load + h->run_size, reserved = b->vm->low_bytes - b->low;
+    if (h->load >= 0x100000 && h->load < VM_LOW_MAX && end > b->low && end < VM_LOW_MAX) {
+        return err_set(e,
+                       "kernel %s: takes %" PRIu64 " MiB from %" PRIu64 " MiB on; want -m %" PRIu64
+                       " or more",
+                       b->kernel.path, (h->run_size + 0xfffff) >> 20, h->load >> 20,
+                       (end + reserved + 0xfffff) >> 20);
     }
     return boot_room(b, h->load, h->run_size, "the kernel", e);
 }

@@ -33,7 +33,7 @@ cmd_line: dd 0
         times 0x238 - ($ - $$) db 0
         dd 2047
         times 0x258 - ($ - $$) db 0
-        dq 0x1000000
+        dq 0x200000                     ; pref_address
         dd 65536                        ; init_size
         times 0x268 - ($ - $$) db 0
 

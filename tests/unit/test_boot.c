@@ -325,7 +325,7 @@ static void make_linux(struct file *f)
     put32(f, 0x230, 0x200000);
     f->data[0x234] = 1;
     put32(f, 0x238, 2047);
-    put32(f, 0x258, 0x1000000); /* prefers 16 MiB: not there, so it is moved */
+    put32(f, 0x258, 0x200000); /* prefers 2 MiB */
     put32(f, 0x260, 65536);
     put(f, CODE_AT, linux_code, sizeof linux_code);
 }
@@ -359,9 +359,13 @@ TEST(linux_refusals)
         uint32_t value;
         const char *text;
     } cases[] = {
-        {0x206, 0x0201, "zImage"},        {0x1f4, 1024 / 16 + 1, "cut short"},
-        {0x1f4, 0xffffffff, "cut short"}, {0x230, 3, "alignment"},
-        {0x260, 0x7fffffff, "no RAM"},    {0x238, 3, "-append: 13 characters"},
+        {0x206, 0x0201, "zImage"},
+        {0x1f4, 1024 / 16 + 1, "cut short"},
+        {0x1f4, 0xffffffff, "cut short"},
+        {0x230, 3, "alignment"},
+        {0x260, 0xffffffff, "no RAM"},
+        {0x238, 3, "-append: 13 characters"},
+        {0x258, 0x1000000, "takes 1 MiB from 16 MiB on; want -m 17 or more"},
     };
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         char path[sizeof f.path];
