@@ -28,7 +28,11 @@ bool drive_read(struct drive *d, uint64_t lba, void *buf, uint32_t n)
     }
     d->stats.reads++;
     d->stats.read_bytes += (uint64_t)n * BLK_SECTOR;
-    return verdict(d, d->blk->read(d->blk, lba * BLK_SECTOR, buf, (size_t)n * BLK_SECTOR), "read");
+    bool ok = d->blk->read(d->blk, lba * BLK_SECTOR, buf, (size_t)n * BLK_SECTOR);
+    if (ok && d->watch) {
+        d->watch->after_read(d->watch_ctx, d, lba * BLK_SECTOR, (size_t)n * BLK_SECTOR);
+    }
+    return verdict(d, ok, "read");
 }
 
 bool drive_write(struct drive *d, uint64_t lba, const void *buf, uint32_t n)

@@ -44,6 +44,8 @@ struct drive;
 
 /* Who watches a drive's transfers: a recording, a replay. */
 struct drive_watch {
+    /* After bytes [off, off+len) of the medium were read. */
+    void (*after_read)(void *ctx, struct drive *d, uint64_t off, size_t len);
     /* Before bytes [off, off+len) of the medium are written. */
     void (*before_write)(void *ctx, struct drive *d, uint64_t off, size_t len);
     /* After a transfer: what the controller is told of it. */

@@ -43,6 +43,26 @@ bool media_sum(struct blk *b, uint64_t *sum)
     return true;
 }
 
+bool media_sum_clusters(struct blk *b, uint64_t first, uint64_t n, uint64_t *sum)
+{
+    uint8_t data[16 * MEDIA_CLUSTER];
+    uint64_t all = 0;
+    while (n) {
+        uint64_t at = first * MEDIA_CLUSTER, left = b->bytes - at;
+        size_t len = n * MEDIA_CLUSTER < sizeof data ? (size_t)(n * MEDIA_CLUSTER) : sizeof data;
+        len = len < left ? len : (size_t)left;
+        if (!b->read(b, at, data, len)) {
+            return false;
+        }
+        for (size_t i = 0; i < len; i += MEDIA_CLUSTER, first++, n--) {
+            size_t bytes = len - i < MEDIA_CLUSTER ? len - i : (size_t)MEDIA_CLUSTER;
+            all ^= st_digest_bytes(digest_mix(ST_DIGEST_INIT, first), data + i, bytes);
+        }
+    }
+    *sum ^= all;
+    return true;
+}
+
 void media_describe(struct vm_drive *v, struct run_medium *m)
 {
     struct blk *b = drive_medium(v);
@@ -89,6 +109,11 @@ int media_drive(const struct doppel_vm *vm, const char *name)
 
 /* --- The watch --- */
 
+static void after_read(void *ctx, struct drive *d, uint64_t off, size_t len)
+{
+    record_after_read(ctx, d, off, len);
+}
+
 static void before_write(void *ctx, struct drive *d, uint64_t off, size_t len)
 {
     if (!history_in_past(ctx)) { /* a recording has had that */
@@ -106,7 +131,7 @@ static bool done(void *ctx, struct drive *d, bool ok)
     return ok;
 }
 
-static const struct drive_watch watch = {before_write, done};
+static const struct drive_watch watch = {after_read, before_write, done};
 
 void media_watch(struct doppel_vm *vm)
 {

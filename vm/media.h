@@ -5,6 +5,8 @@
  * beyond (the first and the last clusters, and some in equal distances). One that the run writes to
  * changes on the host's disk; a recording keeps what was in each cluster before it was first
  * written, so the medium as it was when it was recorded is what the host has now under those.
+ * What of it the run reads or writes is summed besides, cluster by cluster, as it was at first:
+ * that is all of it that a replay depends on.
  *
  * Media are numbered: those in the drives when the recording begins, in order of drives, then each
  * that is put in, or could not be.
@@ -19,11 +21,20 @@
 #define MEDIA_WHOLE   (UINT64_C(16) << 20)
 #define MEDIA_SAMPLES 512u
 
+/* Clusters of a medium of so many bytes. */
+static inline uint64_t media_clusters(uint64_t bytes)
+{
+    return bytes / MEDIA_CLUSTER + (bytes % MEDIA_CLUSTER != 0);
+}
+
 struct doppel_vm;
 struct vm_drive;
 
 /* What it holds; false: the host failed to read it. */
 bool media_sum(struct blk *b, uint64_t *sum);
+/* Add clusters [first, first + n), inside, to a sum that does not depend on the order. False: the
+ * host failed to read them, and the sum is what it was. */
+bool media_sum_clusters(struct blk *b, uint64_t first, uint64_t n, uint64_t *sum);
 /* A drive's medium; one that cannot be read has a sum of 0. */
 void media_describe(struct vm_drive *v, struct run_medium *m);
 /* The media in the drives, in order; *media is malloc'ed. */

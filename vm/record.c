@@ -88,9 +88,21 @@ static void write_run(struct record *r)
     r->flushed = host_monotonic();
 }
 
+/* The clusters that were used since the log was told last. */
+static void put_used(struct record *r, struct record_medium *m)
+{
+    if (m->nnews) {
+        runlog_used(&r->run, m->number, m->sum, m->news, m->nnews);
+        m->nnews = 0;
+    }
+}
+
 void record_flush(struct record *r, bool end)
 {
     struct run_instant at = here(r->vm);
+    for (unsigned i = 0; i < ARRAY_LEN(r->medium); i++) {
+        put_used(r, &r->medium[i]);
+    }
     if (end) {
         runlog_end(&r->run, &at, doppel_digest(r->vm));
     } else {
@@ -101,6 +113,21 @@ void record_flush(struct record *r, bool end)
 
 /* --- Beginning --- */
 
+/* A medium is put in. */
+static void medium_set(struct record *r, struct record_medium *m, const struct run_medium *x)
+{
+    size_t marks = blk_overlay_marks_size(x->bytes);
+    put_used(r, m);
+    free(m->bits);
+    free(m->used);
+    free(m->news);
+    *m = (struct record_medium){.number = r->nmedia++, .bytes = x->bytes};
+    m->used = calloc(marks, 1);
+    if (!x->readonly && !x->overlay) {
+        m->bits = calloc(marks, 1);
+    }
+}
+
 static void begin_media(struct record *r, const struct run_medium *media, unsigned n)
 {
     struct drives *ds = r->vm->drives;
@@ -108,11 +135,7 @@ static void begin_media(struct record *r, const struct run_medium *media, unsign
         r->transfers[i] = ds->list[i]->d.transfers;
     }
     for (unsigned k = 0; k < n; k++) {
-        struct record_medium *m = &r->medium[media_drive(r->vm, media[k].drive)];
-        *m = (struct record_medium){.number = r->nmedia++, .bytes = media[k].bytes};
-        if (!media[k].readonly && !media[k].overlay) {
-            m->bits = calloc(blk_overlay_marks_size(m->bytes), 1);
-        }
+        medium_set(r, &r->medium[media_drive(r->vm, media[k].drive)], &media[k]);
     }
 }
 
@@ -196,6 +219,8 @@ void record_free(struct record *r)
     }
     for (unsigned i = 0; i < ARRAY_LEN(r->medium); i++) {
         free(r->medium[i].bits);
+        free(r->medium[i].used);
+        free(r->medium[i].news);
     }
     runlog_writer_free(&r->run);
     snapshot_held_free(r->held);
@@ -341,6 +366,59 @@ void record_poll(struct doppel_vm *vm)
 
 /* --- Disks --- */
 
+static void add_news(struct record_medium *m, uint64_t first, uint64_t n)
+{
+    struct run_range *last = m->nnews ? &m->news[m->nnews - 1] : NULL;
+    if (last && last->first + last->n == first) {
+        last->n += n;
+        return;
+    }
+    if (m->nnews == m->cap) {
+        m->cap = m->cap ? 2 * m->cap : 16;
+        m->news = realloc(m->news, m->cap * sizeof *m->news);
+        if (!m->news) {
+            abort();
+        }
+    }
+    m->news[m->nnews++] = (struct run_range){first, n};
+}
+
+static bool is_used(const struct record_medium *m, uint64_t cluster)
+{
+    return m->used[cluster / 8] >> cluster % 8 & 1;
+}
+
+/* Clusters [first, first+n) are read, or about to be written, in the k-th drive. */
+static void use_clusters(struct record *r, unsigned k, uint64_t first, uint64_t n)
+{
+    struct record_medium *m = &r->medium[k];
+    struct vm_drive *v = r->vm->drives->list[k];
+    struct blk_overlay *o = drive_overlay(v);
+    struct blk *b = o ? blk_overlay_base(o) : v->d.blk;
+    for (uint64_t i = first, run; m->used && i < first + n; i += run) {
+        bool known = is_used(m, i);
+        for (run = 1; i + run < first + n && is_used(m, i + run) == known; run++) {
+        }
+        if (known || !media_sum_clusters(b, i, run, &m->sum)) {
+            continue;
+        }
+        for (uint64_t c = i; c < i + run; c++) {
+            m->used[c / 8] = (uint8_t)(m->used[c / 8] | 1u << c % 8);
+        }
+        add_news(m, i, run);
+    }
+}
+
+void record_after_read(struct doppel_vm *vm, struct drive *d, uint64_t off, size_t len)
+{
+    struct record *r;
+    int k = vm->records ? media_drive(vm, d->name) : -1;
+    for (unsigned i = 0; k >= 0 && len && (r = each(vm, &i)) != NULL;) {
+        uint64_t first = off / MEDIA_CLUSTER;
+        use_clusters(r, (unsigned)k, first, (off + len - 1) / MEDIA_CLUSTER - first + 1);
+    }
+}
+
 /* Clusters [first, first+n) that are not in the log yet. */
 static void save_clusters(struct record *r, struct record_medium *m, struct blk *b, uint64_t first,
                           uint64_t n)
@@ -381,6 +459,7 @@ void record_before_write(struct doppel_vm *vm, struct drive *d, uint64_t off, si
     for (unsigned i = 0; k >= 0 && len && (r = each(vm, &i)) != NULL;) {
         struct record_medium *m = &r->medium[k];
         uint64_t first = off / MEDIA_CLUSTER, last = (off + len - 1) / MEDIA_CLUSTER;
+        use_clusters(r, (unsigned)k, first, last - first + 1);
         if (m->bits) {
             save_clusters(r, m, d->blk, first, last - first + 1);
         }
@@ -406,16 +485,11 @@ void record_medium(struct doppel_vm *vm, const struct run_medium *x)
     struct record *r;
     int k = media_drive(vm, x->drive);
     for (unsigned i = 0; k >= 0 && (r = each(vm, &i)) != NULL;) {
-        struct record_medium *m = &r->medium[k];
         runlog_medium(&r->run, x);
-        unsigned number = r->nmedia++;
-        if (!x->ok) {
-            continue; /* what was in there may still be */
-        }
-        free(m->bits);
-        *m = (struct record_medium){.number = number, .bytes = x->bytes};
-        if (!x->readonly && !x->overlay) {
-            m->bits = calloc(blk_overlay_marks_size(m->bytes), 1);
+        if (x->ok) {
+            medium_set(r, &r->medium[k], x);
+        } else {
+            r->nmedia++; /* what was in there may still be */
         }
     }
 }

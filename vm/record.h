@@ -39,6 +39,7 @@ void record_poll(struct doppel_vm *vm);
 void record_check(struct doppel_vm *vm, const struct st_buf *small);
 
 /* From the drives (vm/media.h). */
+void record_after_read(struct doppel_vm *vm, struct drive *d, uint64_t off, size_t len);
 void record_before_write(struct doppel_vm *vm, struct drive *d, uint64_t off, size_t len);
 void record_fault(struct doppel_vm *vm, struct drive *d);
 /* A medium with an overlay is about to be taken out. */

@@ -18,6 +18,10 @@ struct record_medium {
     unsigned number;
     uint8_t *bits; /* NULL: nothing is written to it, or there is none */
     uint64_t bytes;
+    uint8_t *used;          /* clusters that were read or written; NULL: there is no medium */
+    uint64_t sum;           /* of those, as they were at first */
+    struct run_range *news; /* of those, what is not in the log yet */
+    size_t nnews, cap;
 };
 
 struct record {

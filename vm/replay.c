@@ -25,6 +25,12 @@
 
 #define DIFFS 20u /* fields that a report names */
 
+/* Clusters of a medium that the run read or wrote. */
+struct used {
+    uint64_t medium;
+    struct run_range range;
+};
+
 struct fault {
     char drive[32];
     uint64_t transfer;
@@ -40,6 +46,9 @@ struct survey {
     uint64_t inputs, checks;
     struct run_medium *media; /* the manifest's, then those put in later */
     unsigned nmedia;
+    uint64_t *used_sum; /* by medium: of its clusters that were used, as they were at first */
+    struct used *used;
+    size_t nused, used_cap;
     struct fault *faults;
     unsigned nfaults;
 };
@@ -78,10 +87,37 @@ struct replay {
 static void add_medium(struct survey *s, const struct run_medium *m)
 {
     s->media = realloc(s->media, (s->nmedia + 1) * sizeof s->media[0]);
-    if (!s->media) {
+    s->used_sum = realloc(s->used_sum, (s->nmedia + 1) * sizeof s->used_sum[0]);
+    if (!s->media || !s->used_sum) {
         abort();
     }
+    s->used_sum[s->nmedia] = 0;
     s->media[s->nmedia++] = *m;
+}
+
+/* False: of no medium that was told, or not inside it. */
+static bool add_used(struct survey *s, const struct run_record *rec)
+{
+    if (rec->number >= s->nmedia) {
+        return false;
+    }
+    uint64_t clusters = media_clusters(s->media[rec->number].bytes);
+    s->used_sum[rec->number] = rec->value;
+    for (size_t i = 0; i < rec->len; i++) {
+        struct run_range x = rec->range[i];
+        if (x.first > clusters || x.n > clusters - x.first) {
+            return false;
+        }
+        if (s->nused == s->used_cap) {
+            s->used_cap = s->used_cap ? 2 * s->used_cap : 64;
+            s->used = realloc(s->used, s->used_cap * sizeof s->used[0]);
+            if (!s->used) {
+                abort();
+            }
+        }
+        s->used[s->nused++] = (struct used){rec->number, x};
+    }
+    return true;
 }
 
 static void add_fault(struct survey *s, const struct run_record *rec)
@@ -123,6 +159,12 @@ static bool read_records(struct survey *s, struct inlog_reader *in, struct err *
         case RUN_FAULT:
             add_fault(s, &rec);
             break;
+        case RUN_USED:
+            if (!add_used(s, &rec)) {
+                runlog_reader_free(&run);
+                return err_set(e, "what it says of disks is damaged");
+            }
+            break;
         case RUN_BEGIN:
             if (begun || rec.at.when != s->m.begin.when || rec.at.order != s->m.begin.order ||
                 rec.at.icount != s->m.begin.icount) {
@@ -150,6 +192,8 @@ static void survey_free(struct survey *s)
     manifest_free(&s->m);
     free(s->media);
     free(s->faults);
+    free(s->used);
+    free(s->used_sum);
     *s = (struct survey){0};
 }
 
@@ -436,18 +480,38 @@ static bool restore(struct replay *r, unsigned k, struct blk *b, struct err *e)
     return ok || err_set(e, "what it says of disks is damaged");
 }
 
-static bool check_medium(const struct run_medium *m, struct blk *b, const char *path, struct err *e)
+/* Is what the run used of medium k in b? Each cluster was told once, so more is a lie. */
+static bool same_used(const struct survey *s, unsigned k, struct blk *b)
 {
+    uint64_t sum = 0, left = media_clusters(b->bytes);
+    for (size_t i = 0; i < s->nused; i++) {
+        const struct run_range *x = &s->used[i].range;
+        if (s->used[i].medium != k) {
+            continue;
+        }
+        if (x->n > left || !media_sum_clusters(b, x->first, x->n, &sum)) {
+            return false;
+        }
+        left -= x->n;
+    }
+    return sum == s->used_sum[k];
+}
+
+static bool check_medium(struct replay *r, unsigned k, struct blk *b, const char *path,
+                         struct err *e)
+{
+    const struct run_medium *m = &r->s.media[k];
     struct blk_overlay *o = m->overlay ? blk_overlay_of(b) : NULL;
+    struct blk *was = o ? blk_overlay_base(o) : b;
     uint64_t sum;
     if (b->bytes != m->bytes) {
         return err_set(e, "%s: %" PRIu64 " bytes; it was recorded with %" PRIu64, path, b->bytes,
                        m->bytes);
     }
-    return (media_sum(o ? blk_overlay_base(o) : b, &sum) && sum == m->sum) ||
+    return (media_sum(was, &sum) && sum == m->sum && same_used(&r->s, k, was)) ||
            err_set(e,
-                   "%s: not the content that was recorded; it has been written to by something "
-                   "else since",
+                   "%s: not the content that was recorded; it has been written to since, by "
+                   "something else or by that machine after the recording's end",
                    path);
 }
 
@@ -470,8 +534,8 @@ struct blk *replay_medium(struct replay *r, const struct vm_drive *v, const stru
     how.snapshot = !m->readonly;
     const char *path = replay_path(r, m->path);
     struct blk *b = blk_open(path, &how, NULL, e);
-    if (b &&
-        ((!m->readonly && !m->overlay && !restore(r, k, b, e)) || !check_medium(m, b, path, e))) {
+    if (b && ((!m->readonly && !m->overlay && !restore(r, k, b, e)) ||
+              !check_medium(r, k, b, path, e))) {
         b->close(b);
         b = NULL;
     }

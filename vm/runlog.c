@@ -120,6 +120,21 @@ void runlog_medium(struct runlog_writer *w, const struct run_medium *m)
     run_medium_put(&w->out, m);
 }
 
+void runlog_used(struct runlog_writer *w, uint64_t number, uint64_t sum,
+                 const struct run_range *range, size_t n)
+{
+    uint8_t bytes[8];
+    inlog_put_num(&w->out, RUN_USED);
+    inlog_put_num(&w->out, number);
+    le64_put(bytes, sum);
+    st_buf_put(&w->out, bytes, sizeof bytes);
+    inlog_put_num(&w->out, n);
+    for (size_t i = 0; i < n; i++) {
+        inlog_put_num(&w->out, range[i].first);
+        inlog_put_num(&w->out, range[i].n);
+    }
+}
+
 void runlog_end(struct runlog_writer *w, const struct run_instant *at, uint64_t digest)
 {
     uint8_t bytes[8];
@@ -220,6 +235,27 @@ static bool get_begin(struct runlog_reader *r, struct run_record *rec)
     return get_instant(r, rec);
 }
 
+static bool get_used(struct runlog_reader *r, struct run_record *rec)
+{
+    uint64_t n;
+    if (!inlog_get_num(&r->src, &rec->number) || !get_bytes(r, 8, rec) ||
+        !inlog_get_num(&r->src, &n) || n > (r->src.len - r->src.pos) / 2) {
+        return false;
+    }
+    rec->value = le64_get(rec->payload);
+    rec->len = (size_t)n;
+    r->ranges.len = 0;
+    for (; n; n--) {
+        struct run_range x;
+        if (!inlog_get_num(&r->src, &x.first) || !inlog_get_num(&r->src, &x.n)) {
+            return false;
+        }
+        st_buf_put(&r->ranges, &x, sizeof x);
+    }
+    rec->range = (const struct run_range *)(const void *)r->ranges.data;
+    return true;
+}
+
 static bool get_record(struct runlog_reader *r, struct run_record *rec)
 {
     uint64_t type;
@@ -227,7 +263,7 @@ static bool get_record(struct runlog_reader *r, struct run_record *rec)
     if (!inlog_get_num(&r->src, &type) || (!r->begun && type != RUN_BEGIN)) {
         return false;
     }
-    rec->type = type > RUN_END ? 0 : (enum runlog_type)type;
+    rec->type = type > RUN_USED ? 0 : (enum runlog_type)type;
     switch (rec->type) {
     case RUN_BEGIN:
         return get_begin(r, rec);
@@ -250,6 +286,8 @@ static bool get_record(struct runlog_reader *r, struct run_record *rec)
         }
         rec->value = le64_get(rec->payload);
         return true;
+    case RUN_USED:
+        return get_used(r, rec);
     }
     return false;
 }
@@ -287,4 +325,5 @@ bool runlog_next(struct runlog_reader *r, struct run_record *rec)
 void runlog_reader_free(struct runlog_reader *r)
 {
     st_buf_free(&r->check);
+    st_buf_free(&r->ranges);
 }

@@ -27,6 +27,7 @@ enum runlog_type {
     RUN_FAULT = 6,  /* the host failed in a transfer of a drive */
     RUN_MEDIUM = 7, /* a medium was put into a drive, or could not be */
     RUN_END = 8,    /* the last instant, and the digest of everything */
+    RUN_USED = 9,   /* clusters of a medium that were read or written */
 };
 
 struct run_instant {
@@ -43,6 +44,11 @@ struct run_medium {
     uint64_t bytes; /* of the disk */
     uint64_t sum;
     char path[4096];
+};
+
+/* Clusters [first, first + n) of a medium. */
+struct run_range {
+    uint64_t first, n;
 };
 
 #define RUNLOG_NAMES 256u       /* sources and drives of a machine, at most */
@@ -68,17 +74,22 @@ void runlog_check(struct runlog_writer *w, const struct run_instant *at, const s
 /* `transfer`: how many that drive has made since the beginning of the recording. */
 void runlog_fault(struct runlog_writer *w, const char *drive, uint64_t transfer);
 void runlog_medium(struct runlog_writer *w, const struct run_medium *m);
+/* `number` of the medium, `sum` of all its clusters that were told, with these. */
+void runlog_used(struct runlog_writer *w, uint64_t number, uint64_t sum,
+                 const struct run_range *range, size_t n);
 void runlog_end(struct runlog_writer *w, const struct run_instant *at, uint64_t digest);
 void runlog_writer_free(struct runlog_writer *w);
 
 /* One record. Pointers are valid until the next one is read. */
 struct run_record {
     enum runlog_type type;
-    struct run_instant at;  /* of this record, or of the one before if it has none */
-    const char *name;       /* INPUT: the source; FAULT: the drive */
-    const uint8_t *payload; /* INPUT; CHECK */
-    size_t len;             /* INPUT; CHECK */
-    uint64_t value;         /* FAULT: the transfer; END: the digest */
+    struct run_instant at;         /* of this record, or of the one before if it has none */
+    const char *name;              /* INPUT: the source; FAULT: the drive */
+    const uint8_t *payload;        /* INPUT; CHECK */
+    size_t len;                    /* INPUT; CHECK; USED: ranges */
+    uint64_t value;                /* FAULT: the transfer; END: the digest; USED: the sum */
+    uint64_t number;               /* USED: of the medium */
+    const struct run_range *range; /* USED */
     const struct run_medium *medium;
 };
 
@@ -90,6 +101,7 @@ struct runlog_reader {
     struct runlog_names names;
     struct st_buf check;
     struct run_medium medium;
+    struct st_buf ranges;
     bool begun;
     const char *damage; /* why there is no further record; NULL: that was all */
 };
