@@ -3,10 +3,12 @@
  * a load, in the same process and in the next, with and without snapshot=on.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/blk_journal.h"
@@ -225,6 +227,106 @@ TEST(snapshot_load_is_all_or_nothing)
     EXPECT_EQ(get(&p, 0, 3), 1);
     EXPECT_EQ(get(&p, 1, 3), 1);
     put(&p, HD0, 5, 5);
+    place_end(&p);
+}
+
+/* --- Killed while saving --- */
+
+/* What the child is about to save: the disks have `fill`, the machine so many instructions. */
+struct saving {
+    uint64_t icount;
+    uint8_t fill;
+};
+
+/* Never returns: writes, saves over one of the two names, writes. */
+static void save_for_ever(struct place *p, int told, uint8_t from)
+{
+    start(p);
+    load(p, 0);
+    for (uint8_t k = from;; k++) {
+        uint8_t fill = (uint8_t)(1 + k % 120);
+        put(p, HD0, 3, fill);
+        put(p, HD1, 700, fill);
+        struct saving s = {doppel_icount(p->r.vm), fill};
+        if (write(told, &s, sizeof s) != sizeof s) {
+            _exit(1);
+        }
+        save(p, k & 1);
+        put(p, HD0, 3, (uint8_t)(fill + 120));
+        put(p, HD1, 700, (uint8_t)(fill + 120));
+    }
+}
+
+/* Snapshot i is of some instant that the child told, and the disks are what they were then. */
+static void check_told(struct place *p, unsigned i, const struct saving *told, size_t n)
+{
+    load(p, i);
+    uint64_t icount = doppel_icount(p->r.vm);
+    size_t k = n;
+    while (k && told[k - 1].icount != icount) {
+        k--;
+    }
+    t_context("snapshot %u of %zu that were told", i, n);
+    if (EXPECT(k > 0)) {
+        EXPECT_EQ(get(p, 0, 3), told[k - 1].fill);
+        EXPECT_EQ(get(p, 1, 700), told[k - 1].fill);
+    }
+}
+
+/* Killed at any moment of saving: each name is a whole snapshot, old or new, and the images can be
+ * put back to both. */
+TEST(snapshot_killed_while_images_are_written)
+{
+    enum { MOST = 4000 };
+    static struct saving told[MOST];
+    struct t_rng rng = {t_seed()};
+    struct place p;
+    place_start(&p, "");
+    put(&p, HD0, 3, 1);
+    put(&p, HD1, 700, 1);
+    size_t n = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        doppel_run(p.r.vm, doppel_icount(p.r.vm) + 1000);
+        told[n++] = (struct saving){doppel_icount(p.r.vm), 1};
+        save(&p, i);
+    }
+    for (uint64_t i = t_amount(5, 25, 1000); i; i--) {
+        int fds[2];
+        robot_stop(&p.r);
+        EXPECT_EQ(pipe(fds), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            close(fds[0]);
+            save_for_ever(&p, fds[1], (uint8_t)i);
+        }
+        close(fds[1]);
+        EXPECT_EQ(read(fds[0], &told[n], sizeof told[0]), sizeof told[0]);
+        n++;
+        usleep((useconds_t)t_rand_below(&rng, 20000));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        while (n < MOST && read(fds[0], &told[n], sizeof told[0]) == sizeof told[0]) {
+            n++;
+        }
+        close(fds[0]);
+        start(&p);
+        check_told(&p, 0, told, n);
+        check_told(&p, 1, told, n);
+        check_told(&p, 0, told, n);
+        /* What the two snapshots are of is told again; older ones cannot be met any more. */
+        struct saving last[2];
+        for (unsigned k = 0; k < 2; k++) {
+            load(&p, k);
+            last[k] = (struct saving){doppel_icount(p.r.vm), get(&p, 0, 3)};
+        }
+        memcpy(told, last, sizeof last);
+        n = 2;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        char fresh[100];
+        snprintf(fresh, sizeof fresh, "%s.new", p.snap[i]);
+        unlink(fresh);
+    }
     place_end(&p);
 }
 
