@@ -4,6 +4,8 @@
  * answered, or in the middle of what follows, and looks for the sectors in the image.
  *
  * qcow2 images are made and read with qemu-img where there is one.
+ *
+ * What was recorded until then is a good log: it replays, verified, to its last chunk.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +27,8 @@ struct guest {
     int in, out; /* of its serial port */
 };
 
-static bool guest_start(struct guest *g, const char *drive)
+/* `log`: what it is recorded to; NULL: nothing. */
+static bool guest_start(struct guest *g, const char *drive, const char *log)
 {
     int in[2], out[2];
     if (!EXPECT(pipe(in) == 0 && pipe(out) == 0)) {
@@ -42,7 +45,8 @@ static bool guest_start(struct guest *g, const char *drive)
         close(out[0]);
         alarm(PATIENCE);
         execl(doppel, "doppel", "run", "-kernel", robot, "-m", "4", "-vga", "none", "-display",
-              "none", "-serial", "stdio", "-drive", drive, (char *)NULL);
+              "none", "-serial", "stdio", "-drive", drive, log ? "-record" : (char *)NULL, log,
+              (char *)NULL);
         _exit(127);
     }
     close(in[0]);
@@ -128,10 +132,10 @@ static void check_image(const char *path, const uint8_t *want)
 }
 
 /* One life: some flushed writes, then some that are in flight when the end comes. */
-static void life(const char *drive, uint8_t *want, struct t_rng *rng)
+static void life(const char *drive, const char *log, uint8_t *want, struct t_rng *rng)
 {
     struct guest g;
-    if (!guest_start(&g, drive) || !EXPECT_EQ(answer(&g), 'R')) {
+    if (!guest_start(&g, drive, log) || !EXPECT_EQ(answer(&g), 'R')) {
         return;
     }
     uint8_t dirty[SECTORS] = {0};
@@ -154,7 +158,8 @@ static void life(const char *drive, uint8_t *want, struct t_rng *rng)
     want[last] = 0;
     write_sector(&g, last, 0x77);
     ask_flush(&g);
-    usleep((useconds_t)t_rand_below(rng, 20000));
+    /* A log is written out once a second. */
+    usleep((useconds_t)t_rand_below(rng, log ? 1500000 : 20000));
     guest_kill(&g);
 }
 
@@ -184,7 +189,7 @@ static void lives(const char *format)
         SKIP("this doppel does not write qcow2");
     }
     for (unsigned i = 0; known && i < t_amount(2, 4, 20); i++) {
-        life(drive, want, &rng);
+        life(drive, NULL, want, &rng);
         if (!is_raw) {
             snprintf(command, sizeof command,
                      "qemu-img check -q %s; [ $? -ne 2 ] && qemu-img convert -O raw %s %s", image,
@@ -210,4 +215,33 @@ TEST(qcow2)
         return;
     }
     lives("qcow2");
+}
+
+/* The log of a life that was cut replays, and is a run with as many checks and inputs as it says.
+ */
+TEST(recorded)
+{
+    static uint8_t want[SECTORS];
+    struct t_rng rng = {t_seed()};
+    char dir[] = "/tmp/doppel-kill-XXXXXX", image[64], log[64], drive[128], command[9000];
+    if (!EXPECT(mkdtemp(dir) != NULL)) {
+        return;
+    }
+    snprintf(image, sizeof image, "%s/image", dir);
+    snprintf(log, sizeof log, "%s/log", dir);
+    snprintf(drive, sizeof drive, "file=%s,format=raw", image);
+    EXPECT(close(open(image, O_CREAT | O_WRONLY, 0600)) == 0 &&
+           truncate(image, SECTORS * 512) == 0);
+    memset(want, 0, sizeof want);
+    for (unsigned i = 0; i < t_amount(2, 5, 200); i++) {
+        life(drive, log, want, &rng);
+        check_image(image, want);
+        snprintf(command, sizeof command,
+                 "timeout %d %s replay %s --verify >%s/out 2>&1; s=$?; "
+                 "grep -q 'the same run' %s/out || { cat %s/out; exit 9; }; exit $s",
+                 PATIENCE, t_build_path("doppel"), log, dir, dir, dir);
+        EXPECT_EQ(system(command), 0);
+    }
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    EXPECT_EQ(system(command), 0);
 }
