@@ -369,11 +369,10 @@ SEM(fcmov)
     x87_finish_reg(cpu, i, &e, 0, v, 0);
 }
 
-SEM(fchs)
+/* FCHS, FABS: v from ST(0). */
+static void sign_set(struct cpu *cpu, const struct insn *i, struct x87 *f, struct f80 v)
 {
-    struct x87 *f = x87_begin(cpu);
     struct fp_env e = x87_env(f);
-    struct f80 v = f80_negate(x87_get(f, 0));
     if (x87_empty(f, 0)) {
         x87_underflow(&e);
         v = F80_INDEFINITE;
@@ -381,16 +380,16 @@ SEM(fchs)
     x87_finish_reg(cpu, i, &e, 0, v, 0);
 }
 
+SEM(fchs)
+{
+    struct x87 *f = x87_begin(cpu);
+    sign_set(cpu, i, f, f80_negate(x87_get(f, 0)));
+}
+
 SEM(fabs)
 {
     struct x87 *f = x87_begin(cpu);
-    struct fp_env e = x87_env(f);
-    struct f80 v = f80_abs(x87_get(f, 0));
-    if (x87_empty(f, 0)) {
-        x87_underflow(&e);
-        v = F80_INDEFINITE;
-    }
-    x87_finish_reg(cpu, i, &e, 0, v, 0);
+    sign_set(cpu, i, f, f80_abs(x87_get(f, 0)));
 }
 
 /* FDECSTP, FINCSTP: D9 F6, D9 F7. */

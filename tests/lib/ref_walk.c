@@ -153,23 +153,21 @@ static struct ref_result walk_32bit(struct path *p, const struct ref_mem *mem)
     return page(p, pte, pte & 0xfffff000, 12);
 }
 
-// 4.4, tables 4-9 to 4-11.
-static struct ref_result walk_pae(struct path *p, const struct ref_mem *mem)
+// The page directory at `table` and what is below it; entries of eight bytes, of which bits from
+// maxphyaddr to `top` are reserved.
+static struct ref_result walk_directory(struct path *p, const struct ref_mem *mem, uint64_t table,
+                                        unsigned top)
 {
     const struct walk_mode *m = p->m;
     unsigned mp = maxphyaddr(m);
-    uint32_t la = (uint32_t)p->a.la;
     uint64_t frame = (((uint64_t)1 << mp) - 1) & ~(uint64_t)4095;
-    uint64_t pdpte = m->pdpte[la >> 30];
-    if (!bit(pdpte, 0)) {
-        return not_present(p);
-    }
-    gpa at = ((pdpte & frame) + (la >> 21) % 512 * 8) & m->a20_mask;
+    gva la = p->a.la;
+    gpa at = (table + (la >> 21) % 512 * 8) & m->a20_mask;
     uint64_t pde = rd(mem, at, 8);
     if (!bit(pde, 0)) {
         return not_present(p);
     }
-    if (any(pde, 62, mp) || (!m->nxe && bit(pde, 63))) {
+    if (any(pde, top, mp) || (!m->nxe && bit(pde, 63))) {
         return reserved(p);
     }
     if (bit(pde, 7)) {
@@ -180,16 +178,30 @@ static struct ref_result walk_pae(struct path *p, const struct ref_mem *mem)
         return page(p, pde, pde & frame & ~(uint64_t)0x1fffff, 21);
     }
     through(p, at, pde);
+
     at = ((pde & frame) + (la >> 12) % 512 * 8) & m->a20_mask;
     uint64_t pte = rd(mem, at, 8);
     if (!bit(pte, 0)) {
         return not_present(p);
     }
-    if (any(pte, 62, mp) || (!m->nxe && bit(pte, 63)) || (m->no_pat && bit(pte, 7))) {
+    if (any(pte, top, mp) || (!m->nxe && bit(pte, 63)) || (m->no_pat && bit(pte, 7))) {
         return reserved(p);
     }
     through(p, at, pte);
     return page(p, pte, pte & frame, 12);
+}
+
+// 4.4, tables 4-9 to 4-11.
+static struct ref_result walk_pae(struct path *p, const struct ref_mem *mem)
+{
+    const struct walk_mode *m = p->m;
+    uint64_t frame = (((uint64_t)1 << maxphyaddr(m)) - 1) & ~(uint64_t)4095;
+    p->a.la = (uint32_t)p->a.la;
+    uint64_t pdpte = m->pdpte[p->a.la >> 30];
+    if (!bit(pdpte, 0)) {
+        return not_present(p);
+    }
+    return walk_directory(p, mem, pdpte & frame, 62);
 }
 
 // 4.5, tables 4-15 to 4-20.
@@ -226,34 +238,7 @@ static struct ref_result walk_4level(struct path *p, const struct ref_mem *mem)
         return page(p, pdpte, pdpte & frame & ~(uint64_t)0x3fffffff, 30);
     }
     through(p, at, pdpte);
-
-    at = ((pdpte & frame) + (la >> 21) % 512 * 8) & m->a20_mask;
-    uint64_t pde = rd(mem, at, 8);
-    if (!bit(pde, 0)) {
-        return not_present(p);
-    }
-    if (any(pde, 51, mp) || (!m->nxe && bit(pde, 63))) {
-        return reserved(p);
-    }
-    if (bit(pde, 7)) {
-        if (any(pde, 20, 13) || (m->no_pat && bit(pde, 12))) {
-            return reserved(p);
-        }
-        through(p, at, pde);
-        return page(p, pde, pde & frame & ~(uint64_t)0x1fffff, 21);
-    }
-    through(p, at, pde);
-
-    at = ((pde & frame) + (la >> 12) % 512 * 8) & m->a20_mask;
-    uint64_t pte = rd(mem, at, 8);
-    if (!bit(pte, 0)) {
-        return not_present(p);
-    }
-    if (any(pte, 51, mp) || (!m->nxe && bit(pte, 63)) || (m->no_pat && bit(pte, 7))) {
-        return reserved(p);
-    }
-    through(p, at, pte);
-    return page(p, pte, pte & frame, 12);
+    return walk_directory(p, mem, pdpte & frame, 51);
 }
 
 struct ref_result ref_walk(const struct walk_mode *m, const struct ref_mem *mem,

@@ -3,37 +3,17 @@
  * was stopped thousands of times ends with the digest of one that never was. Guests: bytes of
  * multiboot code in 32-bit protected mode, and the built-in demo, which begins in real mode.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "doppel.h"
+#include "tests/lib/kernel.h"
 #include "tests/t.h"
 #include "util/bits.h"
 
-enum { ENTRY = 0x100040, DATA = 0x180000 };
-
-static char *make_kernel(const void *code, size_t len)
-{
-    enum { FLAGS = 0x10003, LOAD = 0x100000 };
-    uint8_t image[1024] = {0};
-    const uint32_t head[] = {
-        0x1badb002,          FLAGS,    0u - 0x1badb002 - FLAGS, LOAD, LOAD, LOAD + sizeof image,
-        LOAD + sizeof image, LOAD + 64};
-    for (unsigned i = 0; i < ARRAY_LEN(head); i++) {
-        le32_put(image + 4 * i, head[i]);
-    }
-    memcpy(image + 64, code, len);
-    char name[64]; /* which the kernel is told: always the same */
-    snprintf(name, sizeof name, "/tmp/doppel-debug-%d", (int)getpid());
-    char *path = strdup(name);
-    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-    EXPECT(fd >= 0 && write(fd, image, sizeof image) == (ssize_t)sizeof image);
-    close(fd);
-    return path;
-}
+enum { ENTRY = KERNEL_ENTRY, DATA = 0x180000 };
 
 static struct doppel_vm *start(const void *code, size_t len, const char *engine, unsigned cpus)
 {
@@ -45,7 +25,9 @@ static struct doppel_vm *start(const void *code, size_t len, const char *engine,
     o.ram_bytes = 4u << 20;
     o.engine = engine;
     o.cpus = cpus;
-    char *path = code ? make_kernel(code, len) : NULL;
+    char name[64]; /* which the kernel is told: always the same */
+    snprintf(name, sizeof name, "/tmp/doppel-debug-%d", (int)getpid());
+    char *path = code ? kernel_make(name, code, len) : NULL;
     o.kernel = path;
     struct doppel_vm *vm = doppel_create(&o, &e);
     if (!vm) {

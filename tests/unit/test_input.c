@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/lib/kernel.h"
 #include "tests/t.h"
 #include "vm/keys.h"
 #include "vm/vm.h"
@@ -49,23 +50,7 @@ static struct doppel_vm *create(bool watch)
 {
     static const uint8_t spin[] = {0xeb, 0xfe};
     struct doppel_options o;
-    uint8_t image[128] = {0};
-    const uint32_t head[] = {0x1badb002,
-                             0x10003,
-                             0u - 0x1badb002 - 0x10003,
-                             0x100000,
-                             0x100000,
-                             0x100000 + sizeof image,
-                             0x100000 + sizeof image,
-                             0x100000 + 64};
-    char path[] = "/tmp/doppel-input-XXXXXX";
-    for (unsigned i = 0; i < ARRAY_LEN(head); i++) {
-        le32_put(image + (size_t)4 * i, head[i]);
-    }
-    memcpy(image + 64, spin, sizeof spin);
-    int fd = mkstemp(path);
-    EXPECT(fd >= 0 && write(fd, image, sizeof image) == (ssize_t)sizeof image);
-    close(fd);
+    char *path = kernel_make(NULL, spin, sizeof spin);
     doppel_options_init(&o, DOPPEL_ABI);
     o.rtc_epoch = 0;
     o.seed = 1;
@@ -73,6 +58,7 @@ static struct doppel_vm *create(bool watch)
     o.kernel = path;
     struct doppel_vm *vm = doppel_create(&o, NULL);
     unlink(path);
+    free(path);
     if (EXPECT(vm != NULL) && watch) {
         memset(&heard, 0, sizeof heard);
         heard.clock = &vm->clock;

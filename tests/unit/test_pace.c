@@ -9,34 +9,16 @@
 
 #include "doppel.h"
 #include "host/hosttime.h"
+#include "tests/lib/kernel.h"
 #include "tests/lib/robot.h"
 #include "tests/t.h"
 #include "util/bits.h"
-
-/* A multiboot kernel of these bytes: l: inc eax; jmp l */
-static char *make_kernel(void)
-{
-    enum { FLAGS = 0x10003, LOAD = 0x100000 };
-    uint8_t image[256] = {0};
-    const uint32_t head[] = {
-        0x1badb002,          FLAGS,    0u - 0x1badb002 - FLAGS, LOAD, LOAD, LOAD + sizeof image,
-        LOAD + sizeof image, LOAD + 64};
-    for (unsigned i = 0; i < ARRAY_LEN(head); i++) {
-        le32_put(image + 4 * i, head[i]);
-    }
-    memcpy(image + 64, "\x40\xeb\xfd", 3);
-    char *path = strdup("/tmp/doppel-pace-XXXXXX");
-    int fd = mkstemp(path);
-    EXPECT(fd >= 0 && write(fd, image, sizeof image) == (ssize_t)sizeof image);
-    close(fd);
-    return path;
-}
 
 static struct doppel_vm *create(const char *speed, struct doppel_error *e)
 {
     struct doppel_options o;
     doppel_options_init(&o, DOPPEL_ABI);
-    char *path = make_kernel();
+    char *path = kernel_make(NULL, "\x40\xeb\xfd", 3); /* l: inc eax; jmp l */
     o.kernel = path;
     o.rtc_epoch = 1700000000;
     o.seed = 7;

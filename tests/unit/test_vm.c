@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "doppel.h"
+#include "tests/lib/kernel.h"
 #include "tests/t.h"
 #include "util/bits.h"
 
@@ -35,30 +36,11 @@ static struct doppel_vm *create(const struct doppel_options *o)
 
 /* --- Tiny kernels --- */
 
-/* Writes a flat multiboot image whose entry is `code`; the path, to be unlinked and freed. */
-static char *make_kernel(const void *code, size_t len)
-{
-    enum { FLAGS = 0x10003, LOAD = 0x100000 };
-    uint8_t image[1024] = {0};
-    const uint32_t head[] = {
-        0x1badb002,          FLAGS,    0u - 0x1badb002 - FLAGS, LOAD, LOAD, LOAD + sizeof image,
-        LOAD + sizeof image, LOAD + 64};
-    for (unsigned i = 0; i < ARRAY_LEN(head); i++) {
-        le32_put(image + 4 * i, head[i]);
-    }
-    memcpy(image + 64, code, len);
-    char *path = strdup("/tmp/doppel-vm-XXXXXX");
-    int fd = mkstemp(path);
-    EXPECT(fd >= 0 && write(fd, image, sizeof image) == (ssize_t)sizeof image);
-    close(fd);
-    return path;
-}
-
 /* How a machine ends that runs this code, and its digest. */
 static enum doppel_stop run_code(const void *code, size_t len, bool no_reboot, uint64_t *icount)
 {
     struct doppel_options o = options();
-    char *path = make_kernel(code, len);
+    char *path = kernel_make(NULL, code, len);
     o.kernel = path;
     o.no_reboot = no_reboot;
     o.device[o.ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
@@ -166,7 +148,7 @@ TEST(halted_with_interrupts_off)
             memset(code + HANDLER, 0x90, 4);
         }
         struct doppel_options o = options();
-        char *path = make_kernel(code, sizeof code);
+        char *path = kernel_make(NULL, code, sizeof code);
         o.kernel = path;
         o.device[o.ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
         struct doppel_vm *vm = create(&o);
@@ -187,7 +169,7 @@ TEST(exit_device_at_once)
     /* mov al, 3; out 0f4h, al; then something that must not run: mov al, 4; out 0f4h, al */
     static const uint8_t code[] = {0xb0, 0x03, 0xe6, 0xf4, 0xb0, 0x04, 0xe6, 0xf4, 0xeb, 0xfe};
     struct doppel_options o = options();
-    char *path = make_kernel(code, sizeof code);
+    char *path = kernel_make(NULL, code, sizeof code);
     o.kernel = path;
     o.device[o.ndevices++] = "isa-debug-exit,iobase=0xf4,iosize=4";
     struct doppel_vm *vm = create(&o);
@@ -204,7 +186,7 @@ TEST(kernel_changed_before_a_reset)
 {
     static const uint8_t code[] = {0x0f, 0x0b};
     struct doppel_options o = options();
-    char *path = make_kernel(code, sizeof code);
+    char *path = kernel_make(NULL, code, sizeof code);
     o.kernel = path;
     struct doppel_vm *vm = create(&o);
     if (vm) {
@@ -332,7 +314,7 @@ TEST(pause_lets_time_pass)
     /* rdtsc; mov ebx, eax; L: pause; rdtsc; sub eax, ebx; cmp eax, 1000000; jb L; cli; hlt; jmp */
     static const uint8_t code[] = {0x0f, 0x31, 0x89, 0xc3, 0xf3, 0x90, 0x0f, 0x31, 0x29, 0xd8, 0x3d,
                                    0x40, 0x42, 0x0f, 0x00, 0x72, 0xf3, 0xfa, 0xf4, 0xeb, 0xfd};
-    char *path = make_kernel(code, sizeof code);
+    char *path = kernel_make(NULL, code, sizeof code);
     struct doppel_options o = options();
     o.kernel = path;
     for (o.cpus = 1; o.cpus <= 2; o.cpus++) {
@@ -484,7 +466,7 @@ TEST(serial_echo)
         0xba, 0xf8, 0x03, 0xec, 0xfe, 0xc0, 0xee, 0xe2, 0xed, 0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8,
         0x40, 0x74, 0xf7, 0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef, 0xeb, 0xfe};
     struct doppel_options o = options();
-    char *path = make_kernel(code, sizeof code);
+    char *path = kernel_make(NULL, code, sizeof code);
     struct heard h = {.len = 0};
     o.kernel = path;
     struct doppel_vm *vm = create(&o);
@@ -554,7 +536,7 @@ TEST(info_tlb_lists_translations)
         "0000000000401000 -> 000000006000     4 KiB pcid 000 -wxg",
     };
     struct doppel_options o = options();
-    char *path = make_kernel(code, sizeof code);
+    char *path = kernel_make(NULL, code, sizeof code);
     o.kernel = path;
     struct doppel_vm *vm = create(&o);
     if (vm) {
