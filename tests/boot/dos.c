@@ -168,7 +168,11 @@ static bool change_machines(struct dos *d)
         FAIL("load: %s", e.msg);
     }
     d->failed |= !ok;
-    return ok && EXPECT_EQ(doppel_digest(d->vm), digest);
+    if (!ok || !EXPECT_EQ(doppel_digest(d->vm), digest)) {
+        return false;
+    }
+    boot_record_start(&d->log, d->vm, true);
+    return true;
 }
 
 static bool chunk(struct dos *d)
@@ -308,6 +312,9 @@ bool dos_twice(const struct dos_setup *setup, bool (*script)(struct dos *d))
         ok = ok && EXPECT_EQ(doppel_icount(b.vm), count) &&
              EXPECT_EQ(doppel_digest(b.vm), digest) && EXPECT_STR(b.screen, screen);
         free(screen);
+        if (ok) {
+            boot_record_finish(&b.log, &b.vm, "jit");
+        }
         dos_close(&b);
     } else {
         dos_close(&a);

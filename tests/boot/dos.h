@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "doppel.h"
+#include "tests/boot/record.h"
 
 #define DOS_CHUNK 500000u
 
@@ -28,6 +29,7 @@ struct dos {
     struct dos_setup setup;
     struct doppel_vm *vm;
     unsigned save_at, chunks; /* save_at 0: never */
+    struct boot_record log;   /* from save_at on */
     char *screen;             /* as of the last look; never NULL */
     bool failed;              /* reported; everything else is skipped */
 };
@@ -47,7 +49,8 @@ bool dos_shows(struct dos *d, const char *text);
 /* Run for a while. */
 bool dos_run(struct dos *d, unsigned millions);
 
-/* A script twice, the second time saved and loaded in the middle: same screen, same digest.
+/* A script twice, the second time saved and loaded in the middle: same screen, same digest. What
+ * comes after the middle is recorded and replayed.
  * False: reported, or the script said so. */
 bool dos_twice(const struct dos_setup *setup, bool (*script)(struct dos *d));
 

@@ -31,7 +31,8 @@ const char *guest_path(const char *prefix, const char *name);
 
 /* The whole test of one kernel: boots to its shell script, whose last line must be right, and
  * powers off; then the same again with another machine running in the process, saved half way and
- * loaded into a new machine: same instruction count, same text, same digest. */
+ * loaded into a new machine: same instruction count, same text, same digest. The second half is
+ * recorded, beginning with the machine as it was loaded, and replayed. */
 void boot_test(const char *kernel, unsigned cpus);
 
 #endif

@@ -46,7 +46,7 @@ static void check(bool (*script)(struct talk *t))
         return;
     }
     snprintf(drive, sizeof drive, "file=%s,format=raw,snapshot=on", guest_path("", "debian.img"));
-    struct talk_setup setup = {.drive = {drive}};
+    struct talk_setup setup = {.drive = {drive}, .recorded = script == boot_cloud};
     talk_twice(&setup, script);
 }
 

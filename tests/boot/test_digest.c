@@ -190,7 +190,29 @@ TEST(digest_boot)
     free(initrd);
 }
 
-/* A recording made natively under the JIT, with somebody typing, is the same run here. */
+static void replay(const char *path, const char *engine)
+{
+    struct doppel_error e = {"", false};
+    struct doppel_log *l = doppel_log_open(path, &e);
+    if (l == NULL) {
+        FAIL("%s", e.msg);
+        return;
+    }
+    struct doppel_options r = *doppel_log_options(l);
+    r.engine = engine;
+    r.replay_verify = true;
+    struct doppel_vm *vm = doppel_create(&r, &e);
+    if (vm == NULL) {
+        FAIL("%s", e.msg);
+    } else if (!EXPECT_EQ(doppel_run(vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED)) {
+        FAIL("%s: %s", engine, doppel_failure(vm));
+    }
+    doppel_destroy(vm);
+    doppel_log_close(l);
+}
+
+/* A recording made natively under the JIT, with somebody typing, is the same run here: under the
+ * interpreter, and under the JIT where there is one. */
 static void recorded_run(const struct doppel_options *o, uint64_t limit)
 {
     struct doppel_error e = {"", false};
@@ -209,22 +231,10 @@ static void recorded_run(const struct doppel_options *o, uint64_t limit)
         }
         doppel_destroy(vm);
     }
-    struct doppel_log *l = doppel_log_open(path, &e);
-    if (l == NULL) {
-        FAIL("%s", e.msg);
-        return;
-    }
-    struct doppel_options r = *doppel_log_options(l);
-    r.engine = "interp";
-    r.replay_verify = true;
-    struct doppel_vm *vm = doppel_create(&r, &e);
-    if (vm == NULL) {
-        FAIL("%s", e.msg);
-    } else if (!EXPECT_EQ(doppel_run(vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED)) {
-        FAIL("%s", doppel_failure(vm));
-    }
-    doppel_destroy(vm);
-    doppel_log_close(l);
+    replay(path, "interp");
+#if defined(__x86_64__) || defined(__aarch64__)
+    replay(path, "jit");
+#endif
     if (in == NULL && out == NULL) {
         unlink(path);
     }
