@@ -118,6 +118,8 @@ vtime clock_next(const struct clock *c);
 void clock_slice_begin(struct clock *c, uint64_t n);
 void clock_slice_end(struct clock *c, uint64_t n);
 void clock_skip(struct clock *c, vtime to);
+/* Inside a slice: ns pass at once, and the slice will be n instructions long at most. */
+void clock_slice_skip(struct clock *c, vtime ns, uint64_t n);
 /* How many instructions it takes to be at `to` or behind it, at most `most` (below 2^32). */
 uint64_t clock_units(const struct clock *c, vtime to, uint64_t most);
 /* From now on; between slices. CLOCK_RATE_ONE .. CLOCK_RATE_MAX (what is outside is moved inside).

@@ -218,6 +218,8 @@ struct cpu {
     bool stop;                   /* cpu_run returns at the next boundary (clock kick, requests) */
     bool yields;                 /* the run loop wants to know of PAUSE: it ends cpu_run */
     bool yielded;                /* it did in the last cpu_run */
+    bool (*paused)(void *ctx);   /* true: the PAUSE is dealt with, cpu_run goes on; NULL: never */
+    void *paused_ctx;
     uint8_t one_by_one;          /* each block comes to the run loop: ONE_xx */
     bool noted;                  /* a watchpoint was met: debug_commit at the next boundary */
     struct cpu_debug *debug;     /* a debugger's break- and watchpoints; NULL: none */
@@ -254,6 +256,15 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n);
 void cpu_run_head(struct cpu *cpu, const struct block *b, unsigned n);
 /* Units consumed since cpu_run began, exact inside any instruction. */
 uint64_t cpu_elapsed(void *cpu);
+/* Inside an instruction: the run ends n units behind its begin instead (no later than before), and
+ * `ns` of virtual time pass at once. False, and nothing is changed: n lies within the block that
+ * runs. */
+bool cpu_run_shorten(struct cpu *cpu, uint64_t n, uint64_t ns);
+/* Units that this run may take, from its begin. */
+static inline uint64_t cpu_run_units(const struct cpu *cpu)
+{
+    return cpu->slice + (uint64_t)cpu->held;
+}
 /* Is there anything to do: running, or an event that wakes it? */
 bool cpu_wants_run(const struct cpu *cpu);
 /* Leave the current block after the running instruction, and look at events. */

@@ -90,7 +90,8 @@ SEM(xchg_acc)
         uint64_t a = reg_get(cpu, i->w, i->ra);
         reg_set(cpu, i->w, i->ra, reg_get(cpu, i->w, i->rb));
         reg_set(cpu, i->w, i->rb, a);
-    } else if ((i->pfx & PFX_REP) && cpu->yields) {
+    } else if ((i->pfx & PFX_REP) && cpu->yields &&
+               !(cpu->paused && cpu->paused(cpu->paused_ctx))) {
         cpu->yielded = cpu->stop = true;
         cpu->exit_req = 1;
     }

@@ -27,6 +27,21 @@ uint64_t cpu_elapsed(void *ctx)
     return used;
 }
 
+bool cpu_run_shorten(struct cpu *cpu, uint64_t n, uint64_t ns)
+{
+    uint64_t cut = cpu_run_units(cpu) - n, held = (uint64_t)cpu->held;
+    uint64_t own = cut > held ? cut - held : 0; /* what is kept from code goes first */
+    if (cpu->budget < 0 || own > (uint64_t)cpu->budget) {
+        return false;
+    }
+    cpu->held -= (int64_t)(cut - own);
+    cpu->budget -= (int64_t)own;
+    cpu->slice -= own;
+    cpu->jit.tsc_units -= own;
+    cpu->jit.tsc += ns;
+    return true;
+}
+
 /* Give back what the running block was charged for and has not retired; `retired` counts from its
  * first instruction. */
 static void refund(struct cpu *cpu, unsigned retired)
@@ -214,7 +229,7 @@ uint64_t cpu_run(struct cpu *cpu, uint64_t n)
     if (UNLIKELY(cpu->noted)) {
         debug_commit(cpu->debug, cpu);
     }
-    uint64_t used = n - (uint64_t)cpu->budget;
+    uint64_t used = cpu->slice - (uint64_t)cpu->budget; /* cpu_run_shorten may have been called */
     cpu->s.icount += used;
     return used;
 }

@@ -164,6 +164,8 @@ static bool attach_cpu(struct doppel_vm *vm, struct cpu *cpu, struct err *e)
 {
     vm->cpu[vm->ncpus++] = cpu;
     cpu->yields = true;
+    cpu->paused = vm_cpu_paused;
+    cpu->paused_ctx = vm;
     engine_add_cpu(vm->engine, cpu);
     return block_cache_add_cpu(vm->blocks, cpu) || err_set(e, "no host memory for a vCPU");
 }

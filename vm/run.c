@@ -4,7 +4,8 @@
  * Virtual time is serial: each instruction of any vCPU moves the one clock by one unit. vCPUs take
  * turns of VM_QUANTUM units in order of their numbers; one that is halted is passed over at no cost
  * and loses the rest of its turn. If none wants to run, time jumps to the next deadline. If all
- * that run have given their turns away by PAUSE, one after the other, time passes by PAUSE_NS.
+ * that run have given their turns away by PAUSE, one after the other, time passes by PAUSE_NS. With
+ * one vCPU and nothing due before that, its slice just goes on (vm_cpu_paused).
  *
  * A slice ends at the first of: the next deadline, the end of the turn, the limit, POLL_UNITS. Only
  * the first two matter to the guest, and both follow from the machine's state (the turn is in
@@ -199,6 +200,27 @@ static vtime next_due(const struct doppel_vm *vm)
 {
     vtime due = min64(clock_next(&vm->clock), gate_next(&vm->gate));
     return min64(due, min64(vm->end_when, vm->stop_at));
+}
+
+/* The only vCPU is in a PAUSE: what the end of its turn comes to, if nothing falls due meanwhile. */
+bool vm_cpu_paused(void *ctx)
+{
+    struct doppel_vm *vm = ctx;
+    struct clock *c = &vm->clock;
+    struct cpu *cpu = vm->running;
+    if (vm->ncpus > 1 || vm->debug || cpu->stop) {
+        return false;
+    }
+    vtime now = clock_after(c, cpu_elapsed(cpu) + 1), to = now + PAUSE_NS, due = next_due(vm);
+    if (to >= due) {
+        return false;
+    }
+    uint64_t n = clock_units(c, due - PAUSE_NS, cpu_run_units(cpu));
+    if (!cpu_run_shorten(cpu, n, PAUSE_NS)) {
+        return false;
+    }
+    clock_slice_skip(c, to - now, n);
+    return true;
 }
 
 /* At vm->check_at: what a recording keeps of an interval, and a replay compares. */

@@ -150,6 +150,8 @@ void vm_flush_tlbs(struct doppel_vm *vm);
 void vm_flush_all(struct doppel_vm *vm);
 bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e);
 void vm_request(struct doppel_vm *vm, uint32_t req);
+/* A vCPU's PAUSE (struct cpu's paused): true if its turn goes on at once, time having passed. */
+bool vm_cpu_paused(void *vm);
 
 /* vm/run.c: doppel_run without telling other threads how far it came. */
 enum doppel_stop vm_run(struct doppel_vm *vm, uint64_t icount);
