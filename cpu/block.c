@@ -16,7 +16,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define HASH_SIZE    32768u
+#define HASH_SIZE    65536u
 #define CACHE_BYTES  (24u << 20)
 #define PATIENCE_HOT 8 /* runs of a block whose place had compiled code before */
 #define PATCHED_MAX  2 /* so often decoded with other immediates, they are holes */

@@ -213,12 +213,12 @@ struct cpu {
         bool has_err;
         uint32_t err;
     } exc;
-    bool delivering;             /* an event is being delivered: a further fault combines with it */
-    uint8_t delivering_vec;      /* 0xff: an interrupt (benign for #DF) */
-    bool stop;                   /* cpu_run returns at the next boundary (clock kick, requests) */
-    bool yields;                 /* the run loop wants to know of PAUSE: it ends cpu_run */
-    bool yielded;                /* it did in the last cpu_run */
-    bool (*paused)(void *ctx);   /* true: the PAUSE is dealt with, cpu_run goes on; NULL: never */
+    bool delivering;           /* an event is being delivered: a further fault combines with it */
+    uint8_t delivering_vec;    /* 0xff: an interrupt (benign for #DF) */
+    bool stop;                 /* cpu_run returns at the next boundary (clock kick, requests) */
+    bool yields;               /* the run loop wants to know of PAUSE: it ends cpu_run */
+    bool yielded;              /* it did in the last cpu_run */
+    bool (*paused)(void *ctx); /* true: the PAUSE is dealt with, cpu_run goes on; NULL: never */
     void *paused_ctx;
     uint8_t one_by_one;          /* each block comes to the run loop: ONE_xx */
     bool noted;                  /* a watchpoint was met: debug_commit at the next boundary */

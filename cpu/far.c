@@ -542,9 +542,22 @@ SEM_END(ret_far_imm)
     far_ret(cpu, i->osz, (uint16_t)i->imm);
 }
 
+/* RF holds until the next instruction has begun. If that follows at once, since no event waits, no
+ * breakpoint is set and the slice does not end here, nobody sees it: then that instruction need not
+ * run alone. (Page faults push RF, so each return from one sets it.) */
+static void end_rf(struct cpu *cpu)
+{
+    if ((cpu->s.rflags & FL_RF) && cpu->budget > 0 && !cpu->stop && !cpu->debug && !cpu->noted) {
+        cpu->s.rflags &= ~(uint64_t)FL_RF;
+        cpu_update_attn(cpu);
+        cpu->s.rflags |= cpu->attn ? FL_RF : 0;
+    }
+}
+
 SEM_END(iret)
 {
     far_iret(cpu, i->osz);
+    end_rf(cpu);
 }
 
 SEM_END(int_n)

@@ -202,7 +202,7 @@ static vtime next_due(const struct doppel_vm *vm)
     return min64(due, min64(vm->end_when, vm->stop_at));
 }
 
-/* The only vCPU is in a PAUSE: what the end of its turn comes to, if nothing falls due meanwhile. */
+/* The only vCPU is in a PAUSE: what its turn's end comes to, if nothing falls due meanwhile. */
 bool vm_cpu_paused(void *ctx)
 {
     struct doppel_vm *vm = ctx;
