@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,52 @@
 #include "util/bits.h"
 #include "vm/inlog.h"
 #include "vm/runlog.h"
+
+/* --- A host that does things by halves, and is interrupted in between --- */
+
+static bool halves;
+
+/* How much of n bytes is done at once; 0: a signal came. */
+static size_t part(size_t n)
+{
+    static unsigned calls;
+    if (!halves || n <= 2) {
+        return n;
+    }
+    return ++calls % 3 ? n / 2 + 1 : 0;
+}
+
+ssize_t pread(int fd, void *buf, size_t n, off_t off)
+{
+    size_t now = part(n);
+    if (n && !now) {
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, buf, now, off);
+}
+
+ssize_t write(int fd, const void *buf, size_t n)
+{
+    size_t now = part(n);
+    if (n && !now) {
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_write, fd, buf, now);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t off)
+{
+    size_t now = part(n);
+    if (n && !now) {
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, buf, now, off);
+}
+
+/* --- Machines --- */
 
 enum { KIB = 1024, HD0 = 0xe0, HD1 = 0xf0, READ = 0x20, FLUSH = 0xe7 };
 
@@ -200,6 +247,27 @@ TEST(record_disks_that_change)
     uint64_t digest = finish(&p);
     expect_replay(&p, "jit", digest);
     expect_replay(&p, "interp", digest);
+    place_end(&p);
+}
+
+/* Short reads and writes, and signals between them, of the log and of the disks. */
+TEST(record_by_short_reads_and_writes)
+{
+    struct place p;
+    if (!place_start(&p)) {
+        return;
+    }
+    work(&p, 0x44);
+    halves = true;
+    if (EXPECT(start(&p))) {
+        work(&p, 0x55);
+        rest(&p, true);
+        work(&p, 0x66);
+    }
+    uint64_t digest = finish(&p);
+    expect_replay(&p, "jit", digest);
+    halves = false;
+    expect_replay(&p, "jit", digest);
     place_end(&p);
 }
 

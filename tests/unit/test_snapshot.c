@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 #include "util/bits.h"
 #include "vm/snap_file.h"
 
-/* --- A host that does things by halves --- */
+/* --- A host that does things by halves, and is interrupted in between --- */
 
 static bool halves;
 static int fail_read; /* an errno; 0: works */
@@ -33,10 +34,17 @@ static size_t part(size_t n)
     return halves && n > 2 ? n / 2 + 1 : n;
 }
 
+/* Does a signal come instead? Any thread may ask. */
+static bool interrupted(void)
+{
+    static atomic_uint calls;
+    return halves && atomic_fetch_add(&calls, 1) % 3 == 2;
+}
+
 ssize_t pread(int fd, void *buf, size_t n, off_t off)
 {
-    if (fail_read) {
-        errno = fail_read;
+    if (fail_read || interrupted()) {
+        errno = fail_read ? fail_read : EINTR;
         return -1;
     }
     return syscall(SYS_pread64, fd, buf, part(n), off);
@@ -44,6 +52,10 @@ ssize_t pread(int fd, void *buf, size_t n, off_t off)
 
 ssize_t write(int fd, const void *buf, size_t n)
 {
+    if (interrupted()) {
+        errno = EINTR;
+        return -1;
+    }
     return syscall(SYS_write, fd, buf, part(n));
 }
 
