@@ -24,6 +24,7 @@ static inline void asm_vex(struct asmbuf *a, struct vop o, unsigned reg, unsigne
     unsigned not_r = reg >= 8 ? 0 : 0x80, not_b = rm.reg >= 8 ? 0 : 0x20;
     unsigned not_x = rm.mem && rm.index != RNONE && rm.index >= 8 ? 0 : 0x40;
     unsigned rest = (~vvvv & 15) << 3 | (o.l ? 4u : 0) | o.pp;
+    emit_one(&a->count);
     if (o.map == VMAP_0F && !o.w && not_x && not_b) {
         asm_byte(a, 0xc5);
         asm_byte(a, not_r | rest);
@@ -41,6 +42,7 @@ static inline void asm_legacy(struct asmbuf *a, struct vop o, unsigned reg, stru
     static const uint8_t prefix[] = {0, 0x66, 0xf3, 0xf2};
     unsigned rex = (o.w ? 8u : 0) | (reg >= 8 ? 4u : 0) | (rm.reg >= 8 ? 1u : 0);
     rex |= rm.mem && rm.index != RNONE && rm.index >= 8 ? 2u : 0;
+    emit_one(&a->count);
     if (o.pp) {
         asm_byte(a, prefix[o.pp]);
     }

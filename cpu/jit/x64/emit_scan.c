@@ -183,7 +183,6 @@ static void vex(struct asmbuf *a, unsigned w, unsigned map, unsigned pp, unsigne
                 unsigned vvvv, struct xo rm)
 {
     struct vop o = {(uint8_t)map, (uint8_t)pp, (uint8_t)op, w == 8, false};
-    emit_one(&a->count);
     asm_vex(a, o, reg, vvvv, rm);
 }
 

@@ -72,6 +72,7 @@ static void vzeroupper(struct em *e)
     asm_call_to(a, e->be->vec_zero);
     asm_here(a, over);
     if (s->live) {
+        emit_one(&a->count);
         asm_byte(a, 0xc5);
         asm_byte(a, 0xf8);
         asm_byte(a, 0x77);
@@ -176,6 +177,7 @@ static void keep_flags(struct em *e, bool of)
         if (of) {
             asm_setcc(a, XO, xm(ENV, ENV_OFF(cc_cf) + 1));
         }
+        emit_one(&a->count); /* LAHF */
         asm_byte(a, 0x9f);
         asm_mov(a, 4, T1, RAX);
         asm_mov(a, 8, RAX, T0);

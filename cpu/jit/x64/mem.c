@@ -156,8 +156,7 @@ static int32_t tag_of(const struct em *e, bool write)
 static void tlb_entry(struct em *e)
 {
     struct asmbuf *a = &e->a;
-    if (x64_has_bmi2(e)) {
-        emit_one(&a->count); /* RORX */
+    if (x64_has_bmi2(e)) { /* RORX */
         asm_vex(a, (struct vop){VMAP_0F3A, VPP_F2, 0xf0, false, false}, T0, 0, xr(T1));
         asm_byte(a, 7);
     } else {
