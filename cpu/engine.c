@@ -177,10 +177,14 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
     }
 }
 
-/* Keep all but a portion of the budget from compiled code. */
-static void hold(struct cpu *cpu)
+/* Keep all but a portion of the budget from compiled code. Portions end at multiples of their size,
+ * however often code is left on the way, so that code that leaves often is sampled too; the block
+ * to run must fit. */
+static void hold(struct cpu *cpu, int64_t charge)
 {
-    cpu->held = cpu->budget > PORTION ? cpu->budget - PORTION : 0;
+    int64_t portion = (cpu->budget - 1) % PORTION + 1;
+    portion += portion < charge ? PORTION : 0;
+    cpu->held = cpu->budget > portion ? cpu->budget - portion : 0;
     cpu->budget -= cpu->held;
     cpu->slice -= (uint64_t)cpu->held;
     cpu->jit.tsc_units -= (uint64_t)cpu->held;
@@ -261,7 +265,7 @@ bool engine_run(struct cpu *cpu, struct block *b)
         lockstep_forget(lockstep_of(cpu));
     }
     engine_vec_ready(cpu);
-    hold(cpu);
+    hold(cpu, b->code->charge);
     leave(e, cpu, jit_run(e->jit, &cpu->jit, b->code));
     return true;
 }
