@@ -123,11 +123,30 @@ static const struct insn_row *any_row(struct sse_gen *g)
     }
 }
 
+/* Arithmetic, comparisons and copies of registers: what an aarch64 host runs in batches. */
+static const struct insn_row *fp_row(struct sse_gen *g)
+{
+    static const char *const names[] = {"add",  "sub",  "mul",  "div",   "min",   "max",    "cmpp",
+                                        "cmps", "sqrt", "cvts", "comis", "movap", "movups", "movs"};
+    for (;;) {
+        const struct insn_row *r = any_row(g);
+        const char *name = r->name + (r->name[0] == 'v');
+        for (unsigned k = 0; k < ARRAY_LEN(names); k++) {
+            size_t n = strlen(name);
+            bool fp = n > 2 && (name[n - 1] == 's' || name[n - 1] == 'd') &&
+                      (name[n - 2] == 'p' || name[n - 2] == 's');
+            if (strncmp(name, names[k], strlen(names[k])) == 0 && (fp || names[k][0] == 'm')) {
+                return r;
+            }
+        }
+    }
+}
+
 static void make(struct sse_gen *g, struct program *p)
 {
     unsigned body = 1 + (unsigned)rnd(g, 14), start, only = 0;
     const struct insn_row *few[3];
-    bool loop = rnd(g, 2);
+    bool loop = rnd(g, 2), fp = rnd(g, 3) == 0;
     *p = (struct program){.n = 0};
     for (unsigned k = 0; k < ARRAY_LEN(few); k++) {
         few[k] = any_row(g);
@@ -138,10 +157,11 @@ static void make(struct sse_gen *g, struct program *p)
     }
     start = p->n;
     for (unsigned k = 0; k < body; k++) {
-        if (rnd(g, 4) == 0) {
+        if (rnd(g, fp ? 16 : 4) == 0) {
             put_integer(g, p);
         }
-        struct sse_code c = sse_gen_case(g, only ? few[rnd(g, 3)] : any_row(g), rnd(g, 8) == 0);
+        const struct insn_row *row = fp ? fp_row(g) : only ? few[rnd(g, 3)] : any_row(g);
+        struct sse_code c = sse_gen_case(g, row, rnd(g, 8) == 0);
         put(p, c.b, c.n);
     }
     if (loop) {
@@ -152,6 +172,7 @@ static void make(struct sse_gen *g, struct program *p)
     }
     put(p, (const uint8_t[]){0xeb, 0xfe}, 2);
     uint32_t mx = 0x1f80 | (uint32_t)(rnd(g, 0x10000) & (rnd(g, 2) ? 0xe07f : 0x6000));
+    mx = fp ? 0x1fa0 | (mx & 0x1f) : mx;
     le32_put(p->mxcsr, rnd(g, 8) ? mx : mx ^ 1u << rnd(g, 32));
     if (rnd(g, 16) == 0) {
         p->cr0_set = rnd(g, 2) ? CR0_TS : CR0_EM;

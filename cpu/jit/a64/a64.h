@@ -45,14 +45,28 @@ enum cold_kind {
 /* Guest vector registers; see vec.c. */
 struct vec {
     uint16_t live, dirty; /* in their host registers; and not in memory */
+    uint16_t z4, z8;      /* live, and bits 127:32, 127:64 are zero */
+    uint16_t high0;       /* bits 255:128 are zero; and */
+    uint16_t hclr;        /* memory does not say so yet */
+    uint8_t host[16];     /* where they are: v16 up, or, in batches, another */
     uint8_t checked;      /* JIT_VEC_xx that are known not to hold */
     bool hi0_off;         /* env->vec_hi0 is 0 */
 };
+/* A run of vector instructions with one look at FPSR behind it; see batch.c. */
+struct batch {
+    struct vec vec;  /* at its beginning */
+    uint32_t site;   /* to leave there */
+    uint32_t odd_at; /* cold code that does; 0: not emitted yet */
+};
+#define BATCH_MAX 128
 struct cold {
     uint8_t kind;
-    bool aligned;   /* REFILL: only to a multiple of the size */
-    uint8_t size;   /* REFILL: of the access */
-    uint8_t addr;   /* REFILL: the register with the address */
+    uint8_t batch; /* 1 + number of the batch that it is in; 0: none */
+    bool aligned;  /* REFILL: only to a multiple of the size */
+    uint8_t size;  /* REFILL: of the access */
+    uint8_t addr;  /* REFILL: the register with the address */
+    bool compared; /* FP_ODD: as in struct em */
+    bool before;
     bool lead;      /* REFILL: of a group: leaves for `target` */
     uint32_t what;  /* REFILL: size, JIT_REFILL_xx */
     uint32_t from;  /* transfer to patch to here */
@@ -65,7 +79,7 @@ struct cold {
     const struct uop *u;
 };
 
-#define COLD_MAX 512
+#define COLD_MAX 1024
 
 /* What NZCV hold: which x86 conditions they answer. */
 enum {
@@ -89,6 +103,12 @@ struct em {
     const struct uop *u;  /* the current one */
     struct jit_recipe rc; /* pending flags */
     struct vec vec;
+    struct batch *batch; /* BATCH_MAX */
+    unsigned nbatch;
+    bool open;       /* the last one is; */
+    bool compared;   /* it ends with a comparison */
+    bool before;     /* and T2 is FPSR in front of that */
+    bool close;      /* the current micro-operation does not fit into it: it ends in front of it */
     bool aside;      /* a64_save_cf put CF into T2 */
     bool over_clean; /* in memory: no enum jit_over is there */
     uint8_t nz;      /* what NZCV hold */
@@ -96,8 +116,8 @@ struct em {
     /* Of a superblock that closes a loop: */
     bool vec_loop; /* registers stay round it: vec_head says which, and what is dirty */
     struct vec vec_head;
-    uint32_t body; /* behind the entry */
-    struct cold cold[COLD_MAX];
+    uint32_t body;     /* behind the entry */
+    struct cold *cold; /* COLD_MAX */
     unsigned ncold;
     bool failed; /* more than the tables hold */
     /* The segment (count.h) being emitted: where it began; guest instructions so far. */
@@ -239,10 +259,17 @@ void a64_cold(struct em *e); /* emit all cold code */
 void a64_common(struct jit_backend *be);
 
 /* ---- vectors (vec.c, emit_vec.c, emit_avx.c) ---- */
-static inline unsigned a64_v(unsigned guest)
+/* Its own host register, and where it is just now. */
+static inline unsigned a64_v_own(unsigned guest)
 {
     return 16 + (guest & 15);
 }
+static inline unsigned a64_v(const struct em *e, unsigned guest)
+{
+    return e->vec.host[guest & 15];
+}
+/* What is known at a block's beginning. */
+struct vec a64_vec_none(void);
 /* For code that leaves: store what is dirty. Or calls C: what is loaded counts no more. Or calls
  * the interpreter: nothing is known any more. NZCV stay. */
 void a64_vec_flush(struct em *e);
@@ -255,17 +282,40 @@ void a64_vec_reload(struct em *e, const struct vec *v);
  * what belongs in registers at its head is there again. */
 bool a64_vec_loop_begin(struct em *e);
 void a64_vec_loop_end(struct em *e);
-/* The host register of guest register r, loaded; the same about to be written. */
+/* Every live one to its own host register. */
+void a64_vec_own(struct em *e);
+/* The host register of guest register r, loaded; the one that it is about to be written to, perhaps
+ * another; the same with its value. */
 unsigned a64_vec_use(struct em *e, unsigned r);
 unsigned a64_vec_written(struct em *e, unsigned r);
-/* Bits 255:128 of guest register r, which are always in memory: to host register v, from it, or
- * zero. */
+unsigned a64_vec_modified(struct em *e, unsigned r);
+/* Register d = s: they share a host register until one of them is written. */
+void a64_vec_copy(struct em *e, unsigned d, unsigned s);
+/* r was just written: bits above its low w bytes, 4 or 8, are zero. */
+void a64_vec_zero_above(struct em *e, unsigned r, unsigned w);
+/* Are they? */
+static inline bool a64_vec_is_zero_above(const struct em *e, unsigned r, unsigned w)
+{
+    return (w == 4 ? e->vec.z4 : e->vec.z8) >> (r & 15) & 1;
+}
+/* Bits 255:128 of guest register r, which are in memory: to host register v, from it, or zero (in
+ * memory later). */
 void a64_vec_high(struct em *e, bool load, unsigned r, unsigned v);
 void a64_vec_clear_high(struct em *e, unsigned r);
 /* May the current micro-operation run, fp: also with floating point? Otherwise it bails. */
 void a64_vec_check(struct em *e, bool fp);
-/* Bail if the arithmetic just done was not an ordinary one. NZCV stay. */
-void a64_vec_ordinary(struct em *e);
+/* Arithmetic comes, before the destination is written: a batch begins, or goes on. */
+void a64_batch(struct em *e);
+/* The same for a comparison, which gives the same for NaNs too. May write T2. */
+void a64_batch_compare(struct em *e);
+/* The batch ends, if one is open: leave for where it began if not all of its arithmetic was
+ * ordinary. NZCV stay. */
+void a64_batch_end(struct em *e);
+/* Can the current micro-operation be in a batch? */
+bool a64_batch_fits(const struct em *e);
+/* In cold code: end the batch of c; uses P0. Where it was not ordinary. */
+void a64_cold_batch(struct em *e, const struct cold *c);
+void a64_cold_fp_odd(struct em *e, const struct cold *c);
 /* The source of 128 bits or less in a vector register; memory (sw bytes, zero above) in v1. */
 unsigned a64_vec_source(struct em *e);
 /* One instruction that does the same to each 128 bits of a and s; 0: none. V_BIC: to s and a. */
@@ -277,7 +327,6 @@ void a64_fp_common(struct jit_backend *be, struct asmbuf *a);
 void a64_fp_off(struct asmbuf *a, unsigned tmp);
 /* Cold code up to where the block leaves. */
 void a64_cold_fp_on(struct em *e, const struct cold *c);
-void a64_cold_fp_odd(struct em *e, const struct cold *c);
 /* FPSR: all but IXC and two bits that are zero. */
 #define FPSR_TELLS 0xffffff8fu
 

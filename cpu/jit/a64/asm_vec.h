@@ -91,6 +91,13 @@ static inline void asm_vmem_imm(struct asmbuf *a, bool load, unsigned w, unsigne
     assert(!(off & (w - 1)) && off / w < 4096);
     asm_word(a, 0x3d000000u | size | (load ? 1u << 22 : 0) | off / w << 10 | n << 5 | t);
 }
+/* d registers t and u at n + off. */
+static inline void asm_vpair(struct asmbuf *a, bool load, unsigned t, unsigned u, unsigned n,
+                             int32_t off)
+{
+    asm_word(a, 0x6d000000u | (load ? 1u << 22 : 0) | ((uint32_t)off / 8 & 0x7f) << 15 | u << 10 |
+                    n << 5 | t);
+}
 /* The same with an offset of -256 to 255. */
 static inline void asm_vmem_near(struct asmbuf *a, bool load, unsigned w, unsigned t, unsigned n,
                                  int32_t off)
@@ -149,6 +156,12 @@ static inline void asm_fsqrt(struct asmbuf *a, unsigned w, unsigned d, unsigned 
 static inline void asm_fcmp(struct asmbuf *a, unsigned w, bool signals, unsigned n, unsigned m)
 {
     asm_word(a, 0x1e202000u | asm_ftype(w) | m << 16 | n << 5 | (signals ? 0x10 : 0));
+}
+/* d = n if the condition holds, else m; the bits above are zero. */
+static inline void asm_fcsel(struct asmbuf *a, unsigned w, unsigned d, unsigned n, unsigned m,
+                             unsigned cc)
+{
+    asm_word(a, 0x1e200c00u | asm_ftype(w) | m << 16 | cc << 12 | n << 5 | d);
 }
 /* To the other width. */
 static inline void asm_fcvt(struct asmbuf *a, unsigned from, unsigned d, unsigned n)

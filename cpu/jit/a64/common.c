@@ -1,10 +1,11 @@
 /*
  * Common code: entering, leaving, and the ways to C and back.
  *
- * Source: Procedure Call Standard for the Arm 64-bit Architecture (AAPCS64), 6.1: x19-x29 and sp
- * are the callee's to keep, sp stays aligned to 16 bytes.
+ * Source: Procedure Call Standard for the Arm 64-bit Architecture (AAPCS64), 6.1: x19-x29, sp and
+ * d8-d15 are the callee's to keep, sp stays aligned to 16 bytes.
  */
 #include "cpu/jit/a64/a64.h"
+#include "cpu/jit/a64/asm_vec.h"
 
 void a64_env_address(struct asmbuf *a, unsigned t, int32_t off)
 {
@@ -108,12 +109,15 @@ static uint32_t helper(const struct jit_backend *be, struct asmbuf *a, int32_t f
     return at;
 }
 
-enum { ENTER_FRAME = 112 };
+enum { ENTER_FRAME = 176 };
 
 static void callee_saved(struct asmbuf *a, bool load)
 {
     for (unsigned r = X19; r < X29; r += 2) {
         asm_pair(a, load, r, r + 1, XSP, 16 + 8 * (int32_t)(r - X19));
+    }
+    for (unsigned v = 8; v < 16; v += 2) {
+        asm_vpair(a, load, v, v + 1, XSP, 112 + 8 * (int32_t)(v - 8));
     }
     asm_pair(a, load, X29, X30, XSP, 0);
 }

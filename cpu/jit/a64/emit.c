@@ -92,31 +92,80 @@ static bool a64_uop(struct em *e)
 
 /* ---- runs of micro-operations ---- */
 
+/* What emitting one changes, to do it again. */
+struct before {
+    struct asmbuf a;
+    unsigned ncold, nbatch;
+    struct jit_recipe rc;
+    bool over_clean, open, compared, before;
+    struct vec vec;
+    uint32_t groups;
+};
+
+static struct before now(const struct em *e)
+{
+    return (struct before){.a = e->a,
+                           .ncold = e->ncold,
+                           .nbatch = e->nbatch,
+                           .rc = e->rc,
+                           .over_clean = e->over_clean,
+                           .open = e->open,
+                           .compared = e->compared,
+                           .before = e->before,
+                           .vec = e->vec,
+                           .groups = e->groups};
+}
+
+static void go_back(struct em *e, const struct before *b)
+{
+    e->a = b->a;
+    e->ncold = b->ncold;
+    e->nbatch = b->nbatch;
+    e->rc = b->rc;
+    e->over_clean = b->over_clean;
+    e->open = b->open;
+    e->compared = b->compared;
+    e->before = b->before;
+    e->vec = b->vec;
+    e->groups = b->groups;
+}
+
+/* Emit it, or not. */
+static bool one(struct em *e)
+{
+    struct before b = now(e);
+    bool done = a64_uop(e);
+    if (done && e->close) { /* again, behind the batch */
+        go_back(e, &b);
+        a64_batch_end(e);
+        e->nz = NZ_NONE;
+        done = a64_uop(e);
+    }
+    e->close = false;
+    if (!done) {
+        go_back(e, &b);
+    }
+    return done;
+}
+
 void a64_run(struct em *e, unsigned n)
 {
     for (unsigned k = 0; k < n; k++) {
-        if (k && e->src->u[k].part != e->src->u[k - 1].part) {
+        e->u = &e->src->u[k];
+        bool part = k && e->u->part != e->u[-1].part;
+        if (part || !a64_batch_fits(e)) {
+            a64_batch_end(e);
+        }
+        if (part) {
             a64_segment(e);
         }
-        struct asmbuf a = e->a;
-        unsigned ncold = e->ncold;
-        struct jit_recipe rc = e->rc;
-        bool over_clean = e->over_clean;
-        struct vec vec = e->vec;
-        uint32_t groups = e->groups;
-        e->u = &e->src->u[k];
         e->seg_insns += e->u->op != U_END;
         if (e->u->op == U_INTERP_END || e->u->op == U_JCOUNT || e->u->op == U_SETAC) {
             a64_vec_flush(e);
             a64_leave(e, SITE_BAIL);
             e->seg_interp++;
-        } else if (e->u->op == U_INTERP || !a64_uop(e)) {
-            e->a = a; /* what was emitted in vain */
-            e->ncold = ncold;
-            e->rc = rc;
-            e->over_clean = over_clean;
-            e->vec = vec;
-            e->groups = groups;
+        } else if (e->u->op == U_INTERP || !one(e)) {
+            a64_batch_end(e);
             a64_interp(e);
             e->seg_interp++;
         }
@@ -146,12 +195,17 @@ void jit_host_common(struct jit_backend *be)
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code)
 {
     static const struct jit_recipe in_memory = {.slot = true};
-    struct em e = {.a = {.base = be->mem.write, .at = be->at, .end = be->end},
+    struct cold cold[COLD_MAX];
+    struct batch batch[BATCH_MAX];
+    struct em e = {.cold = cold,
+                   .batch = batch,
+                   .a = {.base = be->mem.write, .at = be->at, .end = be->end},
                    .be = be,
                    .src = src,
                    .code = code,
                    .u = src->u,
-                   .rc = in_memory};
+                   .rc = in_memory,
+                   .vec = a64_vec_none()};
     for (unsigned k = 0; k < src->n; k++) {
         src->u[k].attr |= left_out(&src->u[k]) ? UF_BAIL : 0;
     }

@@ -52,7 +52,11 @@ static bool load(struct em *e)
     const struct uop *u = e->u;
     a64_vec_check(e, false);
     unsigned s = source(e);
-    asm_vmov(&e->a, a64_vec_written(e, u->dr), s);
+    if (u->sk == UK_XMM) {
+        a64_vec_copy(e, u->dr, u->sr);
+    } else {
+        asm_vmov(&e->a, a64_vec_written(e, u->dr), s);
+    }
     a64_vec_high(e, false, u->dr, HIGH);
     return true;
 }
@@ -85,9 +89,10 @@ static bool arithmetic(struct em *e)
     a64_vec_check(e, true);
     unsigned s = source(e), x = a64_vec_use(e, u->v.a);
     a64_vec_high(e, true, u->v.a, 3);
+    a64_batch(e);
     asm_fv2(a, w, op, HIGH, 3, HIGH);
     asm_fv2(a, w, op, 0, x, s);
-    a64_vec_ordinary(e);
+    a64_batch_end(e);
     asm_vmov(a, a64_vec_written(e, u->dr), 0);
     a64_vec_high(e, false, u->dr, HIGH);
     return true;
@@ -152,7 +157,7 @@ static bool wide(struct em *e)
 /* ---- fused multiply-add of scalars ---- */
 
 /* The rows of the table differ in which operands are multiplied. NaNs differ in more than FPSR
- * tells, so any NaN as a result bails. */
+ * tells, so any NaN as a result bails: a comparison that signals tells FPSR of it. */
 static bool fused(struct em *e)
 {
     const struct uop *u = e->u;
@@ -166,12 +171,17 @@ static bool fused(struct em *e)
     unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a), d = a64_vec_use(e, u->dr);
     unsigned n = form == 9 ? d : x, m = form == 0xa ? d : s;
     unsigned add = form == 9 ? x : form == 0xa ? s : d;
-    asm_fmadd(a, w, kind >= 0xd, kind == 0xb || kind == 0xf, 0, n, m, add);
-    a64_vec_ordinary(e);
-    asm_fcmp(a, w, false, 0, 0);
+    bool zero = a64_vec_is_zero_above(e, u->dr, w);
+    a64_batch(e);
+    unsigned to = zero ? a64_vec_written(e, u->dr) : 0;
+    asm_fmadd(a, w, kind >= 0xd, kind == 0xb || kind == 0xf, to, n, m, add);
+    asm_fcmp(a, w, true, to, to);
     e->nz = NZ_NONE;
-    a64_leave_from(e, asm_bcond(a, A_VS), a64_site(e, SITE_BAIL));
-    asm_ins(a, w, a64_vec_written(e, u->dr), 0, 0, 0);
+    if (zero) {
+        a64_vec_zero_above(e, u->dr, w);
+    } else {
+        asm_ins(a, w, a64_vec_modified(e, u->dr), 0, 0, 0);
+    }
     return true;
 }
 

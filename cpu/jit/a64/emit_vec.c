@@ -52,29 +52,6 @@ void a64_cold_fp_on(struct em *e, const struct cold *c)
     a64_vec_spill(e, &c->vec);
 }
 
-void a64_vec_ordinary(struct em *e)
-{
-    struct asmbuf *a = &e->a;
-    uint32_t site = a64_site(e, SITE_BAIL);
-    asm_mrs_fpsr(a, P0);
-    asm_logic_imm(a, 4, A_AND, P0, P0, FPSR_TELLS);
-    struct cold *c = a64_cold_new(e);
-    c->kind = COLD_FP_ODD;
-    c->site = site;
-    c->from = asm_cbz(a, 4, true, P0);
-    c->retry = a->at;
-}
-
-/* FPSR.QC, which the mask cannot leave out, is no reason: saturation sets it. */
-void a64_cold_fp_odd(struct em *e, const struct cold *c)
-{
-    struct asmbuf *a = &e->a;
-    asm_msr_fpsr(a, XZR);
-    asm_logic_imm(a, 4, A_AND, P0, P0, 0xff);
-    asm_patch(a, asm_cbz(a, 4, false, P0), c->retry);
-    a64_vec_spill(e, &c->vec);
-}
-
 /* ---- operands ---- */
 
 unsigned a64_vec_source(struct em *e)
@@ -174,9 +151,18 @@ static bool integer(struct em *e)
     a64_vec_check(e, false);
     if (u->sk == UK_XMM && u->sr == u->v.a && op == V_EOR) {
         asm_vzero(a, a64_vec_written(e, u->dr));
+        a64_vec_zero_above(e, u->dr, 4);
         return true;
     }
-    unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a), d = a64_vec_written(e, u->dr);
+    unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a);
+    unsigned zero = op != V_AND                           ? 0
+                    : a64_vec_is_zero_above(e, u->v.a, 4) ? 4
+                    : a64_vec_is_zero_above(e, u->v.a, 8) ? 8
+                                                          : 0;
+    unsigned d = a64_vec_written(e, u->dr);
+    if (zero) {
+        a64_vec_zero_above(e, u->dr, zero);
+    }
     asm_v3(a, op, d, op == V_BIC ? s : x, op == V_BIC ? x : s);
     return true;
 }
@@ -226,8 +212,9 @@ static bool shuffle(struct em *e, unsigned key)
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
     unsigned imm = (unsigned)u->imm & 0xff, w = key == KEY(P66, 0xc6) ? 8 : 4, n = 16 / w;
-    bool one = key == KEY(P66, 0x70);
-    if (!one && (key & 0xff) != 0xc6) {
+    bool one =
+        key == KEY(P66, 0x70) || (key == KEY(NP, 0xc6) && u->sk == UK_XMM && u->sr == u->v.a);
+    if (key != KEY(P66, 0x70) && (key & 0xff) != 0xc6) {
         return false;
     }
     a64_vec_check(e, false);
@@ -298,14 +285,32 @@ static bool store(struct em *e, unsigned key)
 static void insert(struct em *e, unsigned w, unsigned k, unsigned s, unsigned j)
 {
     const struct uop *u = e->u;
-    unsigned r = u->v.a != UR_NONE ? u->v.a : u->dr, x = a64_vec_use(e, r);
+    unsigned r = u->v.a != UR_NONE ? u->v.a : u->dr;
+    bool z4 = k == 0 && w == 4 && a64_vec_is_zero_above(e, r, 4);
+    bool z8 = k == 0 && w <= 8 && a64_vec_is_zero_above(e, r, 8);
     if (r == u->dr) {
-        asm_ins(&e->a, w, a64_vec_written(e, u->dr), k, s, j);
-        return;
+        asm_ins(&e->a, w, a64_vec_modified(e, r), k, s, j);
+    } else {
+        unsigned x = a64_vec_use(e, r), d = a64_vec_written(e, u->dr);
+        if (d == s) {
+            asm_vmov(&e->a, 2, s);
+            s = 2;
+        }
+        asm_vmov(&e->a, d, x);
+        asm_ins(&e->a, w, d, k, s, j);
     }
-    asm_vmov(&e->a, 2, x); /* s may be the destination */
-    asm_ins(&e->a, w, 2, k, s, j);
-    asm_vmov(&e->a, a64_vec_written(e, u->dr), 2);
+    if (z8) {
+        a64_vec_zero_above(e, u->dr, z4 ? 4 : 8);
+    }
+}
+
+/* w bytes of memory, zero above. */
+static void load_scalar(struct em *e, unsigned w)
+{
+    const struct uop *u = e->u;
+    struct a64_loc at = a64_mem_aligned(e, &u->m, u->sw, false, u->v.align);
+    a64_vec_access(e, true, w, a64_vec_written(e, u->dr), at);
+    a64_vec_zero_above(e, u->dr, w);
 }
 
 static bool move(struct em *e, unsigned key)
@@ -323,8 +328,7 @@ static bool move(struct em *e, unsigned key)
             struct a64_loc at = a64_mem_aligned(e, &u->m, u->sw, false, u->v.align);
             a64_vec_access(e, true, u->sw, a64_vec_written(e, u->dr), at);
         } else {
-            s = a64_vec_use(e, u->sr);
-            asm_vmov(a, a64_vec_written(e, u->dr), s);
+            a64_vec_copy(e, u->dr, u->sr);
         }
         return true;
     case KEY(PF3, 0x10): /* MOVSS, MOVSD */
@@ -333,8 +337,7 @@ static bool move(struct em *e, unsigned key)
     case KEY(PF2, 0x11):
         a64_vec_check(e, false);
         if (u->sk == UK_MEM) {
-            s = a64_vec_source(e);
-            asm_fmov(a, u->sw == 4 ? 4 : 8, a64_vec_written(e, u->dr), s);
+            load_scalar(e, u->sw == 4 ? 4 : 8);
         } else {
             s = a64_vec_use(e, u->sr);
             insert(e, u->v.pp == PF3 ? 4 : 8, 0, s, 0);
@@ -343,16 +346,21 @@ static bool move(struct em *e, unsigned key)
     case KEY(PF3, 0x7e): /* MOVQ */
     case KEY(P66, 0xd6):
         a64_vec_check(e, false);
-        s = a64_vec_source(e);
-        asm_fmov(a, 8, a64_vec_written(e, u->dr), s);
+        if (u->sk == UK_MEM) {
+            load_scalar(e, 8);
+        } else {
+            s = a64_vec_use(e, u->sr);
+            asm_fmov(a, 8, a64_vec_written(e, u->dr), s);
+            a64_vec_zero_above(e, u->dr, 8);
+        }
         return true;
     case KEY(P66, 0x6e): /* MOVD, MOVQ from a general register */
         a64_vec_check(e, false);
         if (u->sk == UK_MEM) {
-            s = a64_vec_source(e);
-            asm_fmov(a, u->sw == 4 ? 4 : 8, a64_vec_written(e, u->dr), s);
+            load_scalar(e, u->sw == 4 ? 4 : 8);
         } else {
             asm_fmov_from(a, u->sw, a64_vec_written(e, u->dr), a64_host(u->sr));
+            a64_vec_zero_above(e, u->dr, u->sw);
         }
         return true;
     case KEY(NP, 0x12): /* MOVLPS, MOVHPS; MOVHLPS, MOVLHPS */
@@ -372,28 +380,41 @@ static bool move(struct em *e, unsigned key)
 
 /* ---- arithmetic ---- */
 
-/* w bytes of v0 to the destination's low part, or all of it. */
-static void put_result(struct em *e, unsigned w, bool scalar)
+/* Where arithmetic puts its result: the destination if it leaves there what x86 does, else v0. A
+ * scalar's other bits are those of its first source. */
+static unsigned result_in(struct em *e, unsigned w, bool scalar)
 {
+    const struct uop *u = e->u;
+    if (scalar && !a64_vec_is_zero_above(e, u->v.a != UR_NONE ? u->v.a : u->dr, w)) {
+        return 0;
+    }
+    unsigned d = a64_vec_written(e, u->dr);
     if (scalar) {
+        a64_vec_zero_above(e, u->dr, w);
+    }
+    return d;
+}
+
+/* It is in d, which result_in said; w bytes if that is v0. */
+static void put_result(struct em *e, unsigned w, unsigned d)
+{
+    if (d == 0) {
         insert(e, w, 0, 0, 0);
-    } else {
-        asm_vmov(&e->a, a64_vec_written(e, e->u->dr), 0);
     }
 }
 
 /* MINPS and its like: the first where it is less (greater), else the second. NaNs bail. */
-static bool select_less(struct em *e, unsigned w, bool scalar)
+static bool select_less(struct em *e, unsigned w)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
     bool min = u->v.opc == 0x5d;
     a64_vec_check(e, true);
     unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a);
-    asm_fcm(a, w, scalar, F_CMGT, 0, min ? s : x, min ? x : s);
-    a64_vec_ordinary(e);
+    a64_batch(e);
+    asm_fcm(a, w, false, F_CMGT, 0, min ? s : x, min ? x : s);
     asm_v3(a, V_BSL, 0, x, s);
-    put_result(e, w, scalar);
+    asm_vmov(a, a64_vec_written(e, u->dr), 0);
     return true;
 }
 
@@ -411,12 +432,16 @@ static bool compare_mask(struct em *e)
     a64_vec_check(e, true);
     unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a);
     uint32_t op = (how & 3) == 0 ? F_CMEQ : (how & 3) == 1 ? F_CMGT : F_CMGE;
-    asm_fcm(a, w, scalar, op, 0, (how & 3) == 0 ? x : s, (how & 3) == 0 ? s : x);
-    a64_vec_ordinary(e);
+    a64_batch_compare(e);
+    unsigned d = result_in(e, w, scalar), to = scalar && (how & 4) ? 0 : d;
+    asm_fcm(a, w, scalar, op, to, (how & 3) == 0 ? x : s, (how & 3) == 0 ? s : x);
     if (how & 4) {
-        asm_vnot(a, 0, 0);
+        asm_vnot(a, to, to);
     }
-    put_result(e, w, scalar);
+    if (to != d) {
+        asm_fmov(a, w, d, to);
+    }
+    put_result(e, w, d);
     return true;
 }
 
@@ -461,32 +486,27 @@ static bool arithmetic(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    unsigned pp = u->v.pp, w = pp == P66 || pp == PF2 ? 8 : 4, s, x;
+    unsigned pp = u->v.pp, w = pp == P66 || pp == PF2 ? 8 : 4, s, x, d;
     bool scalar = pp >= PF3, less = u->v.opc == 0x5d || u->v.opc == 0x5f;
     static const int8_t ops[] = {[0] = F_ADD, [1] = F_MUL, [4] = F_SUB, [6] = F_DIV};
-    if (less && (!scalar || u->v.a != u->dr)) {
-        return select_less(e, w, scalar);
+    if (less && !scalar) {
+        return select_less(e, w);
     }
     a64_vec_check(e, true);
     s = a64_vec_source(e);
     x = a64_vec_use(e, u->v.a);
+    a64_batch(e);
+    d = result_in(e, w, scalar);
     if (less) { /* the second unless the first is less (greater): of zeros too; NaNs bail */
         e->nz = NZ_NONE;
         asm_fcmp(a, w, true, x, s);
-        a64_vec_ordinary(e);
-        uint32_t over = asm_bcond(a, u->v.opc == 0x5d ? A_MI : A_GT);
-        a64_vec_use(e, u->dr);
-        asm_ins(a, w, a64_vec_written(e, u->dr), 0, s, 0);
-        asm_here(a, over);
-        return true;
-    }
-    if (scalar) {
-        asm_f2(a, w, (unsigned)ops[u->v.opc - 0x58], 0, x, s);
+        asm_fcsel(a, w, d, x, s, u->v.opc == 0x5d ? A_MI : A_GT);
+    } else if (scalar) {
+        asm_f2(a, w, (unsigned)ops[u->v.opc - 0x58], d, x, s);
     } else {
-        asm_fv2(a, w, (unsigned)ops[u->v.opc - 0x58], 0, x, s);
+        asm_fv2(a, w, (unsigned)ops[u->v.opc - 0x58], d, x, s);
     }
-    a64_vec_ordinary(e);
-    put_result(e, w, scalar);
+    put_result(e, w, d);
     return true;
 }
 
@@ -495,7 +515,7 @@ static bool convert(struct em *e, unsigned key)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
-    unsigned w = u->v.pp == PF2 ? 8 : 4, s;
+    unsigned w = u->v.pp == PF2 ? 8 : 4, s, d;
     if (u->v.pp < PF3) {
         return false;
     }
@@ -504,14 +524,15 @@ static bool convert(struct em *e, unsigned key)
     case 0x5a:
         a64_vec_check(e, true);
         s = a64_vec_source(e);
+        a64_batch(e);
+        d = result_in(e, u->v.opc == 0x51 ? w : 12 - w, true);
         if (u->v.opc == 0x51) {
-            asm_fsqrt(a, w, 0, s);
+            asm_fsqrt(a, w, d, s);
         } else {
-            asm_fcvt(a, w, 0, s);
+            asm_fcvt(a, w, d, s);
             w = 12 - w;
         }
-        a64_vec_ordinary(e);
-        put_result(e, w, true);
+        put_result(e, w, d);
         return true;
     case 0x2a: {
         a64_vec_check(e, true);
@@ -520,16 +541,18 @@ static bool convert(struct em *e, unsigned key)
             struct a64_loc at = a64_mem(e, &u->m, u->sw, false);
             a64_load(e, u->sw, T0, at);
         }
-        asm_scvtf(a, w, u->sw, 0, r);
-        put_result(e, w, true);
+        d = result_in(e, w, true);
+        asm_scvtf(a, w, u->sw, d, r);
+        put_result(e, w, d);
         return true;
     }
     case 0x2c:
     case 0x2d:
         a64_vec_check(e, true);
         s = a64_vec_source(e);
+        a64_batch(e);
         asm_fcvts(a, u->v.opc == 0x2c, w, u->w, T0, s);
-        a64_vec_ordinary(e);
+        a64_batch_end(e);
         a64_kill_reg(e, u->dr);
         a64_put(e, u->dr, u->w, T0);
         return true;
@@ -549,9 +572,10 @@ static bool compare(struct em *e)
     }
     a64_vec_check(e, true);
     unsigned s = a64_vec_source(e), x = a64_vec_use(e, u->v.a);
+    a64_batch_compare(e);
     asm_fcmp(a, w, u->v.opc == 0x2f, x, s);
     e->nz = NZ_NONE;
-    a64_vec_ordinary(e);
+    a64_batch_end(e);
     if (a64_need(e)) {
         unsigned was = a64_class(e, EMIT_flags);
         asm_cset(a, T0, A_VS);

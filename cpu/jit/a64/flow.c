@@ -6,6 +6,8 @@
  * that is near enough, else the cold piece's first instruction, otherwise a NOP, becomes a B
  * (jit_host_patch in emit.c).
  */
+#include <string.h>
+
 #include "cpu/jit/a64/a64.h"
 
 struct cold *a64_cold_new(struct em *e)
@@ -15,7 +17,8 @@ struct cold *a64_cold_new(struct em *e)
         return &e->cold[0];
     }
     struct cold *c = &e->cold[e->ncold++];
-    *c = (struct cold){.u = e->u, .rc = e->rc, .vec = e->vec};
+    *c = (struct cold){
+        .u = e->u, .rc = e->rc, .vec = e->vec, .batch = (uint8_t)(e->open ? e->nbatch : 0)};
     return c;
 }
 
@@ -356,22 +359,32 @@ bool a64_flow(struct em *e)
 /* What the emitter knows where a loop closes. */
 struct at_loop {
     struct jit_recipe rc;
-    bool over_clean, hi0_off;
-    uint8_t checked; /* of struct vec */
+    bool over_clean;
+    struct vec vec;
     uint32_t groups;
 };
 
-static struct at_loop loop_end(struct em *e)
+static struct at_loop now(const struct em *e)
 {
-    struct at_loop at = {.rc = e->rc, .over_clean = e->over_clean, .groups = e->groups};
+    return (struct at_loop){
+        .rc = e->rc, .over_clean = e->over_clean, .vec = e->vec, .groups = e->groups};
+}
+
+static void loop_end(struct em *e)
+{
+    a64_batch_end(e);
     if (e->vec_loop) {
         a64_vec_loop_end(e);
     } else {
         a64_vec_forget(e);
     }
-    at.checked = e->vec.checked;
-    at.hi0_off = e->vec.hi0_off;
-    return at;
+}
+
+/* Is all that a says of vector registers true of b too? */
+static bool holds(const struct vec *a, const struct vec *b)
+{
+    return !(a->checked & ~b->checked) && (b->hi0_off || !a->hi0_off) && !(a->z4 & ~b->z4) &&
+           !(a->z8 & ~b->z8) && !(a->high0 & ~b->high0);
 }
 
 static bool same_recipe(const struct jit_recipe *a, const struct jit_recipe *b)
@@ -384,26 +397,53 @@ static bool same_recipe(const struct jit_recipe *a, const struct jit_recipe *b)
            a->b_imm == b->b_imm;
 }
 
+/* Is what is known now, but for where vector registers are, enough to go to h? */
+static bool reaches(const struct em *e, const struct at_loop *h)
+{
+    return same_recipe(&h->rc, &e->rc) && (e->over_clean || !h->over_clean) &&
+           !(h->groups & ~e->groups) && holds(&h->vec, &e->vec);
+}
+
+static bool same_places(const struct em *e, const struct at_loop *h)
+{
+    return memcmp(h->vec.host, e->vec.host, sizeof e->vec.host) == 0;
+}
+
 /* The body once more, with what is known behind its first run: pending flags need not go to memory
- * from run to run. If less is known behind the second, its runs begin like the first. */
+ * from run to run. If less is known behind the second, its runs begin like the first. If only
+ * vector registers are elsewhere, a third run will likely bring them back. */
 void a64_loop(struct em *e)
 {
     const struct uop *end = e->u;
-    struct at_loop first = loop_end(e);
-    charge(e);
-    uint32_t again = e->a.at;
-    a64_segment(e);
-    a64_run(e, e->src->n - 1);
-    e->u = end;
-    struct at_loop second = loop_end(e);
-    bool same = same_recipe(&first.rc, &second.rc) && (second.over_clean || !first.over_clean) &&
-                !(first.checked & ~second.checked) && !(first.groups & ~second.groups) &&
-                (second.hi0_off || !first.hi0_off);
-    if (!same) {
-        a64_spill_flags(e);
+    struct at_loop head[2];
+    uint32_t again[2], to = e->body;
+    bool found = false, more = true;
+    loop_end(e);
+    a64_vec_own(e);
+    for (unsigned n = 0; n < 2 && more; n++) {
+        head[n] = now(e);
+        charge(e);
+        again[n] = e->a.at;
+        a64_segment(e);
+        a64_run(e, e->src->n - 1);
+        e->u = end;
+        loop_end(e);
+        for (unsigned k = 0; k <= n && !found; k++) {
+            found = reaches(e, &head[k]) && same_places(e, &head[k]);
+            to = found ? again[k] : to;
+        }
+        more = !found && reaches(e, &head[0]);
+    }
+    if (!found) {
+        a64_vec_own(e);
+        if (more) {
+            to = again[0];
+        } else {
+            a64_spill_flags(e);
+        }
     }
     charge(e);
-    asm_b_to(&e->a, same ? again : e->body);
+    asm_b_to(&e->a, to);
 }
 
 /* ---- cold code ---- */
@@ -440,6 +480,7 @@ static void cold_refill(struct em *e, const struct cold *c)
         asm_patch(a, asm_tbz(a, true, LINK, 63), c->pass);
         asm_here(a, wrong);
     }
+    a64_cold_batch(e, c);
     a64_vec_spill(e, &c->vec);
     asm_mov(a, 8, P1, c->addr);
     asm_const(a, P0, c->what);
@@ -493,9 +534,9 @@ void a64_cold(struct em *e)
             break;
         case COLD_FP_ODD:
             a64_cold_fp_odd(e, c);
-            leave_by(e, c->site);
             break;
         default:
+            a64_cold_batch(e, c);
             a64_vec_spill(e, &c->vec);
             leave_by(e, c->site);
             break;

@@ -128,6 +128,7 @@ static struct a64_loc probe(struct em *e, const struct uop_mem *m, unsigned size
                        .u = e->u,
                        .rc = e->rc,
                        .vec = e->vec,
+                       .batch = c->batch,
                        .aligned = aligned,
                        .size = (uint8_t)size,
                        .addr = (uint8_t)addr,
