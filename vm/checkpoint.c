@@ -141,7 +141,7 @@ void checkpoint_free(struct doppel_vm *vm, struct checkpoint *cp)
 
 /* --- Coming back --- */
 
-static bool same_media(const struct doppel_vm *vm, const struct checkpoint *cp, struct err *e)
+bool checkpoint_same_media(const struct doppel_vm *vm, const struct checkpoint *cp, struct err *e)
 {
     for (unsigned i = 0; i < cp->ndrives; i++) {
         const struct vm_drive *v = vm->drives->list[i];
@@ -179,12 +179,9 @@ static void enter_memory(struct doppel_vm *vm, const struct checkpoint *cp)
     }
 }
 
-static bool put_back(struct doppel_vm *vm, const struct checkpoint *cp, bool present, struct err *e)
+static bool put_state(struct doppel_vm *vm, const struct checkpoint *cp, struct err *e)
 {
     struct st_src devices = {cp->devices.data, cp->devices.len, 0};
-    if (!same_media(vm, cp, e) || !enter_drives(vm, cp, present, e)) {
-        return false;
-    }
     debug_mute(vm, true);
     enter_memory(vm, cp);
     vm->s = cp->machine;
@@ -204,6 +201,22 @@ static bool put_back(struct doppel_vm *vm, const struct checkpoint *cp, bool pre
     return true;
 }
 
+static bool put_back(struct doppel_vm *vm, const struct checkpoint *cp, bool present, struct err *e)
+{
+    return checkpoint_same_media(vm, cp, e) && enter_drives(vm, cp, present, e) &&
+           put_state(vm, cp, e);
+}
+
+bool checkpoint_put(struct doppel_vm *twin, const struct checkpoint *cp, struct err *e)
+{
+    for (unsigned i = 0; i < cp->ndrives; i++) {
+        struct drive *d = &twin->drives->list[i]->d;
+        drive_guest_eject(d, cp->drive[i].tray_open);
+        d->transfers = cp->drive[i].transfers;
+    }
+    return put_state(twin, cp, e);
+}
+
 bool checkpoint_enter(struct doppel_vm *vm, const struct checkpoint *cp, struct err *e)
 {
     return put_back(vm, cp, false, e);
@@ -219,6 +232,11 @@ bool checkpoint_return(struct doppel_vm *vm, const struct checkpoint *cp, struct
 uint64_t checkpoint_icount(const struct checkpoint *cp)
 {
     return cp->clock.icount;
+}
+
+uint64_t checkpoint_mark(const struct checkpoint *cp, unsigned i)
+{
+    return cp->drive[i].mark;
 }
 
 vtime checkpoint_now(const struct checkpoint *cp)

@@ -36,6 +36,12 @@ bool checkpoint_enter(struct doppel_vm *vm, const struct checkpoint *cp, struct 
 /* The same, and drives show the present. For the checkpoint that was taken when the present was
  * left. */
 bool checkpoint_return(struct doppel_vm *vm, const struct checkpoint *cp, struct err *e);
+/* The same for a twin (vm/twin.h) of the machine, whose drives hold their media as of then. */
+bool checkpoint_put(struct doppel_vm *twin, const struct checkpoint *cp, struct err *e);
+/* Have all drives the media that they had then? False: e. */
+bool checkpoint_same_media(const struct doppel_vm *vm, const struct checkpoint *cp, struct err *e);
+/* Of drive i's journal; 0: none. */
+uint64_t checkpoint_mark(const struct checkpoint *cp, unsigned i);
 /* Give it up; NULL is ignored. The drives' marks of one that was taken inside another that has been
  * left since are gone already. */
 void checkpoint_free(struct doppel_vm *vm, struct checkpoint *cp);

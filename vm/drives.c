@@ -22,6 +22,7 @@
 #include "vm/media.h"
 #include "vm/record.h"
 #include "vm/replay.h"
+#include "vm/twin.h"
 
 #define DEFAULT_CD 2 /* the slot of -cdrom */
 
@@ -353,6 +354,11 @@ static bool add_from_opt(struct doppel_vm *vm, struct drive_opt *o, const bool *
     if (*o->boot_index && !firmware_boot_index(vm, o->boot_index, &v->d, e)) {
         return false;
     }
+    if (vm->twin) {
+        bool ok;
+        v->d.blk = twin_medium(vm, vm->drives->n - 1, &ok);
+        return ok || err_set(e, "no host memory for a disk as of then");
+    }
     if (replay_feeds(vm->replay)) {
         return true; /* its log says what is in there: insert_recorded */
     }
@@ -435,6 +441,7 @@ bool drives_open(struct doppel_vm *vm, struct err *e)
     if (!vm->drives || !opts) {
         abort();
     }
+    pthread_mutex_init(&vm->drives->lock, NULL);
     drives_media_init(vm);
     bool ok = open_all(vm, opts, e);
     free(opts);
@@ -446,6 +453,9 @@ void drives_close(struct doppel_vm *vm)
     for (unsigned i = 0; vm->drives && i < vm->drives->n; i++) {
         drive_remove(vm->drives->list[i]);
         free(vm->drives->list[i]);
+    }
+    if (vm->drives) {
+        pthread_mutex_destroy(&vm->drives->lock);
     }
     free(vm->drives);
     vm->drives = NULL;

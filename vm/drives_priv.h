@@ -4,6 +4,8 @@
 #ifndef DOPPEL_VM_DRIVES_PRIV_H
 #define DOPPEL_VM_DRIVES_PRIV_H
 
+#include <pthread.h>
+
 #include "host/blk.h"
 #include "host/blk_journal.h"
 #include "host/blk_undo.h"
@@ -38,6 +40,7 @@ struct drives {
     struct vm_drive *list[DOPPEL_MAX_DRIVES + DRIVES_DEFAULT];
     unsigned n;
     int source;            /* gate source of medium changes */
+    pthread_mutex_t lock;  /* of media without a journal, while twins read them */
     struct mon_out *reply; /* of the command being carried out; NULL: none, notices go to the log */
 };
 

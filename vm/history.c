@@ -204,6 +204,11 @@ void history_set_interval(struct doppel_vm *vm, uint64_t interval)
     vm->history->next = vm->history->next_lasting = vm->clock.s.icount;
 }
 
+void history_set_workers(struct doppel_vm *vm, unsigned n)
+{
+    vm->history->workers = n;
+}
+
 void history_stop(struct doppel_vm *vm)
 {
     struct err e;
@@ -212,6 +217,7 @@ void history_stop(struct doppel_vm *vm)
         return;
     }
     (void)history_return(vm, &e);
+    history_hunt_end(h);
     gate_unlisten(&vm->gate, note, h);
     points_cut(vm, &h->inner, 0);
     points_cut(vm, &h->points, 0);
@@ -285,6 +291,7 @@ bool history_leave_present(struct doppel_vm *vm, struct err *e)
 static void be_live(struct doppel_vm *vm)
 {
     struct history *h = vm->history;
+    history_hunt_end(h);
     points_cut(vm, &h->inner, 0);
     checkpoint_free(vm, h->present);
     h->present = NULL;

@@ -30,6 +30,8 @@ struct history;
 bool history_start(struct doppel_vm *vm, uint64_t bytes, struct err *e);
 /* Another distance between checkpoints, in instructions, than the usual one; for tests. */
 void history_set_interval(struct doppel_vm *vm, uint64_t interval);
+/* Searches use so many threads of the host's at most; 0: as many as it has processors. */
+void history_set_workers(struct doppel_vm *vm, unsigned n);
 /* Forget everything; the machine is in the present first. */
 void history_stop(struct doppel_vm *vm);
 

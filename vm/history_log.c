@@ -83,6 +83,16 @@ const struct gate_feed *history_log_feed(struct history_log *l)
     return &l->feed;
 }
 
+bool history_log_has(const struct history_log *l, size_t from, const char *source)
+{
+    for (size_t i = from; i < l->n; i++) {
+        if (strcmp(l->list[i]->source, source) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint64_t history_log_bytes(const struct history_log *l)
 {
     return l->bytes + l->cap * sizeof l->list[0];

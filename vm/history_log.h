@@ -23,6 +23,8 @@ void history_log_cut(struct history_log *l);
 void history_log_free(struct history_log *l);
 /* For gate.feed: what is at the cursor, which moves. */
 const struct gate_feed *history_log_feed(struct history_log *l);
+/* Is there one of this source from number `from` on? */
+bool history_log_has(const struct history_log *l, size_t from, const char *source);
 uint64_t history_log_bytes(const struct history_log *l);
 
 #endif

@@ -20,6 +20,15 @@ struct points {
     size_t n, cap;
 };
 
+/* Threads that search at once. */
+#define HISTORY_HUNTERS 8u
+
+/* A part of the past that is to be searched: from a point of the present's line to an instant. */
+struct stretch {
+    const struct point *from;
+    uint64_t end;
+};
+
 struct history {
     uint64_t limit;
     struct points points; /* of the present's line */
@@ -34,6 +43,9 @@ struct history {
     bool seeking;
 
     /* A search. */
+    unsigned workers; /* twins at most; 0: one for each of the host's processors */
+    bool alone;       /* twins cannot be had */
+    struct doppel_vm *twin[HISTORY_HUNTERS]; /* kept until the past is left; NULL: none */
     bool searching, found;
     uint64_t until;                  /* hits from here on do not count */
     const struct doppel_point *only; /* NULL: any */
@@ -49,6 +61,17 @@ static inline uint64_t point_at(const struct point *p)
 
 /* The machine's hits while it runs in the past: noted if it searches. For debug_collect. */
 bool history_collect(void *ctx, struct doppel_vm *vm, const struct doppel_hit *hit);
+
+/* Is a hit of this point one that is looked for? */
+bool history_wants(const struct history *h, const struct doppel_point *p);
+
+/* The last hit in the first of the stretches that has one, into h->hit; by so many threads. They
+ * are in the order of interest: the latest first. HISTORY_FAILED: the operator interrupted (then
+ * vm->interrupted is still set), or one stretch could not be run. */
+enum history_found history_hunt(struct doppel_vm *vm, const struct stretch *list, size_t n,
+                                unsigned workers, struct err *e);
+/* Give up the twins. */
+void history_hunt_end(struct history *h);
 
 bool history_leave_present(struct doppel_vm *vm, struct err *e);
 /* Be at point i of the present's line. */

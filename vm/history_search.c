@@ -3,10 +3,14 @@
  *
  * An interval lies between two checkpoints, or the last one and where the machine is. Intervals are
  * run, the latest first, with hits noted instead of stopping, and the last hit of the first one
- * that has any is it. Those that cannot have any are left out: a page of RAM that two checkpoints
- * share was not written between them.
+ * that has any is it. The machine runs the latest one itself, then twins of it (history_hunt.c) the
+ * others, on several cores. Those that cannot have any are left out: a page of RAM that two
+ * checkpoints share was not written between them.
  */
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vm/debug.h"
 #include "vm/history_priv.h"
@@ -18,11 +22,16 @@ static bool same_point(const struct doppel_point *a, const struct doppel_point *
            a->length == b->length;
 }
 
+bool history_wants(const struct history *h, const struct doppel_point *p)
+{
+    return !h->only || same_point(h->only, p);
+}
+
 bool history_collect(void *ctx, struct doppel_vm *vm, const struct doppel_hit *hit)
 {
     struct history *h = ctx;
     (void)vm;
-    if (h->searching && hit->before < h->until && (!h->only || same_point(h->only, &hit->point))) {
+    if (h->searching && hit->before < h->until && history_wants(h, &hit->point)) {
         h->hit = *hit;
         h->found = true;
     }
@@ -67,42 +76,98 @@ static bool barren(struct doppel_vm *vm, size_t i, uint64_t end)
     return ok;
 }
 
-/* The last hit of what lies between point i and `end`. */
-static bool search_interval(struct doppel_vm *vm, size_t i, uint64_t end, struct err *e)
+/* On the machine itself. */
+static bool search_stretch(struct doppel_vm *vm, const struct stretch *s, struct err *e)
 {
     struct history *h = vm->history;
-    if (barren(vm, i, end)) {
-        return true;
-    }
-    if (!history_enter(vm, i, e)) {
+    if (!history_enter(vm, (size_t)(s->from - h->points.list), e)) {
         return false;
     }
-    h->until = end;
+    h->until = s->end;
     h->searching = true;
-    bool ok = history_run_to(vm, end, e);
+    bool ok = history_run_to(vm, s->end, e);
     h->searching = false;
     return ok;
 }
 
-static enum history_found search(struct doppel_vm *vm, struct err *e)
+/* The intervals before this instant that may have a hit, the latest first; the caller's. */
+static struct stretch *stretches(struct doppel_vm *vm, size_t *n)
+{
+    const struct history *h = vm->history;
+    uint64_t end = vm->clock.s.icount;
+    struct stretch *list = calloc(h->points.n, sizeof *list);
+    *n = 0;
+    if (!list) {
+        abort();
+    }
+    for (size_t i = h->points.n; i-- > 0;) {
+        const struct point *p = &h->points.list[i];
+        if (point_at(p) < end) {
+            if (!barren(vm, i, end)) {
+                list[(*n)++] = (struct stretch){p, end};
+            }
+            end = point_at(p);
+        }
+    }
+    return list;
+}
+
+/* How many threads are worth it. Media that come and go would be opened by each twin. */
+static unsigned workers(struct doppel_vm *vm, const struct stretch *list, size_t n)
+{
+    const struct history *h = vm->history;
+    struct err e;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned most = h->workers ? h->workers : cpus > 1 ? (unsigned)cpus : 1;
+    most = most < HISTORY_HUNTERS ? most : HISTORY_HUNTERS;
+    if (most < 2 || n < 2 || h->alone ||
+        history_log_has(&h->log, list[n - 1].from->input, "block")) {
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!checkpoint_same_media(vm, list[i].from->cp, &e)) {
+            return 0;
+        }
+    }
+    return most;
+}
+
+static enum history_found search_in(struct doppel_vm *vm, const struct stretch *list, size_t n,
+                                    struct err *e)
 {
     struct history *h = vm->history;
-    uint64_t end = vm->clock.s.icount;
     h->found = false;
-    for (size_t i = h->points.n; i-- > 0;) {
-        uint64_t begin = point_at(&h->points.list[i]);
-        if (begin >= end) {
-            continue;
+    for (size_t i = 0; i < n; i++) {
+        /* The latest is likely to have it, and the machine is warm. */
+        unsigned many = i == 1 ? workers(vm, list + 1, n - 1) : 0;
+        if (many) {
+            enum history_found found = history_hunt(vm, list + 1, n - 1, many, e);
+            if (found != HISTORY_FAILED || atomic_load(&vm->interrupted)) {
+                return found;
+            }
+            h->alone = true; /* some file that the machine was made of is gone, perhaps */
         }
-        if (!search_interval(vm, i, end, e)) {
+        if (!search_stretch(vm, &list[i], e)) {
             return HISTORY_FAILED;
         }
         if (h->found) {
-            return history_goto(vm, h->hit.before, e) ? HISTORY_FOUND : HISTORY_FAILED;
+            return HISTORY_FOUND;
         }
-        end = begin;
     }
-    return history_goto(vm, history_first(vm), e) ? HISTORY_NONE : HISTORY_FAILED;
+    return HISTORY_NONE;
+}
+
+static enum history_found search(struct doppel_vm *vm, struct err *e)
+{
+    size_t n;
+    struct stretch *list = stretches(vm, &n);
+    enum history_found found = search_in(vm, list, n, e);
+    free(list);
+    if (found == HISTORY_FAILED) {
+        return found;
+    }
+    uint64_t to = found == HISTORY_FOUND ? vm->history->hit.before : history_first(vm);
+    return history_goto(vm, to, e) ? found : HISTORY_FAILED;
 }
 
 enum history_found history_last_hit(struct doppel_vm *vm, const struct doppel_point *only,

@@ -29,6 +29,7 @@
 #include "vm/record.h"
 #include "vm/replay.h"
 #include "vm/screen.h"
+#include "vm/twin.h"
 #include "vm/vm.h"
 
 #define MIB         (UINT64_C(1) << 20)
@@ -500,7 +501,9 @@ static bool create(struct doppel_vm *vm, struct err *e)
     if (!check_options(vm, e) || !open_log(vm, e)) {
         return false;
     }
-    if (vm->opt.replay && !(vm->replay = replay_new(vm, vm->opt.replay, e))) {
+    if (vm->twin) {
+        vm->replay = twin_replay(vm);
+    } else if (vm->opt.replay && !(vm->replay = replay_new(vm, vm->opt.replay, e))) {
         return false;
     }
     int64_t epoch = vm->opt.rtc_epoch == DOPPEL_EPOCH_HOST ? host_epoch() : vm->opt.rtc_epoch;
@@ -535,28 +538,35 @@ static bool create(struct doppel_vm *vm, struct err *e)
     if (!vm_reset(vm, RESET_COLD, e)) {
         return false;
     }
-    bool ok = vm->replay ? replay_begin(vm->replay, e) : nets_start(vm, e);
+    bool ok = vm->twin || (vm->replay ? replay_begin(vm->replay, e) : nets_start(vm, e));
     return ok && (!vm->opt.history || history_start(vm, vm->opt.history, e));
+}
+
+struct doppel_vm *vm_create(const struct doppel_options *o, struct twin *twin, struct err *e)
+{
+    struct doppel_vm *vm = calloc(1, sizeof *vm);
+    if (!vm) {
+        abort();
+    }
+    vm->twin = twin;
+    own_options(vm, o);
+    set_up(vm);
+    if (create(vm, e)) {
+        return vm;
+    }
+    doppel_destroy(vm);
+    return NULL;
 }
 
 struct doppel_vm *doppel_create(const struct doppel_options *o, struct doppel_error *out)
 {
     struct err e = {""};
-    struct doppel_vm *vm = calloc(1, sizeof *vm);
-    if (!vm) {
-        abort();
-    }
-    own_options(vm, o);
-    set_up(vm);
-    if (create(vm, &e)) {
-        return vm;
-    }
-    doppel_destroy(vm);
-    if (out) {
+    struct doppel_vm *vm = vm_create(o, NULL, &e);
+    if (!vm && out) {
         snprintf(out->msg, sizeof out->msg, "%s", e.msg);
         out->usage = e.usage;
     }
-    return NULL;
+    return vm;
 }
 
 void doppel_destroy(struct doppel_vm *vm)
@@ -590,7 +600,10 @@ void doppel_destroy(struct doppel_vm *vm)
     debug_free(vm);
     clock_fini(&vm->clock);
     gate_fini(&vm->gate);
-    replay_free(vm->replay);
+    if (!vm->twin) {
+        replay_free(vm->replay);
+    }
+    free(vm->twin);
     files_free(vm);
     st_buf_free(&vm->small);
     if (vm->log_file) {

@@ -86,8 +86,9 @@ static struct net *open_type(const struct doppel_vm *vm, const struct spec *s, s
 {
     for (unsigned i = 0; i < sizeof back_ends / sizeof back_ends[0]; i++) {
         if (strcmp(s->type, back_ends[i].type) == 0) {
-            return replay_feeds(vm->replay) ? net_plug_new(s->type, s->rest, back_ends[i].open)
-                                            : back_ends[i].open(s->rest, e);
+            return replay_feeds(vm->replay) || vm->twin
+                       ? net_plug_new(s->type, s->rest, back_ends[i].open)
+                       : back_ends[i].open(s->rest, e);
         }
     }
     err_usage(e, "%s: no such back end; there are user, socket, and none", s->type);

@@ -555,7 +555,7 @@ bool replay_transfer(struct replay *r, struct drive *d, bool ok)
             return false;
         }
     }
-    if (!ok) {
+    if (!ok && !past) { /* else a twin, perhaps */
         r->host_failed = d->name;
     }
     return ok;

@@ -117,7 +117,7 @@ static bool obey(struct doppel_vm *vm, enum doppel_stop *why)
     }
     if (req & VM_REQ_POWEROFF) {
         if (vm->opt.no_shutdown) {
-            vm->paused = !replay_feeds(vm->replay); /* its log knows who came and when */
+            vm->paused = !vm->gate.feed; /* a log knows who came and when */
             return false;
         }
         vm->s.off = true;
@@ -362,7 +362,7 @@ enum doppel_stop vm_run(struct doppel_vm *vm, uint64_t icount)
         if (vm->paused) {
             continue;
         }
-        if (vm->replay && replay_stops(vm->replay, &why)) {
+        if (vm->replay && !vm->twin && replay_stops(vm->replay, &why)) {
             return why;
         }
         if (vm->clock.s.icount >= icount || vm->clock.s.now >= vm->stop_at) {

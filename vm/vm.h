@@ -115,7 +115,9 @@ struct doppel_vm {
     struct record *record[VM_RECORDS]; /* NULL: none */
     unsigned records;                  /* how many there are */
     struct flight *flight;             /* NULL: none */
-    struct replay *replay;             /* NULL: the machine is not made from a log */
+    struct replay *replay;             /* NULL: the machine is not made from a log; a twin's is the
+                                        * first machine's, to read */
+    struct twin *twin;                 /* NULL: the machine is not another one's twin */
     struct vm_file *files;             /* read so far: vm/files.h */
     unsigned nfiles;
     struct st_buf small; /* vm/check.c: the latest */
@@ -145,6 +147,8 @@ struct doppel_vm {
 };
 
 /* vm/machine.c */
+/* doppel_create; twin (vm/twin.h) may be NULL, and is the machine's from here on. */
+struct doppel_vm *vm_create(const struct doppel_options *o, struct twin *twin, struct err *e);
 void vm_flush_tlbs(struct doppel_vm *vm);
 /* Drop all translations and decoded code: RAM or the memory map was replaced. */
 void vm_flush_all(struct doppel_vm *vm);

@@ -10,7 +10,8 @@
 #include "tests/t.h"
 #include "util/bits.h"
 #include "vm/checkpoint.h"
-#include "vm/history.h"
+#include "vm/history_priv.h"
+#include "vm/twin.h"
 #include "vm/vm.h"
 
 enum { INSTANTS = 26 };
@@ -115,54 +116,6 @@ TEST(four_cpus_compiled)
     back_and_forth(4, "jit");
 }
 
-/* A replay of the same run, from its log: the same instants, there and back, and the same end. */
-TEST(in_a_replay)
-{
-    struct course live;
-    struct guest a, b = {0};
-    struct doppel_error e;
-    char path[] = "/tmp/doppel-history-XXXXXX";
-    int fd = mkstemp(path);
-    if (fd < 0 || !guests_present("cloud") || !guest_open(&a, "cloud", 2, "jit")) {
-        return;
-    }
-    close(fd);
-    EXPECT(doppel_record_start(a.vm, path, &e));
-    go(&a, &live);
-    guest_close(&a);
-    struct doppel_log *log = doppel_log_open(path, &e);
-    if (!log) {
-        FAIL("%s", e.msg);
-        return;
-    }
-    struct doppel_options o = *doppel_log_options(log);
-    o.history = UINT64_C(256) << 20;
-    o.replay_verify = true;
-    b.vm = doppel_create(&o, &e);
-    EXPECT(b.vm != NULL);
-    if (!b.vm) {
-        FAIL("%s", e.msg);
-        return;
-    }
-    history_set_interval(b.vm, STEP * 3 / 2);
-    EXPECT_EQ(doppel_run(b.vm, instant(20)), DOPPEL_LIMIT);
-    for (unsigned i = 0; i < 8; i++) {
-        look(&b, &live, (i * 13 + 5) % 20);
-    }
-    EXPECT(!doppel_branch(b.vm, &e)); // a log knows one way
-    EXPECT_EQ(doppel_reverse_step(b.vm, 0), DOPPEL_BREAK);
-    EXPECT_EQ(doppel_run(b.vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED);
-    EXPECT(!doppel_in_past(b.vm));
-    EXPECT_EQ(doppel_icount(b.vm), instant(INSTANTS - 1));
-    look(&b, &live, INSTANTS - 2);
-    look(&b, &live, 11);
-    EXPECT_EQ(doppel_run(b.vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED);
-    EXPECT_EQ(doppel_digest(b.vm), live.digest[INSTANTS - 1]);
-    unlink(path);
-    doppel_log_close(log);
-    guest_close(&b);
-}
-
 /* Back to the last instruction that wrote a word, and to those before, as running forwards finds
  * them. */
 static void last_writes(bool physical)
@@ -221,6 +174,174 @@ TEST(last_writes_by_linear_address)
 TEST(last_writes_by_physical_address)
 {
     last_writes(true);
+}
+
+/* A twin of the machine, put into a checkpoint and run, is at each instant what the machine was. */
+TEST(twins)
+{
+    struct course live;
+    struct doppel_error e;
+    struct err why = {""};
+    struct guest g;
+    if (!guests_present("cloud") || !guest_open(&g, "cloud", 2, "jit")) {
+        return;
+    }
+    EXPECT(doppel_history(g.vm, UINT64_C(256) << 20, &e));
+    history_set_interval(g.vm, STEP * 2);
+    go(&g, &live);
+    struct history *h = g.vm->history;
+    struct doppel_vm *twin = twin_new(g.vm, h->points.list[0].cp, &why);
+    if (!twin) {
+        FAIL("%s", why.msg);
+        return;
+    }
+    for (unsigned i = 0; i < INSTANTS; i += 5) {
+        struct history_log inputs = h->log;
+        const struct point *p = h->points.list;
+        while (p + 1 < h->points.list + h->points.n && point_at(p + 1) <= instant(i)) {
+            p++;
+        }
+        t_context("instant %u", i);
+        EXPECT(twin_enter(twin, p->cp, &why));
+        inputs.cursor = p->input;
+        twin->gate.feed = history_log_feed(&inputs);
+        EXPECT_EQ(vm_run(twin, instant(i)), DOPPEL_LIMIT);
+        EXPECT_EQ(doppel_vtime(twin), live.now[i]);
+        EXPECT_EQ(doppel_digest(twin), live.digest[i]);
+        twin->gate.feed = NULL;
+    }
+    doppel_destroy(twin);
+    EXPECT_EQ(doppel_digest(g.vm), live.digest[INSTANTS - 1]);
+    guest_close(&g);
+}
+
+struct found {
+    enum doppel_stop why;
+    struct doppel_hit hit;
+    uint64_t icount, digest;
+};
+
+static struct found find_back(struct guest *g, unsigned workers)
+{
+    struct doppel_error e;
+    struct found f;
+    memset(&f, 0, sizeof f);
+    history_set_workers(g->vm, workers);
+    EXPECT(doppel_goto(g->vm, instant(8), &e));
+    f.why = doppel_reverse_continue(g->vm);
+    const struct doppel_hit *hit = doppel_last_hit(g->vm);
+    if (hit) {
+        f.hit.cpu = hit->cpu;
+        f.hit.at = hit->at;
+        f.hit.icount = hit->icount;
+        f.hit.before = hit->before;
+    }
+    f.icount = doppel_icount(g->vm);
+    f.digest = doppel_digest(g->vm);
+    return f;
+}
+
+/* Several cores find what one finds, whoever of them is faster. */
+static void many_find_what_one_finds(unsigned cpus)
+{
+    struct course live;
+    struct doppel_error e;
+    struct guest g;
+    unsigned far = 0;
+    if (!guests_present("cloud") || !guest_open(&g, "cloud", cpus, "jit")) {
+        return;
+    }
+    EXPECT(doppel_history(g.vm, UINT64_C(256) << 20, &e));
+    history_set_interval(g.vm, 4000000);
+    go(&g, &live);
+    EXPECT(doppel_goto(g.vm, instant(6), &e));
+    for (unsigned i = 0; i < 4; i++) {
+        /* Somewhere in what the stack was at another time, and code that ran then. */
+        uint8_t v[DOPPEL_REG_BYTES];
+        EXPECT(doppel_goto(g.vm, instant(i + 3) - i * 777, &e));
+        const char *name = i % 2 ? "pc" : "rsp";
+        EXPECT(doppel_reg_get(g.vm, 0, (unsigned)doppel_reg_find(name), v));
+        struct doppel_point p = {i % 2 ? DOPPEL_POINT_EXEC : DOPPEL_POINT_WRITE, false,
+                                 le64_get(v) - (i % 2 ? 0 : 64 * i), 8};
+        t_context("%s %u", name, i);
+        EXPECT(doppel_break_add(g.vm, &p, &e));
+        struct found one = find_back(&g, 1), many = find_back(&g, 3);
+        EXPECT_MEM(&one, &many, sizeof one);
+        far += one.icount < instant(8) - 8000000;
+        EXPECT(doppel_break_remove(g.vm, &p));
+    }
+    EXPECT(far > 0);
+    EXPECT(!g.vm->history->alone);
+    EXPECT_EQ(doppel_run(g.vm, instant(INSTANTS - 1)), DOPPEL_LIMIT);
+    EXPECT_EQ(doppel_digest(g.vm), live.digest[INSTANTS - 1]);
+    guest_close(&g);
+}
+
+TEST(search_on_several_cores)
+{
+    many_find_what_one_finds(1);
+}
+
+TEST(search_on_several_cores_four_cpus)
+{
+    many_find_what_one_finds(4);
+}
+
+/* A replay of the same run, from its log: the same instants, there and back, and the same end. */
+TEST(in_a_replay)
+{
+    struct course live;
+    struct guest a, b = {0};
+    struct doppel_error e;
+    char path[] = "/tmp/doppel-history-XXXXXX";
+    int fd = mkstemp(path);
+    if (fd < 0 || !guests_present("cloud") || !guest_open(&a, "cloud", 2, "jit")) {
+        return;
+    }
+    close(fd);
+    EXPECT(doppel_record_start(a.vm, path, &e));
+    go(&a, &live);
+    guest_close(&a);
+    struct doppel_log *log = doppel_log_open(path, &e);
+    if (!log) {
+        FAIL("%s", e.msg);
+        return;
+    }
+    struct doppel_options o = *doppel_log_options(log);
+    o.history = UINT64_C(256) << 20;
+    o.replay_verify = true;
+    b.vm = doppel_create(&o, &e);
+    EXPECT(b.vm != NULL);
+    if (!b.vm) {
+        FAIL("%s", e.msg);
+        return;
+    }
+    history_set_interval(b.vm, STEP / 3);
+    EXPECT_EQ(doppel_run(b.vm, instant(20)), DOPPEL_LIMIT);
+    for (unsigned i = 0; i < 8; i++) {
+        look(&b, &live, (i * 13 + 5) % 20);
+    }
+    EXPECT(doppel_goto(b.vm, instant(3), &e));
+    uint8_t rsp[DOPPEL_REG_BYTES];
+    EXPECT(doppel_reg_get(b.vm, 0, (unsigned)doppel_reg_find("rsp"), rsp));
+    struct doppel_point p = {DOPPEL_POINT_WRITE, false, le64_get(rsp) - 200, 8};
+    EXPECT(doppel_break_add(b.vm, &p, &e));
+    struct found one = find_back(&b, 1), many = find_back(&b, 3);
+    EXPECT_MEM(&one, &many, sizeof one);
+    EXPECT(!b.vm->history->alone);
+    EXPECT(doppel_break_remove(b.vm, &p));
+    EXPECT(!doppel_branch(b.vm, &e)); // a log knows one way
+    EXPECT_EQ(doppel_reverse_step(b.vm, 0), DOPPEL_BREAK);
+    EXPECT_EQ(doppel_run(b.vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED);
+    EXPECT(!doppel_in_past(b.vm));
+    EXPECT_EQ(doppel_icount(b.vm), instant(INSTANTS - 1));
+    look(&b, &live, INSTANTS - 2);
+    look(&b, &live, 11);
+    EXPECT_EQ(doppel_run(b.vm, DOPPEL_NO_LIMIT), DOPPEL_REPLAYED);
+    EXPECT_EQ(doppel_digest(b.vm), live.digest[INSTANTS - 1]);
+    unlink(path);
+    doppel_log_close(log);
+    guest_close(&b);
 }
 
 /* What had powered off goes back to where it ran. */
