@@ -284,5 +284,96 @@ EOF
     expect_replay "replay_and_back_verified_${engine%%,*}" out
 done
 
+# A boot sector: real mode, SeaBIOS before it. The word at 1000:20h is counted down, then spoiled.
+cat >sector.asm <<'EOF'
+        org 0x7c00
+        bits 16
+        cli
+        mov ax, 0x1000
+        mov ds, ax
+        mov cx, 50
+count:  mov [0x20], cx                  ; 7c09
+        loop count                      ; 7c0d
+        mov word [0x20], 0x6ead         ; 7c0f
+halt:   hlt                             ; 7c15
+        jmp halt
+        times 510 - ($ - $$) db 0
+        dw 0xaa55
+EOF
+nasm -f bin -o sector.img sector.asm && truncate -s 1M sector.img
+args=(-drive file=sector.img,format=raw,snapshot=on -boot order=c)
+session sector "${args[@]}" -history 64M <<'EOF'
+hbreak *0x7c00
+continue
+hbreak *0x7c15
+continue
+x/hx 0x10020
+watch *(short *)0x10020
+reverse-continue
+p/x $pc
+reverse-stepi
+p/x $pc
+reverse-continue
+p/x $pc
+p $cx
+detach
+EOF
+if grep -q "firmware.*not found" out; then
+    skip=$((skip + 1))
+    echo "SKIP boot_sector: $(cat out)"
+else
+    want boot_sector "Breakpoint 1, 0x" "Breakpoint 2, 0x" "0x6ead" "Old value = 28333" \
+        "New value = 1" "= 0x7c0f" "= 0x7c0d" "Old value = 1" "New value = 2" "= 0x7c09" "= 1" \
+        "detached"
+    same boot_sector_leaves_no_trace "${args[@]}"
+fi
+
+# A port that somebody has; and one that nobody has, of a machine among several.
+port=$((20000 + $$ % 20000))
+timeout 30 "${run[@]}" -kernel guest -gdb tcp:127.0.0.1:$port -S >first 2>&1 </dev/null &
+first=$!
+for _ in $(seq 100); do
+    timeout 10 "${run[@]}" -kernel guest -icount-limit 1 -gdb tcp:127.0.0.1:$port >out 2>&1 \
+        </dev/null
+    status=$?
+    [ $status -eq 0 ] || break
+    sleep 0.1
+done
+if [ $status -eq 1 ] && [ "$(wc -l <out)" -eq 1 ] && grep -q "$port.*in use" out; then
+    echo "PASS port_in_use"
+    pass=$((pass + 1))
+else
+    echo "status $status:" && cat out
+    echo "FAIL port_in_use"
+    fail=$((fail + 1))
+fi
+kill $first
+wait $first
+# One machine of two in a process, by its INI file's keys.
+for name in one two; do
+    printf '%s\n' '[machine]' "name = $name" 'kernel = guest' 'display = none' 'serial = null' \
+        'digest = on' >$name.ini
+done
+printf '%s\n' 'gdb = unix:up.sock' 'S = on' >>one.ini
+rm -f up.sock
+timeout 60 "$BUILD/doppel" up one.ini two.ini >out 2>&1 </dev/null &
+up=$!
+for _ in $(seq 100); do
+    [ -S up.sock ] && break
+    sleep 0.1
+done
+timeout 50 gdb -nx -batch -ex "file guest" -ex "target remote up.sock" -ex "hbreak *done" \
+    -ex continue -ex "p/x (long)victim" -ex detach >gdb.out 2>&1 </dev/null
+wait $up
+want up_with_gdb "Breakpoint 1, 0x" "= 0xbad0bad0bad0bad" "detached"
+if [ "$(grep -c "digest" out)" -eq 2 ] && grep -q "^two: icount" out; then
+    echo "PASS up_with_gdb_both_end"
+    pass=$((pass + 1))
+else
+    cat out
+    echo "FAIL up_with_gdb_both_end"
+    fail=$((fail + 1))
+fi
+
 echo "$pass passed, $fail failed, $skip skipped"
 [ $fail -eq 0 ]

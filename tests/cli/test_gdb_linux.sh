@@ -1,0 +1,213 @@
+#!/bin/bash
+# Debian's gdb and a Debian kernel, by symbols: break where user space calls the kernel, step, watch
+# a variable, find backwards who wrote it last, at one vCPU and four; a recorded run, from its end
+# backwards; a running machine interrupted. There is no package with the kernel's symbols: the guest
+# itself is asked (/proc/kallsyms, with nokaslr), and an ELF file made that has symbols and nothing
+# else.
+
+set -u
+export LC_ALL=C
+BUILD=$(cd "${BUILD:-.}" && pwd)
+top=$(cd "$(dirname "$0")/../.." && pwd)
+guests=${GUESTS:-$BUILD/guests}
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+pass=0 fail=0
+
+skip()
+{
+    echo "SKIP gdb_linux: $1"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+}
+for tool in gdb as ld cpio; do
+    command -v $tool >/dev/null || skip "no $tool here (apt-get install gdb binutils cpio)"
+done
+[ -e "$guests/vmlinuz-cloud" ] && [ -e "$guests/busybox-amd64" ] ||
+    skip "no $guests/vmlinuz-cloud: tests/boot/guests.sh makes it"
+
+cat >rc <<'END'
+awk '$3 ~ /^(_stext|_etext|_end|init_uts_ns|start_kernel|memcpy_erms|__x64_sys_[a-z]*)$/ {
+    print "SYM", $1, $2, $3 }' /proc/kallsyms
+hostname first
+hostname corrupted
+poweroff
+sleep 60
+END
+"$top/tools/mkinitrd.sh" "$guests/busybox-amd64" initrd rc:etc/rc || skip "no initrd"
+machine=(-display none -m 128 -kernel "$guests/vmlinuz-cloud" -initrd initrd -no-reboot -seed 1
+    -rtc base=2024-02-29T12:00:00 -append 'console=ttyS0 nokaslr quiet panic=-1')
+run=("$BUILD/doppel" run "${machine[@]}")
+
+# Symbols, each where the kernel has it, in a section that takes no room.
+timeout 100 "${run[@]}" -serial file:said >ref 2>&1 </dev/null
+tr -d '\r' <said | awk '$1 == "SYM" && !seen[$4]++ { print $2, $4 }' >symbols
+base=$(awk '$2 == "_stext" { print $1 }' symbols)
+[ -n "$base" ] || {
+    echo "FAIL kallsyms: the guest said:"
+    cat ref said
+    echo "0 passed, 1 failed, 0 skipped"
+    exit 1
+}
+{
+    echo '.section .kernel,"ax",@nobits'
+    echo 'kernel: .skip 0x3000000'
+    while read -r address name; do
+        echo ".globl $name; .type $name, @function; .set $name, kernel + 0x$address - 0x$base"
+    done <symbols
+} >symbols.s
+as -o symbols.o symbols.s && ld -o vmlinux -e _stext --section-start=".kernel=0x$base" symbols.o ||
+    skip "as and ld are not for x86-64"
+
+# session NAME ARGS...: doppel ARGS, stopped at its start, and gdb that runs the script on stdin.
+session()
+{
+    cat >script.gdb
+    rm -f sock
+    timeout 200 "${run[@]}" -serial null -digest -gdb unix:sock -S "$@" >out 2>&1 </dev/null &
+    local pid=$!
+    for _ in $(seq 100); do
+        [ -S sock ] && break
+        sleep 0.1
+    done
+    timeout 190 gdb -nx -batch -ex "set pagination off" -ex "set confirm off" \
+        -ex "set tcp auto-retry on" -ex "file vmlinux" -ex "target remote sock" \
+        -x script.gdb >gdb.out 2>&1 </dev/null
+    wait $pid
+}
+
+# want NAME TEXT...: gdb printed a line with each TEXT, in this order.
+want()
+{
+    local name=$1 line=0 n
+    shift
+    for text in "$@"; do
+        n=$(tail -n +$((line + 1)) gdb.out | grep -nF -m 1 -- "$text" | cut -d: -f1)
+        if [ -z "$n" ]; then
+            echo "no line with \"$text\" behind line $line of:"
+            cat gdb.out out
+            echo "FAIL $name"
+            fail=$((fail + 1))
+            return
+        fi
+        line=$((line + n))
+    done
+    echo "PASS $name"
+    pass=$((pass + 1))
+}
+
+# want_out NAME TEXT...: so did doppel.
+want_out()
+{
+    local name=$1 text
+    shift
+    for text in "$@"; do
+        if ! grep -qF -- "$text" out; then
+            echo "no line with \"$text\" in:"
+            cat out
+            echo "FAIL $name"
+            fail=$((fail + 1))
+            return
+        fi
+    done
+    echo "PASS $name"
+    pass=$((pass + 1))
+}
+
+# same NAME ARGS...: the run that just ended has the digest of one without gdb.
+same()
+{
+    local name=$1
+    shift
+    timeout 100 "${run[@]}" -serial null -digest "$@" >plain 2>&1 </dev/null
+    if grep -q digest plain && [ "$(grep digest plain)" = "$(grep digest out)" ]; then
+        echo "PASS $name"
+        pass=$((pass + 1))
+    else
+        echo "want: $(cat plain)" "have: $(cat out)"
+        echo "FAIL $name"
+        fail=$((fail + 1))
+    fi
+}
+
+# Who wrote the host's name? It lies behind the system's, 65 bytes each, in init_uts_ns.
+for smp in 1 4; do
+    session -smp $smp -history 256M <<'EOF'
+break start_kernel
+continue
+break __x64_sys_sethostname
+continue
+x/s (char *)&init_uts_ns + 65
+stepi 3
+info symbol $pc
+delete
+break __x64_sys_reboot
+continue
+x/s (char *)&init_uts_ns + 65
+watch *(char *)((char *)&init_uts_ns + 65)
+reverse-continue
+info symbol $pc
+x/s (char *)&init_uts_ns + 65
+reverse-continue
+x/s (char *)&init_uts_ns + 65
+delete
+hbreak __x64_sys_sethostname
+reverse-continue
+reverse-stepi
+stepi
+delete
+hbreak __x64_sys_reboot
+continue
+x/s (char *)&init_uts_ns + 65
+detach
+EOF
+    want "linux_$smp" "in start_kernel" "Breakpoint 2, 0x" '"(none)"' \
+        "__x64_sys_sethostname + " "Breakpoint 3, 0x" '"corrupted"' "Hardware watchpoint 4" \
+        "Old value = 99 'c'" "New value = 102 'f'" "__x64_sys_sethostname + " '"first"' \
+        "New value = 40 '('" '"(none)"' "Breakpoint 5, 0x" "in _stext" \
+        "Breakpoint 5, 0x" "Breakpoint 6, 0x" '"corrupted"' "detached"
+    same "linux_no_trace_$smp" -smp $smp
+done
+
+# A run that was recorded, from its end backwards.
+timeout 100 "${run[@]}" -serial null -digest -record linux.log >plain 2>&1 </dev/null
+live=("${run[@]}")
+run=("$BUILD/doppel" replay linux.log --verify)
+session -history 256M <<'EOF'
+continue
+x/s (char *)&init_uts_ns + 65
+watch *(char *)((char *)&init_uts_ns + 65)
+reverse-continue
+x/s (char *)&init_uts_ns + 65
+delete
+continue
+continue
+EOF
+want "linux_replay" "No more reverse-execution history" '"corrupted"' "Hardware watchpoint 1" \
+    "New value = 102 'f'" '"first"' "No more reverse-execution history" "exited normally"
+want_out "linux_replay_verified" "the same run: " "$(grep digest plain)"
+run=("${live[@]}")
+
+# Interrupted while it runs.
+session -speed real <<'EOF'
+python
+import os, signal, threading
+threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+end
+continue
+info threads
+stepi
+kill
+EOF
+want "linux_interrupted" "SIGINT" "Thread 1 (CPU#0" "0x"
+
+# gdb that starts doppel itself.
+timeout 60 gdb -nx -batch -ex "set confirm off" -ex "file vmlinux" -ex "target remote | exec \
+    '$BUILD/doppel' run -display none -serial null -m 128 -kernel '$guests/vmlinuz-cloud' \
+    -append nokaslr -gdb stdio -S" -ex "break start_kernel" -ex continue -ex kill >gdb.out 2>&1 \
+    </dev/null
+want "linux_stdio" "in start_kernel"
+
+echo "$pass passed, $fail failed, 0 skipped"
+[ $fail -eq 0 ]
