@@ -111,12 +111,14 @@ int media_drive(const struct doppel_vm *vm, const char *name)
 
 static void after_read(void *ctx, struct drive *d, uint64_t off, size_t len)
 {
-    record_after_read(ctx, d, off, len);
+    if (!history_in_past(ctx)) { /* a recording has had that */
+        record_after_read(ctx, d, off, len);
+    }
 }
 
 static void before_write(void *ctx, struct drive *d, uint64_t off, size_t len)
 {
-    if (!history_in_past(ctx)) { /* a recording has had that */
+    if (!history_in_past(ctx)) {
         record_before_write(ctx, d, off, len);
     }
 }
