@@ -134,8 +134,9 @@ static enum doppel_stop go_back(struct gdb *g, enum gdb_want want, unsigned cpu)
     }
     enum doppel_stop why =
         want == GDB_REVERSE_STEP ? doppel_reverse_step(g->vm, cpu) : doppel_reverse_continue(g->vm);
-    if (why == DOPPEL_FAILED && gdb_link_news(g->link) && doppel_goto(g->vm, here, NULL)) {
-        return DOPPEL_INTERRUPT;
+    if (why == DOPPEL_FAILED && gdb_link_news(g->link)) {
+        (void)doppel_run(g->vm, doppel_icount(g->vm)); /* takes the interrupt */
+        return doppel_goto(g->vm, here, NULL) ? DOPPEL_INTERRUPT : why;
     }
     return why;
 }

@@ -202,6 +202,36 @@ kill
 EOF
 want "linux_interrupted" "SIGINT" "Thread 1 (CPU#0" "0x"
 
+# Interrupted while it searches its past: it is where it was (on a fast host the search may be over).
+session -history 256M <<'EOF'
+hbreak __x64_sys_reboot
+continue
+delete
+watch *(char *)&_stext
+python
+import os, signal, threading
+threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+end
+reverse-continue
+python
+try:
+    gdb.execute("info symbol $pc")
+except KeyboardInterrupt:
+    pass
+end
+delete
+hbreak __x64_sys_sethostname
+continue
+reverse-continue
+info symbol $pc
+kill
+EOF
+if grep -q SIGINT gdb.out; then
+    want "linux_search_interrupted" "Breakpoint 1, 0x" "SIGINT" "__x64_sys_reboot in section"
+else
+    want "linux_search_to_its_end" "Breakpoint 1, 0x" "No more reverse-execution history"
+fi
+
 # gdb that starts doppel itself.
 timeout 60 gdb -nx -batch -ex "set confirm off" -ex "file vmlinux" -ex "target remote | exec \
     '$BUILD/doppel' run -display none -serial null -m 128 -kernel '$guests/vmlinuz-cloud' \
