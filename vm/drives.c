@@ -208,6 +208,7 @@ void drive_remove(struct vm_drive *v)
         record_before_removal(v->vm);
     }
     v->d.blk = v->tray = NULL;
+    v->summed = false;
     free(v->path);
     v->path = NULL;
     if (b) {

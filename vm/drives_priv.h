@@ -31,6 +31,8 @@ struct vm_drive {
     struct blk *tray; /* the medium while the guest holds the tray open; d.blk is NULL then */
     struct blk_how how;
     enum blk_format format; /* of the medium */
+    uint64_t sum;           /* vm/media.h, of a medium that nothing is written to */
+    bool summed;            /* is it known? */
     vtime notices_from;     /* the operator was told of failures since then, */
     unsigned notices;       /* so often */
     uint64_t mark;          /* in its undo file, of a save that is being made; 0: none */

@@ -63,6 +63,22 @@ bool media_sum_clusters(struct blk *b, uint64_t first, uint64_t n, uint64_t *sum
     return true;
 }
 
+/* What a run does to an overlay is not the medium's. The sum of what stays as it is is taken once:
+ * the flight recorder asks again and again. */
+static uint64_t sum_of(struct vm_drive *v, struct blk *b, bool overlay)
+{
+    uint64_t sum;
+    if (v->summed) {
+        return v->sum;
+    }
+    if (!media_sum(overlay ? blk_overlay_base(drive_overlay(v)) : b, &sum)) {
+        return 0;
+    }
+    v->sum = sum;
+    v->summed = overlay || b->readonly;
+    return sum;
+}
+
 void media_describe(struct vm_drive *v, struct run_medium *m)
 {
     struct blk *b = drive_medium(v);
@@ -73,10 +89,7 @@ void media_describe(struct vm_drive *v, struct run_medium *m)
     m->readonly = b->readonly;
     m->overlay = drive_overlay(v) != NULL;
     m->bytes = b->bytes;
-    /* What a run does to an overlay is not the medium's. */
-    if (!media_sum(m->overlay ? blk_overlay_base(drive_overlay(v)) : b, &m->sum)) {
-        m->sum = 0;
-    }
+    m->sum = sum_of(v, b, m->overlay);
     char *full = realpath(v->path, NULL);
     strncpy(m->path, full ? full : v->path, sizeof m->path - 1);
     free(full);
