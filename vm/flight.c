@@ -26,10 +26,11 @@
 
 /* A machine whose idle time is skipped ages fast; beginning anew is not to be all that it does. */
 #define HOST_NS (UINT64_C(1) * 1000000000)
-/* Host's ns from one look at the memory in use to the next, at least; and as a multiple of what a
- * look takes. */
-#define LOOK_NS    (UINT64_C(200) * 1000000)
+/* Host's ns from one look at the memory in use to the next: a multiple of what a look takes, at
+ * least and at most. */
 #define LOOK_TIMES 200u
+#define LOOK_NS    (UINT64_C(200) * 1000000)
+#define LOOK_MAX   (UINT64_C(1000) * 1000000)
 
 struct flight {
     vtime span;
@@ -133,15 +134,12 @@ static void rotate(struct doppel_vm *vm)
     vm->flight->pause = vm->flight->begun - from;
 }
 
-/* What the newer one keeps. */
+/* f->bytes; what of them the newer one keeps. */
 static uint64_t look(struct doppel_vm *vm)
 {
-    struct flight *f = vm->flight;
     const struct record *a = vm->record[OLD], *b = vm->record[NEW];
-    uint64_t from = host_monotonic(), newer = b ? record_bytes(b, NULL) : 0;
-    f->bytes = (a ? record_bytes(a, b) : 0) + newer;
-    uint64_t now = host_monotonic(), pause = LOOK_TIMES * (now - from);
-    f->look = now + (pause > LOOK_NS ? pause : LOOK_NS);
+    uint64_t newer = b ? record_bytes(b, NULL) : 0;
+    vm->flight->bytes = (a ? record_bytes(a, b) : 0) + newer;
     return newer;
 }
 
@@ -149,12 +147,17 @@ static uint64_t look(struct doppel_vm *vm)
 static void bound(struct doppel_vm *vm)
 {
     struct flight *f = vm->flight;
-    if (look(vm) > f->limit / 2) {
+    uint64_t from = host_monotonic(), newer = look(vm);
+    uint64_t now = host_monotonic(), pause = LOOK_TIMES * (now - from);
+    pause = pause < LOOK_NS ? LOOK_NS : pause > LOOK_MAX ? LOOK_MAX : pause;
+    f->look = now + pause;
+    if (newer > f->limit / 2) {
         rotate(vm);
         look(vm);
     }
     if (f->bytes > f->limit) { /* too much was written since the last look */
         forget(vm, OLD);
+        look(vm);
     }
 }
 

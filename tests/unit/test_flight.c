@@ -332,8 +332,11 @@ TEST(flight_limit)
         EXPECT(kib < 2 * KIB);
         for (uint8_t i = 0; i < 4; i++) {
             fill(&p, (uint8_t)(i + 2));
+        }
+        for (unsigned i = 0; i < 8 && (i == 0 || kib > LIMIT * KIB); i++) {
             usleep(250000); /* it looks a few times a second */
             rest(&p);
+            look(&p, &from, &kib);
         }
         if (!EXPECT(look(&p, &from, &kib) && kib < LIMIT * KIB && from > begun)) {
             FAIL("from %" PRIu64 ", first %" PRIu64 ", %" PRIu64 " KiB", from, begun, kib);
