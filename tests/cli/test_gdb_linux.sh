@@ -202,7 +202,7 @@ kill
 EOF
 want "linux_interrupted" "SIGINT" "Thread 1 (CPU#0" "0x"
 
-# Interrupted while it searches its past: it is where it was (on a fast host the search may be over).
+# Interrupted while it searches its past: it is where it was (a fast host may be done before that).
 session -history 256M <<'EOF'
 hbreak __x64_sys_reboot
 continue
