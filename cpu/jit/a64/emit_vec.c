@@ -4,7 +4,8 @@
  * what neither has is interpreted.
  *
  * The order within one: may it run at all (check, once per block), the check of its memory operand,
- * the operation into a temporary where it may still bail, the destination.
+ * the batch if it is arithmetic (batch.c), the destination, which may be another host register than
+ * before: sources are fetched first.
  */
 #include "cpu/jit/a64/a64.h"
 #include "cpu/jit/a64/asm_vec.h"
