@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "doppel.h"
@@ -14,11 +15,12 @@
 #include "tests/t.h"
 #include "util/bits.h"
 
-static struct doppel_vm *create(const char *speed, struct doppel_error *e)
+static struct doppel_vm *create_with(const char *code, size_t len, const char *speed,
+                                     struct doppel_error *e)
 {
     struct doppel_options o;
     doppel_options_init(&o, DOPPEL_ABI);
-    char *path = kernel_make(NULL, "\x40\xeb\xfd", 3); /* l: inc eax; jmp l */
+    char *path = kernel_make(NULL, code, len);
     o.kernel = path;
     o.rtc_epoch = 1700000000;
     o.seed = 7;
@@ -28,6 +30,11 @@ static struct doppel_vm *create(const char *speed, struct doppel_error *e)
     unlink(path);
     free(path);
     return vm;
+}
+
+static struct doppel_vm *create(const char *speed, struct doppel_error *e)
+{
+    return create_with("\x40\xeb\xfd", 3, speed, e); /* l: inc eax; jmp l */
 }
 
 static void quiet(void *ctx, const char *text, size_t len)
@@ -74,6 +81,23 @@ TEST(real_time_is_not_outrun)
         EXPECT_EQ(doppel_run(vm, doppel_icount(vm) + 1000000), DOPPEL_LIMIT);
     }
     EXPECT(host_monotonic() - from > 280000000);
+    doppel_destroy(vm);
+}
+
+/* A guest in HLT sleeps on the host, and time passes all the same. */
+TEST(a_halted_guest_costs_next_to_nothing)
+{
+    enum { NS = 2000000000 };
+    struct doppel_error e;
+    struct doppel_vm *vm = create_with("\xfb\xf4\xeb\xfd", 4, "real", &e); /* sti; l: hlt; jmp l */
+    EXPECT_EQ(doppel_run(vm, 1), DOPPEL_LIMIT);
+    uint64_t from = host_monotonic();
+    clock_t busy = clock();
+    EXPECT_EQ(doppel_run_until(vm, DOPPEL_NO_LIMIT, doppel_vtime(vm) + NS), DOPPEL_LIMIT);
+    busy = clock() - busy;
+    uint64_t took = host_monotonic() - from;
+    EXPECT(took > NS - 50000000u);
+    EXPECT((uint64_t)busy * (1000000000 / CLOCKS_PER_SEC) < took / 20); /* 5 % */
     doppel_destroy(vm);
 }
 
