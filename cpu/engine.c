@@ -130,12 +130,13 @@ static void lead_failed(struct engine *e, struct block *b, struct jit_code *code
     }
 }
 
-static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
+/* Code has left by a site. True: the interpreter has gone past what it left for. */
+static bool leave(struct engine *e, struct cpu *cpu, uint32_t site)
 {
     if (site == JIT_DONE) {
         e->causes[CAUSE_interp]++;
         engine_unhold(cpu);
-        return;
+        return true;
     }
     uint64_t rip;
     const struct jit_site *s = jit_site(e->jit, site);
@@ -149,7 +150,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
     case SITE_BAIL:
         engine_unhold(cpu);
         if (!engine_stretch_end(cpu, s, rip_of(cpu, b, s->k), b->n - s->k + (int64_t)s->refund)) {
-            return;
+            return false;
         }
         if (s->lead) {
             lead_failed(e, b, s->code);
@@ -157,7 +158,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
         e->bails[b->insn[s->k].row & (MAX_ROWS - 1)]++;
         cpu->budget += s->refund;
         engine_run_rest(cpu, b, &b->insn[s->k]);
-        break;
+        return true;
     case SITE_LINK:
         engine_unhold(cpu);
         rip = cpu->jit.page + (uint64_t)(int64_t)s->target;
@@ -175,6 +176,7 @@ static void leave(struct engine *e, struct cpu *cpu, uint32_t site)
         engine_stretch_end(cpu, s, rip, 0);
         break;
     }
+    return false;
 }
 
 /* Keep all but a portion of the budget from compiled code. Portions end at multiples of their size,
@@ -266,7 +268,15 @@ bool engine_run(struct cpu *cpu, struct block *b)
     }
     engine_vec_ready(cpu);
     hold(cpu, b->code->charge);
-    leave(e, cpu, jit_run(e->jit, &cpu->jit, b->code));
+    bool past = leave(e, cpu, jit_run(e->jit, &cpu->jit, jit_host(e->jit, b->code)));
+    /* As a rule code goes on at once: so do it without a way through the run loop. */
+    while (past && cpu->budget > 0 && !cpu->noted && !cpu->debug && !lockstep_of(cpu) &&
+           engine_elsewhere(cpu) == JIT_GO) {
+        cpu->jit.cc_op = CC_CANON << 2;
+        e->entered++;
+        hold(cpu, 0); /* if it does not fit, that is a sample */
+        past = leave(e, cpu, jit_run(e->jit, &cpu->jit, cpu->jit.host));
+    }
     return true;
 }
 

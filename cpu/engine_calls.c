@@ -103,7 +103,7 @@ static bool ends_block(const struct insn *i)
 
 /* Behind an instruction that led elsewhere, or changed the mode: does code go on at s.rip? As the
  * run loop would, if it has nothing else to do and code is there. */
-static int elsewhere(struct cpu *cpu)
+int engine_elsewhere(struct cpu *cpu)
 {
     if ((cpu->attn | cpu->stop | cpu->one_by_one) || chaos_hits(&cpu->engine->chaos, 4)) {
         return JIT_LEAVE;
@@ -155,14 +155,14 @@ int engine_interp(struct jit_env *env, uint32_t site)
     uint32_t limit = cpu->s.seg[SEG_CS].limit;
     solo->fn(cpu, solo);
     if (!cpu->cur) {
-        return elsewhere(cpu); /* it left the block */
+        return engine_elsewhere(cpu); /* it left the block */
     }
     bool on = undisturbed(cpu, gen, mode) && b->valid && code->valid && cpu->budget >= refund;
     if (ends_block(solo)) { /* it has set RIP */
         on = on && cpu->s.seg[SEG_CS].base == base && cpu->s.seg[SEG_CS].limit == limit;
         if (!on || cpu->s.rip != next) {
             end_run(cpu);
-            return elsewhere(cpu);
+            return engine_elsewhere(cpu);
         }
     } else if (UNLIKELY(!on)) {
         engine_run_rest(cpu, b, &b->insn[k + 1]);

@@ -84,6 +84,8 @@ void engine_run_rest(struct cpu *cpu, struct block *b, const struct insn *i);
 int engine_refill(struct jit_env *env, uint64_t la, uint32_t what);
 int engine_interp(struct jit_env *env, uint32_t site);
 int engine_cond(struct jit_env *env, uint32_t cc);
+/* Does code go on at s.rip, as the run loop would have it? JIT_GO: env->host says where. */
+int engine_elsewhere(struct cpu *cpu);
 /* NULL: this vCPU does not run in lockstep. */
 static inline struct lockstep *lockstep_of(const struct cpu *cpu)
 {

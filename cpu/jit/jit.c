@@ -278,12 +278,12 @@ uint64_t jit_host(const struct jit *j, const struct jit_code *code)
     return (uintptr_t)(j->be.mem.exec + code->entry);
 }
 
-uint32_t jit_run(struct jit *j, struct jit_env *env, const struct jit_code *code)
+uint32_t jit_run(struct jit *j, struct jit_env *env, uint64_t host)
 {
-    uint32_t (*enter)(struct jit_env *, const unsigned char *);
+    uint32_t (*enter)(struct jit_env *, uint64_t);
     const unsigned char *at = j->be.mem.exec + j->be.enter;
     memcpy(&enter, &at, sizeof enter); /* ISO C has no cast between the two */
-    return enter(env, j->be.mem.exec + code->entry);
+    return enter(env, host);
 }
 
 void jit_check(struct jit *j)

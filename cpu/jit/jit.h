@@ -287,8 +287,9 @@ void jit_evict(struct jit *j);
 struct jit_code *jit_compile(struct jit *j, const struct jit_source *src);
 /* Drop all code. Not while code runs. The caller forgets every struct jit_code. */
 void jit_reset(struct jit *j);
-/* Run until it leaves; returns a site, or JIT_DONE if env->interp said to leave. */
-uint32_t jit_run(struct jit *j, struct jit_env *env, const struct jit_code *code);
+/* Run code that is at `host` (jit_host) until it leaves; returns a site, or JIT_DONE if env->interp
+ * said to leave. */
+uint32_t jit_run(struct jit *j, struct jit_env *env, uint64_t host);
 #define JIT_DONE UINT32_MAX
 const struct jit_site *jit_site(const struct jit *j, uint32_t site);
 /* What was emitted: code->bytes bytes, the block's own first, cold code behind. */
