@@ -8,6 +8,7 @@
 #include "vm/replay.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,7 @@ struct follower {
 
 struct replay {
     struct doppel_vm *vm;
+    pthread_mutex_t lock; /* of what the manifest remembers: twins (vm/twin.h) read files, too */
     char *path;
     struct survey s;
     struct gate_feed feed;
@@ -330,6 +332,7 @@ struct replay *replay_new(struct doppel_vm *vm, struct doppel_log *log, struct e
         abort();
     }
     r->vm = vm;
+    pthread_mutex_init(&r->lock, NULL);
     r->path = strdup(log->path);
     r->verify = vm->opt.replay_verify;
     bool ok = inlog_open(&in, log->path, e);
@@ -354,6 +357,7 @@ void replay_free(struct replay *r)
         follower_close(&r->checks);
         survey_free(&r->s);
         st_buf_free(&r->report);
+        pthread_mutex_destroy(&r->lock);
         free(r->path);
         free(r);
     }
@@ -416,7 +420,10 @@ const struct vm_file *replay_files(const struct replay *r, unsigned *n)
 
 const char *replay_path(struct replay *r, const char *path)
 {
-    return manifest_path(&r->s.m, path);
+    pthread_mutex_lock(&r->lock);
+    const char *found = manifest_path(&r->s.m, path);
+    pthread_mutex_unlock(&r->lock);
+    return found;
 }
 
 bool replay_feeds(const struct replay *r)
