@@ -212,7 +212,8 @@ TEST(idle_guest_when_the_host_was_away)
     uint64_t took = host_monotonic() - first, passed = doppel_vtime(r.vm) - start;
     EXPECT_EQ(r.n, 4);
     uint32_t step = le32_get(r.answer); /* of 1024 ns; 1193 periods of the PIT's clock are 976 */
-    if (step < 970 || step > 1000) {
+    /* No tick was lost. A slow host's instructions take longer, so less is not sure. */
+    if (step < 970 || step >= 2 * 976) {
         FAIL("the largest step was %u us", (unsigned)(step * 1024 / 1000));
     }
     EXPECT(passed >= TICKS * UINT64_C(999000) && passed < took + 20000000);
