@@ -9,6 +9,8 @@
  *
  * Each sequence is a block of its own, ended by a jump to itself where it does not end in a
  * transfer, so "nothing" is what a block costs at least. Cold code is counted too.
+ *
+ * The x86-64 back end emits other code where the host lacks BMI2 or AVX2: no comparison there.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,9 +227,22 @@ static unsigned cost(const char *line)
     return sum;
 }
 
+static bool comparable(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx2");
+#else
+    return true;
+#endif
+}
+
 TEST(emitted_instructions)
 {
     char text[160], want[160];
+    if (!comparable()) {
+        SKIP("the golden file is of a host with BMI2 and AVX2");
+        return;
+    }
     if (!measure(&rows[0], text, sizeof text)) {
         SKIP("no back end for this host");
         return;
