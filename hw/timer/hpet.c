@@ -12,6 +12,11 @@
  * mode it drops and rises at each match and stays high between, so that an 8259, which wants the
  * level until INTA, sees it. A period shorter than MIN_TIME is served once in MIN_TIME.
  *
+ * A comparator that is in edge mode and not enabled does nothing at a match but add its period, so
+ * it has no timer: its value is worked out when it is looked at. (Linux leaves comparator 0 like
+ * that when it has found the local APIC's timer; an idle machine would wake 250 times a second for
+ * it.)
+ *
  * Source: IA-PC HPET Specification 1.0a (October 2004), 2.3 (registers), 2.4 (theory of operation).
  */
 #include "hw/hw.h"
@@ -57,9 +62,10 @@ enum { OUT_IRQ0, OUT_IRQ8, OUT_GSI };
     V(S, uint64_t, cmp, 1)                                                                         \
     V(S, uint64_t, period, 1)                                                                      \
     V(S, bool, high, 1) /* the output, before routing */                                           \
-    V(S, struct vtimer, match, 1)
+    V(S, struct vtimer, match, 1)                                                                  \
+    V(S, uint64_t, seen, 2) /* counter when cmp was right, where there is no timer */
 ST_DECLARE(hpet_timer, HPET_TIMER_STATE);
-ST_DESCRIBE(hpet_timer, HPET_TIMER_STATE, 1);
+ST_DESCRIBE(hpet_timer, HPET_TIMER_STATE, 2);
 
 #define HPET_STATE(S, V, A, N)                                                                     \
     V(S, uint8_t, conf, 1)                                                                         \
@@ -135,12 +141,43 @@ static void update_level(struct hpet *h, unsigned n)
     update_outputs(h);
 }
 
+/* What a match adds to a periodic comparator; 0: nothing. */
+static uint64_t period(const struct hpet_timer *t)
+{
+    uint64_t step = t->conf & T_PERIODIC ? t->period : 0, least = MIN_TIME / TICK_NS;
+    return step && step < least ? step * ((least + step - 1) / step) : step;
+}
+
+/* The comparator as it reads now. */
+static uint64_t comparator(const struct hpet *h, const struct hpet_timer *t)
+{
+    bool silent = !(t->conf & (T_LEVEL | T_ENABLE)) && t->match.deadline == VTIME_NEVER;
+    uint64_t step = period(t);
+    if (!silent || !step || !(h->s.conf & CONF_ENABLE)) {
+        return t->cmp;
+    }
+    uint64_t passed = counter(h) - t->seen, first = (t->cmp - t->seen) & width(t);
+    first = first ? first : width(t) + 1; /* equal then: once around, 0 for 64 bits */
+    if (!first || passed < first) {
+        return t->cmp;
+    }
+    return (t->cmp + (1 + (passed - first) / step) * step) & width(t);
+}
+
+/* Before something is written that the comparator's value follows from. */
+static void settle(struct hpet *h, unsigned n)
+{
+    h->s.t[n].cmp = comparator(h, &h->s.t[n]);
+    h->s.t[n].seen = counter(h);
+}
+
 /* Set the core timer for the next match. */
 static void arm(struct hpet *h, unsigned n)
 {
     struct hpet_timer *t = &h->s.t[n];
     struct timer *timer = &h->match[n].timer;
-    if (!(h->s.conf & CONF_ENABLE)) {
+    t->seen = counter(h);
+    if (!(h->s.conf & CONF_ENABLE) || !(t->conf & (T_LEVEL | T_ENABLE))) {
         timer_cancel(timer);
         return;
     }
@@ -162,13 +199,7 @@ static void on_match(void *ctx)
     struct hpet_match *m = ctx;
     struct hpet *h = m->h;
     struct hpet_timer *t = &h->s.t[m->n];
-    if ((t->conf & T_PERIODIC) && t->period) {
-        uint64_t step = t->period, least = MIN_TIME / TICK_NS;
-        if (step < least) {
-            step *= (least + step - 1) / step;
-        }
-        t->cmp = (t->cmp + step) & width(t);
-    }
+    t->cmp = (t->cmp + period(t)) & width(t);
     if (t->conf & T_LEVEL) {
         h->s.status |= (uint8_t)(1u << m->n);
         update_level(h, m->n);
@@ -185,6 +216,9 @@ static void write_conf(struct hpet *h, uint8_t val)
 {
     bool was = h->s.conf & CONF_ENABLE, is = val & CONF_ENABLE;
     if (was && !is) {
+        for (unsigned n = 0; n < TIMERS; n++) {
+            settle(h, n);
+        }
         h->s.base = counter(h);
     }
     h->s.conf = val & (CONF_ENABLE | CONF_LEGACY);
@@ -200,6 +234,7 @@ static void write_conf(struct hpet *h, uint8_t val)
 static void write_timer_conf(struct hpet *h, unsigned n, uint32_t val)
 {
     struct hpet_timer *t = &h->s.t[n];
+    settle(h, n);
     t->conf = (val & T_WRITABLE) | T_PERIODIC_CAP | T_SIZE_CAP;
     if (t->conf & T_32BIT) {
         t->cmp &= width(t);
@@ -213,6 +248,7 @@ static void write_timer_conf(struct hpet *h, unsigned n, uint32_t val)
 static void write_cmp(struct hpet *h, unsigned n, uint64_t val)
 {
     struct hpet_timer *t = &h->s.t[n];
+    settle(h, n);
     val &= width(t);
     if (!(t->conf & T_PERIODIC) || (t->conf & T_VAL_SET)) {
         t->cmp = val;
@@ -247,7 +283,7 @@ static uint64_t read_reg(const struct hpet *h, unsigned reg)
     case TIMER_CONF:
         return h->s.t[n].conf | ROUTE_CAPS;
     case TIMER_CMP:
-        return h->s.t[n].cmp;
+        return comparator(h, &h->s.t[n]);
     default:
         return 0;
     }

@@ -142,6 +142,42 @@ TEST(hpet_legacy_periodic)
     rig_fini(&x.r);
 }
 
+// Nobody is told of its matches, so that none has to wake the machine.
+TEST(hpet_periodic_not_enabled)
+{
+    struct hp x;
+    setup(&x);
+    vtime before = clock_next(&x.r.clock);
+    wr(&x, 0x10, 4, 1);
+    wr(&x, 0x100, 4, 0x148); // periodic, VAL_SET, 32 bits
+    wr(&x, 0x108, 4, 200000);
+    wr(&x, 0x108, 4, 100000); // 1 ms
+    EXPECT_EQ(clock_next(&x.r.clock), before);
+    vtime t0 = x.r.clock.s.now;
+    rig_run_to(&x.r, t0 + 2 * VTIME_MS - 10);
+    EXPECT_EQ(rd(&x, 0x108, 8), 200000);
+    rig_run_to(&x.r, t0 + 2 * VTIME_MS);
+    EXPECT_EQ(rd(&x, 0x108, 8), 300000);
+    rig_reload(&x.r);
+    rig_run_to(&x.r, t0 + 51 * VTIME_MS - 10);
+    EXPECT_EQ(rd(&x, 0x108, 8), 5100000);
+    wr(&x, 0x10, 4, 0); // time stands still for it
+    rig_run_to(&x.r, t0 + 70 * VTIME_MS);
+    EXPECT_EQ(rd(&x, 0x108, 8), 5100000);
+    wr(&x, 0x10, 4, 1);
+    t0 = x.r.clock.s.now - (51 * VTIME_MS - 10);
+    rig_run_to(&x.r, t0 + 43000 * VTIME_MS); // 4.3e9 ticks: past 32 bits
+    EXPECT_EQ(rd(&x, 0x108, 8), UINT64_C(4300100000) & 0xffffffff);
+    wr(&x, 0x100, 4, 20 << 9 | 0x10c); // heard from now on
+    EXPECT_EQ(x.p->rises[2], 0);
+    rig_run_to(&x.r, t0 + 43001 * VTIME_MS);
+    EXPECT_EQ(x.p->rises[2], 1);
+    EXPECT_EQ(x.p->last_rise[2], t0 + 43001 * VTIME_MS);
+    rig_run_to(&x.r, t0 + 43005 * VTIME_MS);
+    EXPECT_EQ(x.p->rises[2], 5);
+    rig_fini(&x.r);
+}
+
 TEST(hpet_absurd_period)
 {
     struct hp x;
