@@ -2,8 +2,9 @@
  * The block cache; see block.h.
  *
  * Two hash tables over the same blocks: by (pa, mode) for look-up, by RAM page for invalidation.
- * Sizes are fixed; when the blocks' memory passes CACHE_BYTES the whole cache is dropped, which is
- * rare and simple. Nothing here can change what a guest sees: a block is a cache of its bytes.
+ * Sizes are fixed; when the blocks' memory passes CACHE_BYTES those that no code has are dropped
+ * (three of four, as a rule: code that ran a few times, once); if that makes too little room, the
+ * whole cache is. Nothing here can change what a guest sees: a block is a cache of its bytes.
  */
 #include "cpu/block.h"
 
@@ -198,6 +199,7 @@ void block_cache_set_engine(struct block_cache *bc, struct engine *e)
 static void drop_code(struct block *b, int32_t left)
 {
     for (; b; b = b->hash_next) {
+        b->in_code = false;
         b->code = NULL;
         b->supers = NULL;
         b->hot = 0;
@@ -214,6 +216,15 @@ void block_cache_drop_code(struct block_cache *bc)
         drop_code(bc->spare[k], 0);
     }
     engine_flush(bc->engine);
+}
+
+/* The jump caches may name blocks that go. */
+static void empty_jump_caches(struct block_cache *bc)
+{
+    for (unsigned k = 0; k < bc->ncpus; k++) {
+        assert(!bc->cpus[k]->running);
+        memset(bc->cpus[k]->jc, 0xff, sizeof bc->cpus[k]->jc);
+    }
 }
 
 void block_cache_flush(struct block_cache *bc)
@@ -233,12 +244,42 @@ void block_cache_flush(struct block_cache *bc)
     bc->remapped = false;
     code_pages_clear(&bc->pages);
     spied_mark(&bc->spied);
-    for (unsigned k = 0; k < bc->ncpus; k++) {
-        assert(!bc->cpus[k]->running);
-        memset(bc->cpus[k]->jc, 0xff, sizeof bc->cpus[k]->jc);
-    }
+    empty_jump_caches(bc);
     bc->stats.bytes = 0;
     bc->stats.flushes++;
+}
+
+/* Give back those of a list that no code has. */
+static void trim_list(struct block_cache *bc, struct block **at)
+{
+    while (*at) {
+        struct block *b = *at;
+        if (b->in_code) {
+            at = &b->hash_next;
+            continue;
+        }
+        *at = b->hash_next;
+        if (b->valid) {
+            code_pages_remove(&bc->pages, b);
+        }
+        bc->stats.bytes -= b->size;
+        free(b->holes);
+        free(b);
+    }
+}
+
+/* Make room. Lines of RAM stay marked as code; the next write to one of them finds out. */
+static void trim(struct block_cache *bc)
+{
+    engine_forget_path(bc->engine);
+    for (unsigned h = 0; h < HASH_SIZE; h++) {
+        trim_list(bc, &bc->hash[h]);
+    }
+    for (unsigned k = 0; k < SIZES; k++) {
+        trim_list(bc, &bc->spare[k]);
+    }
+    empty_jump_caches(bc);
+    bc->stats.trims++;
 }
 
 void block_cache_free(struct block_cache *bc)
@@ -486,6 +527,7 @@ static struct block *room_for(struct block_cache *bc, struct block *old, size_t 
     bc->stats.bytes += k * SIZE_STEP;
     b->size = k * SIZE_STEP;
     b->holes = NULL;
+    b->in_code = false;
     return b;
 }
 
@@ -517,6 +559,7 @@ static struct block *insert(struct cpu *cpu, gpa pa, const struct aspace_hit *hi
                         .size = b->size,
                         .serial = ++bc->serial,
                         .valid = true,
+                        .in_code = b->in_code,
                         .cut = is_cut(bc, pa),
                         .left = is_cut(bc, pa) ? 0 : patience,
                         .patched = (uint8_t)patched,
@@ -605,7 +648,11 @@ static struct block *decode_new(struct cpu *cpu, gpa pa, uint64_t lin, struct bl
 struct block *block_lookup_slow(struct cpu *cpu, uint64_t lin)
 {
     struct block_cache *bc = cpu->blocks;
-    if (bc->stats.bytes > CACHE_BYTES || bc->remapped) {
+    if (UNLIKELY(bc->stats.bytes > CACHE_BYTES)) {
+        trim(bc);
+        bc->remapped |= bc->stats.bytes > CACHE_BYTES - CACHE_BYTES / 4;
+    }
+    if (UNLIKELY(bc->remapped)) {
         block_cache_flush(bc);
     }
     bool code64 = cpu->mode & MODE_C64;

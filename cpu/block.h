@@ -9,9 +9,9 @@
  * debuggers).
  *
  * What always holds: a valid block's bytes, but for holes (cpu/holes.h), equal guest memory; a
- * block's memory is given back only by block_cache_flush, between blocks, together with every jump
- * cache that could name it. It may become another block before, when the next one is decoded; the
- * serial number tells.
+ * block's memory is given back only between blocks, together with every jump cache that could name
+ * it: by block_cache_flush, or to make room, if no code has it (in_code). It may become another
+ * block before, when the next one is decoded; the serial number tells.
  */
 #ifndef DOPPEL_CPU_BLOCK_H
 #define DOPPEL_CPU_BLOCK_H
@@ -28,6 +28,7 @@ struct block {
     uint16_t jt;     /* its entry of the jump tables, if it has one (engine.c) */
     bool valid;      /* false: its bytes were overwritten */
     bool cut;        /* begins where block_cache_cut says: only the run loop may enter it */
+    bool in_code;    /* compiled code, valid or not, may name it */
     uint32_t serial; /* another one when it becomes valid or invalid */
     uint32_t size;   /* of its memory */
     int32_t left;    /* runs until the engine takes a look; compiled blocks: 0 */
@@ -75,7 +76,7 @@ void block_cache_on_spied(struct block_cache *bc,
                           void *ctx);
 /* Counters for `info`. */
 struct block_stats {
-    uint64_t decoded, revived, invalidated, flushes;
+    uint64_t decoded, revived, invalidated, flushes, trims;
     size_t bytes;
 };
 struct block_stats block_cache_stats(const struct block_cache *bc);

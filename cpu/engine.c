@@ -53,6 +53,7 @@ struct jit_code *engine_compile(struct engine *e, struct cpu *cpu, struct block 
     }
     for (unsigned p = 0; p < parts; p++) {
         src.part[p] = (struct jit_part){b[p], b[p]->n};
+        b[p]->in_code = true;
     }
     struct jit_code *code = jit_compile(e->jit, &src);
     if (code) {

@@ -60,6 +60,8 @@ bool engine_code_of(const struct block *b, const struct jit_code *code);
 void engine_invalidate(struct engine *e, struct block *b);
 /* Drop all code; the blocks that had some are about to be freed. Between blocks. */
 void engine_flush(struct engine *e);
+/* Blocks that no code has are about to be freed: a path that is written down may hold some. */
+void engine_forget_path(struct engine *e);
 /* For `info jit`. */
 bool engine_has_jit(const struct engine *e);
 /* The most frequent instructions that compiled code left to the interpreter. */

@@ -190,6 +190,13 @@ void super_invalidate(struct engine *e, struct block *b)
     b->supers = NULL;
 }
 
+void engine_forget_path(struct engine *e)
+{
+    if (e) {
+        e->path.broken = true;
+    }
+}
+
 void super_flush(struct engine *e)
 {
     e->path.cpu = NULL;

@@ -72,8 +72,8 @@ static void info_mem(struct doppel_vm *vm, struct mon_out *o)
                vm->opt.ram_bytes >> 20, ram_host_bytes(&vm->ram) >> 10);
     mon_printf(o,
                "blocks: %" PRIu64 " decoded, %" PRIu64 " revived, %" PRIu64 " invalidated, %" PRIu64
-               " flushes, %zu KiB\n",
-               b.decoded, b.revived, b.invalidated, b.flushes, b.bytes >> 10);
+               " trims, %" PRIu64 " flushes, %zu KiB\n",
+               b.decoded, b.revived, b.invalidated, b.trims, b.flushes, b.bytes >> 10);
 }
 
 static void jit_exit(void *ctx, const char *what, const char *name, uint64_t n)

@@ -1,6 +1,7 @@
 /*
  * A code buffer that is too small: code is evicted region by region while links, jump-table entries
- * and calls lead to it from code that stays, and nothing of it shows.
+ * and calls lead to it from code that stays, and nothing of it shows. And more decoded blocks than
+ * the cache holds: those that ran a few times go, code stays.
  */
 #include <string.h>
 
@@ -101,4 +102,56 @@ TEST(a_small_buffer_is_evicted_by_regions)
         EXPECT(s.memory < 1u << 20); /* sites are used again */
         EXPECT_EQ(s.resets, 0);
     }
+}
+
+/* A loop, then many blocks of one jump to the next each, then the loop again. */
+static uint64_t run_many(const struct engine_options *o, struct block_stats *s, struct jit_stats *j)
+{
+    enum { MANY = 0x20000, COUNT = 100000 };
+    /* mov edx, 100; add rax, rcx; ror rax, 5; dec edx; jnz -11; jmp MANY */
+    static const uint8_t loop[] = {0xba, 100,  0,    0,    0,    0x48, 0x01, 0xc8, 0x48,
+                                   0xc1, 0xc8, 0x05, 0xff, 0xca, 0x75, 0xf5, 0xe9};
+    struct bare *b = bare_new("", RAM_BYTES);
+    if (!b->engine) {
+        bare_engine(b, o);
+    }
+    uint8_t jump[4];
+    ram_write(&b->ram, CODE, loop, sizeof loop);
+    le32_put(jump, MANY - (CODE + sizeof loop + 4));
+    ram_write(&b->ram, CODE + sizeof loop, jump, 4);
+    for (uint32_t k = 0; k < COUNT; k++) {
+        static const uint8_t next[] = {0xeb, 0};
+        ram_write(&b->ram, MANY + 2 * k, next, 2);
+    }
+    static const uint8_t again[] = {0xe9};
+    ram_write(&b->ram, MANY + 2 * COUNT, again, 1);
+    le32_put(jump, (uint32_t)CODE - (MANY + 2 * COUNT + 5));
+    ram_write(&b->ram, MANY + 2 * COUNT + 1, jump, 4);
+    bare_mode(b, 64, 0);
+    b->cpu->s.gpr[REG_RAX] = 1;
+    b->cpu->s.gpr[REG_RCX] = 12345;
+    b->cpu->s.rip = CODE;
+    cpu_restored(b->cpu);
+    bare_run(b, COUNT + 700, 3333);
+    *j = b->engine ? engine_stats(b->engine) : (struct jit_stats){0};
+    *s = block_cache_stats(b->blocks);
+    uint64_t digest = bare_digest(b);
+    bare_free(b);
+    return digest;
+}
+
+TEST(blocks_that_ran_once_make_room_and_code_stays)
+{
+    struct block_stats interp, blocks;
+    struct jit_stats none, code;
+    uint64_t want = run_many(&(struct engine_options){0}, &interp, &none);
+    EXPECT_EQ(run_many(&(struct engine_options){.jit = true}, &blocks, &code), want);
+    EXPECT(interp.trims == 1 && blocks.trims == 1);
+    EXPECT(blocks.flushes == 0 && blocks.bytes < 24u << 20);
+    if (code.insns == 0) {
+        SKIP("no back end for this host");
+        return;
+    }
+    EXPECT_EQ(code.blocks, 1);
+    EXPECT_EQ(code.resets, 0); /* nothing was flushed */
 }

@@ -263,7 +263,11 @@ void jit_host_common(struct jit_backend *be)
 bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct jit_code *code)
 {
     static const struct jit_recipe in_memory = {.slot = true};
+    struct cold cold[COLD_MAX]; /* too large to be cleared each time */
+    struct vec_state cold_vec[COLD_MAX];
     struct em e = {.a = {.base = be->mem.write, .at = be->at, .end = be->end},
+                   .cold = cold,
+                   .cold_vec = cold_vec,
                    .be = be,
                    .src = src,
                    .code = code,

@@ -77,9 +77,9 @@ struct em {
     uint32_t groups;           /* those whose place is in env->bias */
     bool vec_loop;             /* it keeps vector registers from run to run */
     uint32_t body;             /* of a loop: behind its entry */
-    uint8_t align; /* of the next memory operand: x64_mem bails unless it is aligned so */
-    struct cold cold[COLD_MAX];
-    struct vec_state cold_vec[COLD_MAX]; /* where each piece is jumped to */
+    uint8_t align;     /* of the next memory operand: x64_mem bails unless it is aligned so */
+    struct cold *cold; /* COLD_MAX */
+    struct vec_state *cold_vec; /* likewise: where each piece is jumped to */
     unsigned ncold;
     bool failed; /* more than the tables hold */
     bool keep;   /* memory operands: JIT_REFILL_KEEP */
