@@ -347,6 +347,8 @@ struct engine *engine_new(const struct engine_options *o)
         .segv = (int32_t)offsetof(struct cpu, segv) - env,
         .segv_size = (int32_t)sizeof(struct seg_view),
         .segv_code = (int32_t)offsetof(struct cpu, segv[SEG_CS]) - env,
+        .sel = (int32_t)offsetof(struct cpu, s.seg[0].sel) - env,
+        .sel_size = (int32_t)sizeof(struct seg),
     };
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         l.l1[v] = (int32_t)offsetof(struct cpu, tlb.l1[v]) - env;

@@ -65,8 +65,8 @@
     X(movs, MOVS)                                                                                  \
     X(stos, STOS)                                                                                  \
     X(lods, LODS)                                                                                  \
-    X(cmps, REPCMPS)                                                                               \
-    X(scas, REPSCAS)                                                                               \
+    X(cmps, CMPS)                                                                                  \
+    X(scas, SCAS)                                                                                  \
     X(loopne, JCOUNT)                                                                              \
     X(loope, JCOUNT)                                                                               \
     X(loop, JCOUNT)                                                                                \
@@ -79,6 +79,8 @@
     X(rdtsc, RDTSC)                                                                                \
     X(rdtscp, RDTSC)                                                                               \
     X(pushf, PUSHF)                                                                                \
+    X(popf, POPF)                                                                                  \
+    X(push_sreg, PUSHSEG)                                                                          \
     X(lahf, LAHF)                                                                                  \
     X(sahf, SAHF)                                                                                  \
     X(clc, SETCF)                                                                                  \
@@ -324,6 +326,17 @@ static bool lift_state(const struct block *b, const struct insn *i, struct uop *
         stack_operand(b, u, REG_RSP, -(int64_t)i->osz);
         u->attr |= UF_BAIL;
         return b->mode & MODE_PROT; /* not virtual-8086 */
+    case U_PUSHSEG:
+        u->w = i->osz;
+        u->dr = i->opcode >> 3 & 7;
+        stack_operand(b, u, REG_RSP, -(int64_t)i->osz);
+        u->attr |= UF_BAIL;
+        return true;
+    case U_POPF:
+        u->w = i->osz;
+        stack_operand(b, u, REG_RSP, 0);
+        u->attr |= UF_BAIL;
+        return !lift_based(b->mode) && !(b->mode & MODE_CPL3) && i->osz == native_width(b);
     case U_SETCF:
         u->cc = s == &sem_clc ? 0 : s == &sem_stc ? 1 : 2;
         return true;
@@ -353,7 +366,7 @@ static void lift_rm(const struct block *b, const struct insn *i, struct uop *u)
     u->attr |= UF_BAIL; /* the host may not have it */
 }
 
-/* Strings between flat segments: MOVS, STOS, LODS of one element; with REP all but LODS. */
+/* Strings between flat segments: one element; with REP all but LODS. */
 static bool lift_string(const struct block *b, const struct insn *i, struct uop *u)
 {
     bool rep = i->pfx & (PFX_REP | PFX_REPNE);
@@ -364,11 +377,15 @@ static bool lift_string(const struct block *b, const struct insn *i, struct uop 
         .base = REG_RSI, .index = UR_NONE, .asz = i->asz, .segm = i->segm, .seg = i->seg};
     u->attr |= UF_BAIL;
     if (!rep) {
-        return u->op <= U_LODS && i->asz >= 4;
+        return i->asz >= 4;
     }
     u->cc = (i->pfx & PFX_REPNE) != 0;
     u->attr |= UF_COND;
-    u->op = u->op == U_MOVS ? U_REPMOVS : u->op == U_STOS ? U_REPSTOS : u->op;
+    u->op = u->op == U_MOVS   ? U_REPMOVS
+            : u->op == U_STOS ? U_REPSTOS
+            : u->op == U_CMPS ? U_REPCMPS
+            : u->op == U_SCAS ? U_REPSCAS
+                              : u->op;
     return u->op != U_LODS && i->asz == native_width(b) && u->m.segm == US_FLAT;
 }
 
@@ -391,8 +408,8 @@ static bool lift_more(const struct block *b, const struct insn *i, struct uop *u
     case U_MOVS:
     case U_STOS:
     case U_LODS:
-    case U_REPCMPS:
-    case U_REPSCAS:
+    case U_CMPS:
+    case U_SCAS:
         return lift_string(b, i, u);
     case U_JCOUNT:
         return lift_count(b, i, u);

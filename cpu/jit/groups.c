@@ -104,6 +104,7 @@ static bool access_of(const struct uop *u, unsigned *size, bool *write)
         *write = !s;
         return true;
     case U_CALL:
+    case U_PUSHSEG:
         *write = true;
         return true;
     case U_CALLI:
@@ -262,14 +263,23 @@ static void follow(struct state *s, const struct uop *u)
     case U_JMP:
     case U_END:
     case U_LOOP:
+    case U_CLI:
+    case U_STI:
+    case U_SETCF:
+    case U_SETDF:
         return;
     case U_PUSH:
     case U_CALL:
+    case U_PUSHF:
+    case U_PUSHSEG:
         sp->off -= u->w;
         return;
     case U_POP:
         sp->off += u->w;
         fresh(s, u->dr);
+        return;
+    case U_POPF:
+        sp->off += u->w;
         return;
     case U_RET:
         sp->off += u->w + u->imm;

@@ -174,6 +174,7 @@ struct jit_layout {
     int32_t gs_base, kernel_gs_base; /* uint64_t: what SWAPGS swaps */
     int32_t segv, segv_size;         /* by segment number: base, lo, end_r, end_w, 8 bytes each */
     int32_t segv_code;               /* of the code segment */
+    int32_t sel, sel_size;           /* uint16_t by segment number: selectors; bytes apart */
 };
 
 enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP, SITE_CHECK };

@@ -52,6 +52,10 @@
     /* The three accesses of time, flags as values: */                                   \
     X(RDTSC)      /* EDX:EAX = time; cc 1: and ECX = TSC_AUX. Bails with CR4.TSD. */     \
     X(PUSHF)      /* a slot of w bytes at m: JIT_COND_IMAGE */                           \
+    X(PUSHSEG)    /* likewise: the selector of segment register dr */                    \
+    X(POPF)       /* CPL 0; bails if flags change that are not in code's reach: those of \
+                   * others than IF, DF and the arithmetic ones, or IF while an          \
+                   * interrupt waits */                                                  \
     X(LAHF) X(SAHF)                                                                      \
     X(SETCF)      /* CF alone = cc 0: 0, 1: 1, 2: its complement */                      \
     X(SETDF)      /* bit 10 of rflags = cc */                                            \
@@ -73,8 +77,9 @@
     X(ANDN) X(BLSR) X(BLSMSK) X(BLSI) X(BZHI) X(BEXTR)                                   \
     X(PEXT) X(PDEP) X(SHLX) X(SARX) X(SHRX) X(MULX) X(RORX)                              \
     /* Strings, one element of w bytes: m is the source, by rSI; the destination is      \
-     * ES:rDI, flat, as wide as m.asz. Forward: bails with DF. */                        \
-    X(MOVS) X(STOS) X(LODS)                                                              \
+     * ES:rDI, flat, as wide as m.asz. Forward: bails with DF. CMPS, SCAS: flags of CMP  \
+     * source (rAX), destination. */                                                     \
+    X(MOVS) X(STOS) X(LODS) X(CMPS) X(SCAS)                                              \
     /* LOOPNE, LOOPE, LOOP, JCXZ: cc 0 to 3; the count is sw bytes of rCX; imm: target.  \
      * Ends a block. */                                                                  \
     X(JCOUNT)                                                                            \

@@ -369,6 +369,66 @@ static void more(struct prog *p)
     }
 }
 
+/* Flags as a value on the stack and back, perhaps others: PUSHF, LAHF, SAHF, POPF (TF stays). */
+static void flag_image(struct prog *p)
+{
+    switch (rnd(p, 4)) {
+    case 0:
+        byte(p, 0x9f);
+        break;
+    case 1:
+        byte(p, 0x9e);
+        break;
+    case 2: {
+        unsigned d = target_reg(p);
+        byte(p, 0x9c);
+        if (d & 8) {
+            byte(p, 0x41);
+        }
+        byte(p, 0x58 | (d & 7));
+        break;
+    }
+    default:
+        byte(p, 0x9c);
+        byte(p, 0x66); /* XOR or OR word [rSP], flags of all kinds */
+        bytes(p, rnd(p, 2) ? 0x243481 : 0x240c81, 3);
+        bytes(p, value(p) & (rnd(p, 4) ? 0x0ad5 : 0x7ed5), 2);
+        byte(p, 0x9d);
+        break;
+    }
+}
+
+/* CMPS, SCAS, with the pointers brought back; PUSH of a segment register. */
+static void string(struct prog *p)
+{
+    unsigned op = rnd(p, 2) ? 0xa6 : 0xae, w = width(p);
+    int n = w == 1 ? 1 : w == 2 ? 2 : w == 8 ? 8 : 4;
+    if (rnd(p, 4) == 0) {
+        byte(p, 0x0f);
+        byte(p, rnd(p, 2) ? 0xa0 : 0xa8);
+        byte(p, 0x58 | (target_reg(p) & 3 & ~1u));
+        return;
+    }
+    if (w == 2) {
+        byte(p, 0x66);
+    }
+    if (w == 8) {
+        byte(p, 0x48);
+    }
+    byte(p, op | (w > 1));
+    if (rnd(p, 2)) {
+        look_at_flags(p);
+    }
+    insn(p, p->wide ? 8 : 4, 0x8d, 7, 7); /* LEA rDI, [rDI - n] */
+    p->code[p->len - 1] = 0x7f;
+    byte(p, (unsigned)-n & 0xff);
+    if (op == 0xa6) {
+        insn(p, p->wide ? 8 : 4, 0x8d, 6, 6);
+        p->code[p->len - 1] = 0x76;
+        byte(p, (unsigned)-n & 0xff);
+    }
+}
+
 /* CLI, STI, CLAC, STAC, SWAPGS. */
 static void privileged(struct prog *p)
 {
@@ -395,6 +455,10 @@ static void one(struct prog *p)
         byte(p, rnd(p, 2) ? 0x99 : 0xf8 + rnd(p, 2)); /* CDQ; CLC, STC */
     } else if (r < 4 && p->ring0) {
         privileged(p);
+    } else if (r < 6) {
+        flag_image(p);
+    } else if (r == 6) {
+        string(p);
     } else {
         kinds[r % ARRAY_LEN(kinds)](p);
     }

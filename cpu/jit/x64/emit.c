@@ -56,6 +56,12 @@ static bool more(struct em *e)
     case U_PUSHF:
         x64_emit_pushf(e);
         return true;
+    case U_PUSHSEG:
+        x64_emit_pushseg(e);
+        return true;
+    case U_POPF:
+        x64_emit_popf(e);
+        return true;
     case U_LAHF:
         x64_emit_lahf(e);
         return true;
@@ -97,6 +103,10 @@ static bool more(struct em *e)
     case U_STOS:
     case U_LODS:
         x64_emit_string(e);
+        return true;
+    case U_CMPS:
+    case U_SCAS:
+        x64_emit_string_compare(e);
         return true;
     case U_REPMOVS:
     case U_REPSTOS:

@@ -1,5 +1,5 @@
 /*
- * Flags as values, and other state of the processor: PUSHF, LAHF, SAHF, CLC, STC, CMC, CLD, STD,
+ * Flags as values, and other state of the processor: PUSHF, POPF, LAHF, SAHF, CLC, STC, CMC, CLD,
  * RDTSC, RDTSCP; what kernels do all the time: CLI, STI, SWAPGS, CLAC, STAC.
  *
  * Time: entering charged for whole blocks, so what has been retired of the slice is known from the
@@ -8,6 +8,16 @@
 #include <stddef.h>
 
 #include "cpu/jit/x64/x64.h"
+
+/* ---- privileged ---- */
+
+static uint32_t cpl0_only(struct em *e)
+{
+    uint32_t site = x64_site(e, SITE_BAIL);
+    asm_alu_imm(&e->a, 1, 7, xm(ENV, e->be->l->cpl), 0);
+    x64_bail_if(e, XNE, site);
+    return site;
+}
 
 /* ---- flags ---- */
 
@@ -37,6 +47,7 @@ void x64_emit_set_cf(struct em *e)
 
 void x64_emit_lahf(struct em *e)
 {
+    x64_kill_reg(e, 0);
     x64_image(e);
     x64_put_high(e, 0, T0);
 }
@@ -63,10 +74,61 @@ void x64_emit_pushf(struct em *e)
 {
     const struct uop *u = e->u;
     struct asmbuf *a = &e->a;
+    x64_kill_reg(e, 4);
     x64_image(e);
     asm_store(a, 8, xm(ENV, ENV_OFF(scratch)), T0);
     struct xo at = x64_mem(e, &u->m, u->w, true, true);
     asm_load(a, 8, T1, xm(ENV, ENV_OFF(scratch)));
+    asm_store(a, u->w, at, T1);
+    x64_add_sp(e, -(int32_t)u->w);
+}
+
+/* What it may change at once: IF, DF and the arithmetic flags. The rest, and an interrupt that it
+ * would let in, are the interpreter's. */
+void x64_emit_popf(struct em *e)
+{
+    enum { IF = 0x200, DF = 0x400, OTHERS = 0x247100 }; /* TF IOPL NT AC ID */
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    struct xo rflags = xm(ENV, e->be->l->rflags);
+    uint32_t site = cpl0_only(e);
+    struct xo at = x64_mem(e, &u->m, u->w, false, true);
+    asm_load(a, u->w, T1, at);
+    asm_load(a, 4, T0, rflags);
+    asm_alu(a, 4, 6, T0, xr(T1));
+    asm_test_imm(a, 4, xr(T0), OTHERS);
+    x64_bail_if(e, XNE, site);
+    asm_test_imm(a, 4, xr(T1), IF);
+    uint32_t closed = asm_jcc(a, XE);
+    asm_alu_imm(a, 1, 7, xm(ENV, e->be->l->intr), 0);
+    x64_bail_if(e, XNE, site);
+    asm_here(a, closed);
+    asm_alu_imm(a, 4, 4, xr(T0), IF | DF); /* what changes */
+    asm_alu_to(a, 4, 6, rflags, T0);
+    x64_set_recipe(e, CC_BITSO, 1);
+    if (x64_need(e)) {
+        asm_mov(a, 4, T0, T1);
+        asm_shift(a, 4, 5, xr(T0), 3); /* OF */
+        asm_alu_imm(a, 4, 4, xr(T0), 0x100);
+        asm_shift(a, 4, 4, xr(T1), 8);
+        x64_res_host(e, T1);
+        asm_shift(a, 4, 5, xr(T1), 8);
+        asm_alu_imm(a, 4, 4, xr(T1), 1);
+        asm_alu(a, 4, 1, T0, xr(T1));
+        asm_store(a, 4, xm(ENV, ENV_OFF(cc_cf)), T0);
+    }
+    x64_add_sp(e, u->w);
+    e->host_flags = HF_NONE;
+}
+
+void x64_emit_pushseg(struct em *e)
+{
+    const struct uop *u = e->u;
+    struct asmbuf *a = &e->a;
+    const struct jit_layout *l = e->be->l;
+    x64_kill_reg(e, 4);
+    struct xo at = x64_mem(e, &u->m, u->w, true, true);
+    asm_zx(a, 2, T1, xm(ENV, l->sel + u->dr * l->sel_size));
     asm_store(a, u->w, at, T1);
     x64_add_sp(e, -(int32_t)u->w);
 }
@@ -105,15 +167,7 @@ void x64_emit_rdtsc(struct em *e)
     e->host_flags = HF_NONE;
 }
 
-/* ---- privileged ---- */
-
-static uint32_t cpl0_only(struct em *e)
-{
-    uint32_t site = x64_site(e, SITE_BAIL);
-    asm_alu_imm(&e->a, 1, 7, xm(ENV, e->be->l->cpl), 0);
-    x64_bail_if(e, XNE, site);
-    return site;
-}
+/* ---- what kernels do ---- */
 
 /* No interrupt waits while code runs with IF set, nor one that CLI could let in. */
 void x64_emit_if(struct em *e)

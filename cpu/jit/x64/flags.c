@@ -125,7 +125,7 @@ static void flags_again(struct asmbuf *a, unsigned kind, unsigned w)
     asm_load(a, 8, T0, xm(ENV, ENV_OFF(cc_res)));
     switch (kind) {
     case CC_LOGIC:
-        asm_test(a, w, xr(T0), T0);
+        asm_alu_imm(a, w, 7, xr(T0), 0); /* not TEST: AF is 0 */
         break;
     case CC_ADD:
         asm_alu(a, w, 5, T0, b);
@@ -455,8 +455,35 @@ void x64_over_zf(struct em *e)
     emit_class(&e->a.count, was);
 }
 
+/* The host's flags, if they are the guest's, are so with AF. */
+static bool sets_af(const struct em *e)
+{
+    unsigned cc = e->rc.cc;
+    return recipe_known(e) && !e->rc.zf &&
+           (cc == CC_ADD || cc == CC_SUB || cc == CC_CMP || cc == CC_NEG || cc == CC_ADC ||
+            cc == CC_SBB);
+}
+
+/* The host's flags are the guest's arithmetic ones, or are made so; the others stand in memory. */
 void x64_image(struct em *e)
 {
-    x64_spill_flags(e);
-    call_cond(e, JIT_COND_IMAGE);
+    enum { ARITH = 0x8d5, AF = 0x10, VM_RF = 0x30000 };
+    struct asmbuf *a = &e->a;
+    unsigned was = emit_class(&a->count, EMIT_flags);
+    unsigned arith = ARITH;
+    if (e->host_flags == HF_ALL && recipe_known(e) && e->rc.cc == CC_LOGIC) {
+        arith &= ~(unsigned)AF; /* the host's is undefined */
+    } else if (e->host_flags != HF_ALL || !sets_af(e)) {
+        x64_spill_flags(e);
+        load_flags(e);
+    }
+    emit_one(&a->count);
+    asm_byte(a, 0x9c); /* pushf */
+    asm_pop(a, T0);
+    asm_alu_imm(a, 4, 4, xr(T0), (int32_t)arith);
+    asm_load(a, 4, T1, xm(ENV, e->be->l->rflags));
+    asm_alu_imm(a, 4, 4, xr(T1), ~(ARITH | VM_RF));
+    asm_alu(a, 4, 1, T0, xr(T1));
+    e->host_flags = HF_NONE;
+    emit_class(&a->count, was);
 }

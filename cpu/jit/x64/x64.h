@@ -137,7 +137,7 @@ static inline void x64_over_maybe(struct em *e)
 }
 /* Common code for conditions: returns where it is; be->cond is there already. */
 uint32_t x64_flags_common(const struct jit_backend *be, struct asmbuf *a);
-/* T0 = RFLAGS as PUSHF stores them. Ends host_flags. */
+/* T0 = RFLAGS as PUSHF stores them. Ends host_flags and T1. */
 void x64_image(struct em *e);
 /* A new recipe replaces the pending one. */
 void x64_set_recipe(struct em *e, unsigned cc, unsigned w);
@@ -230,11 +230,14 @@ void x64_emit_set_df(struct em *e);
 void x64_emit_lahf(struct em *e);
 void x64_emit_sahf(struct em *e);
 void x64_emit_pushf(struct em *e);
+void x64_emit_popf(struct em *e);
+void x64_emit_pushseg(struct em *e);
 void x64_emit_rdtsc(struct em *e);
 void x64_emit_if(struct em *e); /* CLI, STI */
 void x64_emit_swapgs(struct em *e);
 void x64_emit_setac(struct em *e);
 void x64_emit_string(struct em *e);
+void x64_emit_string_compare(struct em *e);
 void x64_emit_rep_move(struct em *e);
 void x64_emit_rep_scan(struct em *e);
 void x64_rep_cold(struct em *e, const struct cold *c);
