@@ -5,9 +5,10 @@
  * Two guests: at its login, idle; and with a shell that works without end. In each, ten seconds of
  * the guest's time after a key was received:
  *   first step    reverse-step from the present; then more of them, median and worst
- *   last write    of a word that was written when the key came, by physical address
- *   the same      again, by a watchpoint on a linear address that nobody writes: all ten seconds
- *                 are run; from a past that begins there
+ *   last write    of a word that was written when the key came, by its physical address and by
+ *                 all linear ones that lead to it
+ *   nothing met   a watchpoint on a linear address that nobody writes; a page that is written all
+ *                 the time, so that all ten seconds are run; both in a past that begins there
  * and what keeping the past costs the boot, and in memory.
  */
 #include <inttypes.h>
@@ -97,8 +98,8 @@ static void expect(struct doppel_vm *vm, const char *want)
     h.want = want;
     h.seen = false;
     doppel_serial_listen(vm, 0, hear, &h);
-    while (!h.seen && doppel_icount(vm) < LIMIT) {
-        doppel_run(vm, doppel_icount(vm) + STEP);
+    while (!h.seen && doppel_icount(vm) < LIMIT) { /* a step is short also where it waits */
+        doppel_run_until(vm, doppel_icount(vm) + STEP, doppel_vtime(vm) + SEC / 10);
     }
     if (!h.seen) {
         die("never printed", want);
@@ -142,6 +143,48 @@ static uint64_t changed_word(const uint64_t *a, const uint64_t *b, const uint64_
     return 0;
 }
 
+enum { MAX_POINTS = 16 };
+
+struct points {
+    struct doppel_point p[MAX_POINTS];
+    unsigned n;
+};
+
+/* Linear addresses that lead to physical address pa by the tables at `table`, which map what begins
+ * at `base`, in entries of 1 << bits bytes. */
+static void aliases(struct doppel_vm *vm, uint64_t pa, uint64_t table, uint64_t base, unsigned bits,
+                    struct points *list)
+{
+    uint64_t entry[512];
+    if (doppel_memory_read(vm, DOPPEL_PHYSICAL, table, entry, sizeof entry) != sizeof entry) {
+        return;
+    }
+    for (uint64_t i = 0; i < 512; i++) {
+        uint64_t la = base | i << bits, to = entry[i] & UINT64_C(0x000ffffffffff000);
+        la |= bits == 39 && i >= 256 ? UINT64_C(0xffff) << 48 : 0;
+        bool page = bits == 12 || (bits < 39 && (entry[i] & 0x80));
+        to &= page ? ~((UINT64_C(1) << bits) - 1) : ~UINT64_C(0);
+        if (!(entry[i] & 1)) {
+            continue;
+        }
+        if (!page) {
+            aliases(vm, pa, to, la, bits - 9, list);
+        } else if (pa - to < UINT64_C(1) << bits && list->n < MAX_POINTS) {
+            list->p[list->n++] =
+                (struct doppel_point){DOPPEL_POINT_WRITE, false, la + (pa - to), 8};
+        }
+    }
+}
+
+static uint64_t reg(struct doppel_vm *vm, const char *name)
+{
+    uint8_t v[DOPPEL_REG_BYTES];
+    uint64_t val;
+    doppel_reg_get(vm, 0, (unsigned)doppel_reg_find(name), v);
+    memcpy(&val, v, sizeof val);
+    return val;
+}
+
 static int by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -182,12 +225,14 @@ static void to_present(struct doppel_vm *vm)
     }
 }
 
-static void search(struct doppel_vm *vm, const char *name, struct doppel_point p)
+static void search(struct doppel_vm *vm, const char *name, const struct points *list)
 {
     uint64_t icount = doppel_icount(vm), vtime = doppel_vtime(vm);
     struct doppel_error e;
-    if (!doppel_break_add(vm, &p, &e)) {
-        die("point", e.msg);
+    for (unsigned i = 0; i < list->n; i++) {
+        if (!doppel_break_add(vm, &list->p[i], &e)) {
+            die("point", e.msg);
+        }
     }
     double from = now_ms(), cpu = cpu_ms();
     enum doppel_stop why = doppel_reverse_continue(vm);
@@ -200,7 +245,7 @@ static void search(struct doppel_vm *vm, const char *name, struct doppel_point p
            "instructions\n",
            name, took, cpu, why == DOPPEL_BREAK ? "met" : "not met",
            (double)(vtime - doppel_vtime(vm)) / 1e9, (double)(icount - doppel_icount(vm)) / 1e6);
-    doppel_break_remove(vm, &p);
+    doppel_break_clear(vm);
     to_present(vm);
 }
 
@@ -208,6 +253,13 @@ static void to_stdout(void *ctx, const char *text, size_t len)
 {
     (void)ctx;
     fwrite(text, 1, len, stdout);
+}
+
+/* A word that was not written lately, in a page that is: of the kernel's stack, at its other end.
+ */
+static uint64_t hot_word(struct doppel_vm *vm)
+{
+    return (reg(vm, "rsp") | 4095) - 7;
 }
 
 static void measure(struct doppel_vm *vm, const char *key, uint64_t history, unsigned nsteps)
@@ -219,19 +271,24 @@ static void measure(struct doppel_vm *vm, const char *key, uint64_t history, uns
     uint64_t *after = ram_copy(vm);
     run_for(vm, 10 * SEC);
     uint64_t *now = ram_copy(vm);
-    struct doppel_point word = {DOPPEL_POINT_WRITE, true, changed_word(before, after, now), 8};
-    struct doppel_point none = {DOPPEL_POINT_WRITE, false, UINT64_C(0xfffff00000000000), 8};
+    uint64_t pa = changed_word(before, after, now);
+    struct points word = {{{DOPPEL_POINT_WRITE, true, pa, 8}}, 1}, linear = {.n = 0};
+    struct points none = {{{DOPPEL_POINT_WRITE, false, UINT64_C(0xfffff00000000000), 8}}, 1};
     free(before);
     free(after);
     free(now);
     steps(vm, nsteps);
-    search(vm, "last write", word);
+    search(vm, "last write", &word);
+    aliases(vm, pa, reg(vm, "cr3") & UINT64_C(0x000ffffffffff000), 0, 39, &linear);
+    search(vm, "by linear address", &linear);
     printf("  ");
     doppel_command(vm, "info history", to_stdout, NULL);
     doppel_history(vm, 0, &e);
     doppel_history(vm, history, &e);
     run_for(vm, 10 * SEC);
-    search(vm, "nothing met", none);
+    search(vm, "nothing met", &none);
+    struct points often = {{{DOPPEL_POINT_WRITE, false, hot_word(vm), 8}}, 1};
+    search(vm, "in a hot page", &often);
     fflush(stdout);
 }
 
@@ -261,7 +318,7 @@ int main(int argc, char **argv)
     const char *state = argc > 4 ? argv[4] : NULL;
     struct doppel_vm *vm;
     struct doppel_error e;
-    if (state) {
+    if (state) { /* of the guest at its login: for who measures again and again */
         vm = create(argv[1], history);
         if (!doppel_load_file(vm, state, &e)) {
             expect(vm, "login: ");

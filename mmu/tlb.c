@@ -391,6 +391,14 @@ static bool spied(const struct tlb_spy *s, gva page, gpa at)
     return false;
 }
 
+/* A write to this page comes by, or will pass L1 without coming by. */
+static void note_write(const struct tlb *t, gva la)
+{
+    if (UNLIKELY(t->wrote != NULL)) {
+        page_set_add(t->wrote, la >> PAGE_BITS);
+    }
+}
+
 /* Let the fast path have what it may do with this page directly, and no more. */
 static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la, gpa addr,
                     unsigned flags, enum mem_access acc, enum tlb_view view)
@@ -417,6 +425,9 @@ static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem
     e->bias_r = r ? (uintptr_t)ram_read_ptr(hit.ram, hit.pfn) - page : 0;
     e->tag_w = w ? page : miss_tag(i);
     e->bias_w = w ? (uintptr_t)w - page : 0;
+    if (w && acc != ACC_WRITE) { /* fill has noted those */
+        note_write(t, la);
+    }
     if (r || w) {
         struct tlb_l2 *l2 = t->l2;
         unsigned h = filter_hash(hit.pfn);
@@ -444,6 +455,9 @@ static void x_fill(struct tlb *t, gva la, gpa addr, unsigned flags, enum tlb_vie
 static void fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gva la, gpa addr,
                  unsigned flags, enum mem_access acc, enum tlb_view view)
 {
+    if (acc == ACC_WRITE) {
+        note_write(t, la); /* L1 may not take it */
+    }
     if (acc == ACC_FETCH) {
         x_fill(t, la, addr, flags, view);
     } else {
@@ -533,6 +547,7 @@ bool tlb_refill(struct tlb *t, const struct walk_mode *m, struct aspace *mem, gv
 bool tlb_write_target(const struct tlb *t, const struct walk_mode *m, gva la, enum tlb_view view,
                       gpa *addr)
 {
+    note_write(t, la);
     if (!m->paging) {
         *addr = la & m->a20_mask;
         return true;
@@ -693,6 +708,13 @@ void tlb_set_spy(struct tlb *t, const struct tlb_spy *spy)
 {
     t->spy = spy;
     tlb_drop_l1(t);
+}
+
+void tlb_note_writes(struct tlb *t, struct page_set *wrote)
+{
+    t->wrote = wrote;
+    t->moved++;
+    drop_filled(t, true);
 }
 
 void tlb_watch_opens(struct tlb *t,

@@ -27,6 +27,7 @@
 
 #include "core/types.h"
 #include "mmu/walk.h"
+#include "util/page_set.h"
 
 #define TLB_L1_BITS 10
 #define TLB_L1_SIZE (1u << TLB_L1_BITS)
@@ -72,6 +73,7 @@ struct tlb {
     gva watch[4];                   /* pages kept out of L1, by tlb_set_watch */
     unsigned nwatch;
     const struct tlb_spy *spy; /* by tlb_set_spy; NULL: none */
+    struct page_set *wrote;    /* by tlb_note_writes; NULL: nobody asks */
     /* Told when an L1 entry lets writes through; see tlb_watch_opens. */
     void (*opened)(void *ctx, enum tlb_view view, unsigned entry, struct ram *ram, uint64_t pfn);
     void *opened_ctx;
@@ -97,6 +99,12 @@ void tlb_set_watch(struct tlb *t, const gva *pages, unsigned n);
 /* The same for a debugger's watchpoints, any number: `spy` stays the caller's and is not to change
  * while it is set. NULL: none. Drops L1. */
 void tlb_set_spy(struct tlb *t, const struct tlb_spy *spy);
+
+/* Put into `wrote`, which stays the caller's, the linear page (la >> 12) of each write from now on,
+ * by any instruction in any address space, paged or not; of pages that are only made ready for
+ * writes, too. What it is not in was not written to by a linear address. Drops L1; NULL: no more.
+ */
+void tlb_note_writes(struct tlb *t, struct page_set *wrote);
 
 /* Call fn before the first write through each L1 entry that lets writes through from now on; reads
  * then never open an entry for writes. For cpu/lockstep.c; set-up time. */

@@ -44,17 +44,26 @@ static void points_add(struct points *l, struct point p)
     l->list[l->n++] = p;
 }
 
+static void point_free(struct doppel_vm *vm, struct point *p)
+{
+    checkpoint_free(vm, p->cp);
+    if (p->wrote) {
+        page_set_free(p->wrote);
+        free(p->wrote);
+    }
+}
+
 /* Those from index `from` on. */
 static void points_cut(struct doppel_vm *vm, struct points *l, size_t from)
 {
     while (l->n > from) {
-        checkpoint_free(vm, l->list[--l->n].cp);
+        point_free(vm, &l->list[--l->n]);
     }
 }
 
 static void points_drop(struct doppel_vm *vm, struct points *l, size_t i)
 {
-    checkpoint_free(vm, l->list[i].cp);
+    point_free(vm, &l->list[i]);
     memmove(&l->list[i], &l->list[i + 1], (--l->n - i) * sizeof l->list[0]);
 }
 
@@ -66,6 +75,29 @@ static struct point *points_before(const struct points *l, uint64_t icount)
         n--;
     }
     return n ? &l->list[n - 1] : NULL;
+}
+
+/* --- Linear pages that are written --- */
+
+/* What vCPUs write in the present goes to the last point's set. They begin with nothing in L1, so
+ * that the first write to each page is noted; a checkpoint has the same effect, as it shares all
+ * pages, so a set holds all that was written since its point. */
+static void note_writes(struct doppel_vm *vm)
+{
+    struct history *h = vm->history;
+    struct page_set *s = h->points.n && !h->present ? h->points.list[h->points.n - 1].wrote : NULL;
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        tlb_note_writes(&vm->cpu[i]->tlb, s);
+    }
+}
+
+static struct page_set *new_set(void)
+{
+    struct page_set *s = calloc(1, sizeof *s);
+    if (!s) {
+        abort();
+    }
+    return s;
 }
 
 /* --- Keeping --- */
@@ -85,7 +117,8 @@ static uint64_t kept_bytes(const struct doppel_vm *vm)
     const struct history *h = vm->history;
     uint64_t n = disk_bytes(vm) + history_log_bytes(&h->log);
     for (size_t i = 0; i < h->points.n; i++) {
-        n += checkpoint_bytes(h->points.list[i].cp) + h->points.list[i].pages * PAGE_SIZE;
+        const struct point *p = &h->points.list[i];
+        n += checkpoint_bytes(p->cp) + p->pages * PAGE_SIZE + page_set_bytes(p->wrote);
     }
     return n;
 }
@@ -111,6 +144,9 @@ static size_t least_wanted(const struct history *h, uint64_t now)
 static void drop_point(struct doppel_vm *vm, size_t i)
 {
     struct points *l = &vm->history->points;
+    if (i) {
+        page_set_join(l->list[i - 1].wrote, l->list[i].wrote);
+    }
     points_drop(vm, l, i);
     l->list[i].pages = i ? checkpoint_differ(vm, l->list[i - 1].cp, l->list[i].cp) : 0;
 }
@@ -145,7 +181,8 @@ static void keep_point(struct doppel_vm *vm)
     if (lasting) {
         h->next_lasting = now + h->interval;
     }
-    points_add(&h->points, (struct point){cp, h->log.n, pages, !lasting});
+    points_add(&h->points, (struct point){cp, h->log.n, pages, !lasting, new_set()});
+    note_writes(vm);
     if (h->points.n > PASSING && h->points.list[h->points.n - 1 - PASSING].passing) {
         drop_point(vm, h->points.n - 1 - PASSING);
     }
@@ -158,7 +195,7 @@ static void keep_inner(struct doppel_vm *vm)
     struct history *h = vm->history;
     struct checkpoint *cp = checkpoint_take(vm);
     if (cp) {
-        points_add(&h->inner, (struct point){cp, h->log.cursor, 0, false});
+        points_add(&h->inner, (struct point){cp, h->log.cursor, 0, false, NULL});
     }
 }
 
@@ -221,6 +258,7 @@ void history_stop(struct doppel_vm *vm)
     gate_unlisten(&vm->gate, note, h);
     points_cut(vm, &h->inner, 0);
     points_cut(vm, &h->points, 0);
+    note_writes(vm);
     checkpoint_free(vm, h->present);
     history_log_free(&h->log);
     free(h->points.list);
@@ -281,6 +319,7 @@ bool history_leave_present(struct doppel_vm *vm, struct err *e)
     if (!h->present) {
         return err_set(e, "no host memory for a checkpoint");
     }
+    note_writes(vm);
     mute(vm, true);
     h->log_feed = vm->gate.feed;
     vm->gate.feed = history_log_feed(&h->log);
@@ -297,6 +336,7 @@ static void be_live(struct doppel_vm *vm)
     h->present = NULL;
     vm->gate.feed = h->log_feed;
     h->log_feed = NULL;
+    note_writes(vm);
     pace_restart(vm);
 }
 
@@ -333,6 +373,7 @@ void history_restart(struct doppel_vm *vm)
         be_live(vm);
     }
     points_cut(vm, &h->points, 0);
+    note_writes(vm);
     history_log_free(&h->log);
     h->next = h->next_lasting = 0;
 }

@@ -4,6 +4,7 @@
 #ifndef DOPPEL_VM_HISTORY_PRIV_H
 #define DOPPEL_VM_HISTORY_PRIV_H
 
+#include "util/page_set.h"
 #include "vm/checkpoint.h"
 #include "vm/history.h"
 #include "vm/history_log.h"
@@ -13,6 +14,9 @@ struct point {
     size_t input;   /* the next one after it */
     uint64_t pages; /* that it does not share with the point before */
     bool passing;   /* goes when the present is some way off */
+    /* Linear pages that were written until the next point of the present's line, or the present;
+     * owned. NULL: not known (inner points). */
+    struct page_set *wrote;
 };
 
 struct points {
@@ -50,6 +54,8 @@ struct history {
     uint64_t until;                  /* hits from here on do not count */
     const struct doppel_point *only; /* NULL: any */
     struct doppel_hit hit;           /* the last that was found */
+    bool brute;                      /* leave no interval out; for tests */
+    size_t looked; /* intervals that a hit was possible in, of the last search; for tests */
 };
 
 extern const char history_nothing_kept[];

@@ -5,7 +5,8 @@
  * run, the latest first, with hits noted instead of stopping, and the last hit of the first one
  * that has any is it. The machine runs the latest one itself, then twins of it (history_hunt.c) the
  * others, on several cores. Those that cannot have any are left out: a page of RAM that two
- * checkpoints share was not written between them.
+ * checkpoints share was not written between them, nor was a linear page that is not among those
+ * that the soft TLBs let be written (tlb_note_writes).
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -38,14 +39,16 @@ bool history_collect(void *ctx, struct doppel_vm *vm, const struct doppel_hit *h
     return false;
 }
 
-/* Can the point not have been met between two instants? */
-static bool untouched(struct doppel_vm *vm, const struct doppel_point *p,
-                      const struct checkpoint *a, const struct checkpoint *b)
+/* Can the point not have been met between `from` and an instant of which b is the state, or NULL?
+ * That comes before the next point of the present's line, or is it. */
+static bool untouched(struct doppel_vm *vm, const struct doppel_point *p, const struct point *from,
+                      const struct checkpoint *b)
 {
-    bool ok = p->kind == DOPPEL_POINT_WRITE && p->physical;
-    uint64_t last = p->address + p->length - 1;
-    for (uint64_t page = p->address & PAGE_MASK; ok && page <= last; page += PAGE_SIZE) {
-        ok = checkpoint_untouched(vm, a, b, page);
+    uint64_t first = p->address >> PAGE_BITS, last = (p->address + p->length - 1) >> PAGE_BITS;
+    bool ok = p->kind == DOPPEL_POINT_WRITE && (b || !p->physical);
+    for (uint64_t page = first; ok && page <= last; page++) {
+        ok = p->physical ? checkpoint_untouched(vm, from->cp, b, page << PAGE_BITS)
+                         : !page_set_has(from->wrote, page);
     }
     return ok;
 }
@@ -63,15 +66,19 @@ static const struct checkpoint *end_of(const struct history *h, size_t i, uint64
 static bool barren(struct doppel_vm *vm, size_t i, uint64_t end)
 {
     struct history *h = vm->history;
-    const struct checkpoint *a = h->points.list[i].cp, *b = end_of(h, i, end);
+    const struct point *from = &h->points.list[i];
+    const struct checkpoint *b = end_of(h, i, end);
     unsigned n;
     const struct doppel_point *list = debug_points(vm, &n);
-    bool ok = b != NULL;
-    if (ok && h->only) {
-        return untouched(vm, h->only, a, b);
+    bool ok = true;
+    if (h->brute) {
+        return false;
+    }
+    if (h->only) {
+        return untouched(vm, h->only, from, b);
     }
     for (unsigned k = 0; ok && k < n; k++) {
-        ok = untouched(vm, &list[k], a, b);
+        ok = untouched(vm, &list[k], from, b);
     }
     return ok;
 }
@@ -161,6 +168,7 @@ static enum history_found search(struct doppel_vm *vm, struct err *e)
 {
     size_t n;
     struct stretch *list = stretches(vm, &n);
+    vm->history->looked = n;
     enum history_found found = search_in(vm, list, n, e);
     free(list);
     if (found == HISTORY_FAILED) {

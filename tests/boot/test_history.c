@@ -221,12 +221,14 @@ struct found {
     uint64_t icount, digest;
 };
 
+/* By one: all intervals; by more: those in which something can be. */
 static struct found find_back(struct guest *g, unsigned workers)
 {
     struct doppel_error e;
     struct found f;
     memset(&f, 0, sizeof f);
     history_set_workers(g->vm, workers);
+    g->vm->history->brute = workers == 1;
     EXPECT(doppel_goto(g->vm, instant(8), &e));
     f.why = doppel_reverse_continue(g->vm);
     const struct doppel_hit *hit = doppel_last_hit(g->vm);
