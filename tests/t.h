@@ -72,6 +72,9 @@ void t_cases(unsigned long passed, unsigned long failed, unsigned long skipped);
 // hand.
 uint64_t t_amount(uint64_t quick, uint64_t full, uint64_t lots);
 
+// The host is itself emulated (qemu-user, tests/run's TEST_WRAPPER): slow, and its clock runs on.
+bool t_emulated(void);
+
 // A repeatable random source (splitmix64). t_seed() is T_SEED from the environment, or 1.
 struct t_rng {
     uint64_t state;

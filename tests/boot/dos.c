@@ -11,7 +11,7 @@
 
 #include "tests/t.h"
 
-enum { KEY_CHUNKS = 3 }; /* between a key down and up, and to the next: 1.5 ms of a busy guest */
+enum { KEY_CHUNKS = 1 }; /* between a key down and up, and to the next: half a ms of a busy guest */
 
 /* --- Files --- */
 

@@ -30,7 +30,8 @@ bool guests_have(const char *name);
 const char *guest_path(const char *prefix, const char *name);
 
 /* The whole test of one kernel: boots to its shell script, whose last line must be right, and
- * powers off; then the same again with another machine running in the process, saved half way and
+ * powers off, under the interpreter (one vCPU: at T_LEVEL=long only); then the same again under the
+ * JIT with another machine running in the process, saved half way and
  * loaded into a new machine: same instruction count, same text, same digest. The second half is
  * recorded, beginning with the machine as it was loaded, and replayed. */
 void boot_test(const char *kernel, unsigned cpus);

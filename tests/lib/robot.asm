@@ -8,6 +8,9 @@
 ;   W DEV CMD L0 L1 L2 V the same with one sector of data out, all V
 ;   P DEV C0 C4 C5 C8    packet, data in           status, error, bytes 2 and 12 of the data
 ;   M V N                fill N MiB from 2 MiB on   0, 0, 0, 0
+;   B N                  be busy for a little over N << 20 instructions: fill 1 MiB N times, which
+;                        costs a host next to nothing (REP counts an instruction per element)
+;                                                   0, 0, 0, 0
 ;   H N0 N1              halt through N ticks of the PIT at 1 kHz: the largest step of the TSC
 ;                        from one to the next, in units of 1024
 ;   X                    shut down (triple fault)   no answer
@@ -73,6 +76,8 @@ serve:  mov edi, order
         je floppy
         cmp al, 'M'
         je fill
+        cmp al, 'B'
+        je busy
         cmp al, 'H'
         je ticks
         cmp al, 'X'
@@ -129,6 +134,15 @@ fill:   movzx ecx, byte [order + 2]
         mov edi, 0x200000
         rep stosb
         xor eax, eax
+        jmp answer
+
+busy:   movzx ebx, byte [order + 1]
+        xor eax, eax
+.next:  mov edi, 0x200000
+        mov ecx, 1 << 20
+        rep stosb
+        dec ebx
+        jnz .next
         jmp answer
 
 answer: mov ecx, 4                      ; eax

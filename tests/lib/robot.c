@@ -99,6 +99,15 @@ uint8_t robot_in(struct robot *r, uint16_t port)
     return answered(r, order).status;
 }
 
+void robot_busy(struct robot *r, uint8_t n)
+{
+    const char order[8] = {'B', (char)n};
+    r->n = 0;
+    EXPECT(doppel_post_input(r->vm, "com1.rx", order, 8));
+    doppel_run(r->vm, doppel_icount(r->vm) + ((uint64_t)n << 20));
+    EXPECT(robot_wait(r));
+}
+
 struct robot_ata robot_floppy(struct robot *r, bool write, uint8_t cyl, uint8_t fill)
 {
     const char order[8] = {'F', write, 0, (char)cyl, 0, 1, (char)fill};

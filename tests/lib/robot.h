@@ -38,6 +38,9 @@ struct robot_ata robot_write(struct robot *r, uint8_t dev, uint32_t lba, uint8_t
 struct robot_ata robot_packet(struct robot *r, uint8_t dev, uint8_t op, uint8_t b4, uint8_t b5,
                               uint8_t b8);
 uint8_t robot_in(struct robot *r, uint16_t port);
+/* Let a little over n << 20 instructions pass (1 to 255), quickly on any host: much more so than
+ * the robot's waiting for an order does. */
+void robot_busy(struct robot *r, uint8_t n);
 /* The first sector of a cylinder of floppy A: ST0, ST1, ST2 and its first byte in this order. */
 struct robot_ata robot_floppy(struct robot *r, bool write, uint8_t cyl, uint8_t fill);
 

@@ -133,6 +133,12 @@ uint64_t t_amount(uint64_t quick, uint64_t full, uint64_t lots)
     return level != NULL && strcmp(level, "long") == 0 ? lots : full;
 }
 
+bool t_emulated(void)
+{
+    const char *wrapper = getenv("TEST_WRAPPER");
+    return wrapper && wrapper[0];
+}
+
 uint64_t t_seed(void)
 {
     const char *seed = getenv("T_SEED");

@@ -199,7 +199,7 @@ TEST(flight_moves_on)
         for (unsigned i = 0; i < 2; i++) {
             work(&p, (uint8_t)(0x66 + i));
             usleep(1100000); /* a machine that runs ahead begins anew every second at most */
-            doppel_run(p.r.vm, doppel_icount(p.r.vm) + 20000000);
+            robot_busy(&p.r, 20);
         }
         work(&p, 0x70);
         EXPECT(look(&p, &from, &kib) && from > begun);
@@ -247,7 +247,7 @@ TEST(flight_triple_fault)
             work(&p, 0x55);
             p.r.n = 0;
             doppel_post_input(p.r.vm, "com1.rx", "X.......", 8);
-            enum doppel_stop why = doppel_run(p.r.vm, doppel_icount(p.r.vm) + 20000000);
+            enum doppel_stop why = doppel_run(p.r.vm, doppel_icount(p.r.vm) + 3000000);
             EXPECT_EQ(why, ends ? DOPPEL_RESET : DOPPEL_LIMIT);
             robot_stop(&p.r);
             expect_text(&p, "robot: a CPU shut down (triple fault) at ");
@@ -301,7 +301,7 @@ TEST(flight_watchdog)
     if (EXPECT(fly(&p, "60s", ",watchdog=20ms"))) {
         rest(&p);
         EXPECT(access(p.log, F_OK) != 0);
-        doppel_run(p.r.vm, doppel_icount(p.r.vm) + 30000000);
+        robot_busy(&p.r, 30);
         EXPECT(access(p.log, F_OK) == 0);
         robot_stop(&p.r);
         expect_text(&p, "robot: no CPU has taken interrupts for long at ");
