@@ -349,6 +349,11 @@ struct engine *engine_new(const struct engine_options *o)
         .segv_code = (int32_t)offsetof(struct cpu, segv[SEG_CS]) - env,
         .sel = (int32_t)offsetof(struct cpu, s.seg[0].sel) - env,
         .sel_size = (int32_t)sizeof(struct seg),
+        .x87_m = (int32_t)offsetof(struct cpu, s.fpu[0].m) - env,
+        .x87_se = (int32_t)offsetof(struct cpu, s.fpu[0].se) - env,
+        .x87_cw = (int32_t)offsetof(struct cpu, s.fpu[0].cw) - env,
+        .x87_sw = (int32_t)offsetof(struct cpu, s.fpu[0].sw) - env,
+        .x87_empty = (int32_t)offsetof(struct cpu, s.fpu[0].empty) - env,
     };
     for (unsigned v = 0; v < TLB_VIEWS; v++) {
         l.l1[v] = (int32_t)offsetof(struct cpu, tlb.l1[v]) - env;
@@ -402,6 +407,7 @@ void engine_add_cpu(struct engine *e, struct cpu *cpu)
     cpu->jit.cond = engine_cond;
     cpu->jit.runs = e->jit ? jit_runs(e->jit) : NULL;
     cpu->jit.x87_load = x87_host_load;
+    cpu->jit.x87_soft = x87_soft;
     jt_init(cpu);
 }
 

@@ -63,7 +63,9 @@ void x87_finish(struct cpu *cpu, const struct insn *i, const struct fp_env *e)
     struct x87 *f = x87_of(cpu);
 
     f->sw = (uint16_t)((f->sw & ~X87_C1) | e->flags | (e->roundup ? X87_C1 : 0));
-    note_pointers(cpu, i, x87_unmasked(e, FP_ALL_FLAGS));
+    if (i) {
+        note_pointers(cpu, i, x87_unmasked(e, FP_ALL_FLAGS));
+    }
     if (UNLIKELY(x87_unmasked(e, FP_ALL_FLAGS))) {
         x87_update_es(cpu);
     }
@@ -99,20 +101,43 @@ void x87_finish_push(struct cpu *cpu, const struct insn *i, struct fp_env *e, st
 
 /* ---- loads ---- */
 
+/* A float or an integer in memory, exact or with the flags that a load raises. */
+static struct f80 loaded(struct fp_env *e, enum x87_form form, uint64_t v)
+{
+    switch (form) {
+    case X87_F32:
+        return f80_from_f32(e, (uint32_t)v);
+    case X87_F64:
+        return f80_from_f64(e, v);
+    case X87_I16:
+        return f80_from_i32((int16_t)v);
+    case X87_I32:
+        return f80_from_i32((int32_t)v);
+    default:
+        return f80_from_i64((int64_t)v);
+    }
+}
+
+void x87_push_from(struct cpu *cpu, const struct insn *i, enum x87_form form, uint64_t v)
+{
+    struct fp_env e = x87_env(x87_of(cpu));
+    x87_finish_push(cpu, i, &e, loaded(&e, form, v));
+}
+
+static void load(struct cpu *cpu, const struct insn *i, enum x87_form form, unsigned size)
+{
+    x87_begin(cpu);
+    x87_push_from(cpu, i, form, x87_load(cpu, i, size));
+}
+
 SEM(fld_m32)
 {
-    struct x87 *f = x87_begin(cpu);
-    uint32_t v = (uint32_t)x87_load(cpu, i, 4);
-    struct fp_env e = x87_env(f);
-    x87_finish_push(cpu, i, &e, f80_from_f32(&e, v));
+    load(cpu, i, X87_F32, 4);
 }
 
 SEM(fld_m64)
 {
-    struct x87 *f = x87_begin(cpu);
-    uint64_t v = x87_load(cpu, i, 8);
-    struct fp_env e = x87_env(f);
-    x87_finish_push(cpu, i, &e, f80_from_f64(&e, v));
+    load(cpu, i, X87_F64, 8);
 }
 
 SEM(fld_m80)
@@ -127,26 +152,17 @@ SEM(fld_m80)
 
 SEM(fild_m16)
 {
-    struct x87 *f = x87_begin(cpu);
-    int16_t v = (int16_t)x87_load(cpu, i, 2);
-    struct fp_env e = x87_env(f);
-    x87_finish_push(cpu, i, &e, f80_from_i32(v));
+    load(cpu, i, X87_I16, 2);
 }
 
 SEM(fild_m32)
 {
-    struct x87 *f = x87_begin(cpu);
-    int32_t v = (int32_t)x87_load(cpu, i, 4);
-    struct fp_env e = x87_env(f);
-    x87_finish_push(cpu, i, &e, f80_from_i32(v));
+    load(cpu, i, X87_I32, 4);
 }
 
 SEM(fild_m64)
 {
-    struct x87 *f = x87_begin(cpu);
-    int64_t v = (int64_t)x87_load(cpu, i, 8);
-    struct fp_env e = x87_env(f);
-    x87_finish_push(cpu, i, &e, f80_from_i64(v));
+    load(cpu, i, X87_I64, 8);
 }
 
 SEM(fbld)
@@ -158,23 +174,34 @@ SEM(fbld)
     x87_finish_push(cpu, i, &e, f80_from_bcd(b));
 }
 
-SEM(fld_sti)
+void x87_push_sti(struct cpu *cpu, const struct insn *i, unsigned n)
 {
-    struct x87 *f = x87_begin(cpu);
+    const struct x87 *f = x87_of(cpu);
     struct fp_env e = x87_env(f);
-    struct f80 v = x87_get(f, i->rm & 7);
-    if (x87_empty(f, i->rm & 7)) {
+    struct f80 v = x87_get(f, n);
+    if (x87_empty(f, n)) {
         x87_underflow(&e);
         v = F80_INDEFINITE;
     }
     x87_finish_push(cpu, i, &e, v);
 }
 
+SEM(fld_sti)
+{
+    x87_begin(cpu);
+    x87_push_sti(cpu, i, i->rm & 7);
+}
+
+void x87_push_const(struct cpu *cpu, const struct insn *i, unsigned n)
+{
+    struct fp_env e = x87_env(x87_of(cpu));
+    x87_finish_push(cpu, i, &e, f80_constant(&e, n));
+}
+
 SEM(fld_const)
 {
-    struct x87 *f = x87_begin(cpu);
-    struct fp_env e = x87_env(f);
-    x87_finish_push(cpu, i, &e, f80_constant(&e, i->modrm & 7));
+    x87_begin(cpu);
+    x87_push_const(cpu, i, i->modrm & 7);
 }
 
 /* ---- stores ---- */
@@ -203,29 +230,28 @@ static void finish_store(struct cpu *cpu, const struct insn *i, const struct fp_
     x87_finish(cpu, i, e);
 }
 
-enum store_as { AS_F32, AS_F64, AS_F80, AS_I16, AS_I32, AS_I64, AS_BCD };
-
 /* ST0 in the form wanted, into p; its size. */
-static unsigned convert(struct fp_env *e, enum store_as as, struct f80 v, bool truncate, uint8_t *p)
+static unsigned convert(struct fp_env *e, enum x87_form form, struct f80 v, bool truncate,
+                        uint8_t *p)
 {
-    switch (as) {
-    case AS_F32:
+    switch (form) {
+    case X87_F32:
         le_put(p, 4, f80_to_f32(e, v));
         return 4;
-    case AS_F64:
+    case X87_F64:
         le_put(p, 8, f80_to_f64(e, v));
         return 8;
-    case AS_F80:
+    case X87_F80:
         le_put(p, 8, v.m);
         le_put(p + 8, 2, v.se);
         return 10;
-    case AS_I16:
+    case X87_I16:
         le_put(p, 2, (uint64_t)f80_to_i16(e, v, truncate));
         return 2;
-    case AS_I32:
+    case X87_I32:
         le_put(p, 4, (uint64_t)f80_to_i32(e, v, truncate));
         return 4;
-    case AS_I64:
+    case X87_I64:
         le_put(p, 8, (uint64_t)f80_to_i64(e, v, truncate));
         return 8;
     default:
@@ -234,13 +260,14 @@ static unsigned convert(struct fp_env *e, enum store_as as, struct f80 v, bool t
     }
 }
 
-static void store(struct cpu *cpu, const struct insn *i, enum store_as as, bool truncate, bool pop)
+static void store(struct cpu *cpu, const struct insn *i, enum x87_form form, bool truncate,
+                  bool pop)
 {
     struct x87 *f = x87_begin(cpu);
     struct fp_env e = x87_env(f);
     uint8_t bytes[10];
     bool empty = x87_empty(f, 0);
-    unsigned size = convert(&e, as, empty ? F80_INDEFINITE : x87_get(f, 0), truncate, bytes);
+    unsigned size = convert(&e, form, empty ? F80_INDEFINITE : x87_get(f, 0), truncate, bytes);
 
     if (empty) {
         x87_underflow(&e);
@@ -248,54 +275,81 @@ static void store(struct cpu *cpu, const struct insn *i, enum store_as as, bool 
     finish_store(cpu, i, &e, bytes, size, pop);
 }
 
+uint64_t x87_take(struct cpu *cpu, enum x87_form form, bool truncate, bool pop)
+{
+    struct x87 *f = x87_of(cpu);
+    struct fp_env e = x87_env(f);
+    uint8_t bytes[10];
+    bool empty = x87_empty(f, 0);
+    unsigned size = convert(&e, form, empty ? F80_INDEFINITE : x87_get(f, 0), truncate, bytes);
+    if (empty) {
+        x87_underflow(&e);
+    }
+    x87_pop(f, pop);
+    x87_finish(cpu, NULL, &e);
+    return le_get(bytes, size < 8 ? size : 8);
+}
+
 SEM(fst_m32)
 {
-    store(cpu, i, AS_F32, false, i->reg & 1);
+    store(cpu, i, X87_F32, false, i->reg & 1);
 }
 
 SEM(fst_m64)
 {
-    store(cpu, i, AS_F64, false, i->reg & 1);
+    store(cpu, i, X87_F64, false, i->reg & 1);
 }
 
 SEM(fstp_m80)
 {
-    store(cpu, i, AS_F80, false, true);
+    store(cpu, i, X87_F80, false, true);
 }
 
 SEM(fist_m16)
 {
-    store(cpu, i, AS_I16, false, i->reg & 1);
+    store(cpu, i, X87_I16, false, i->reg & 1);
 }
 
 SEM(fist_m32)
 {
-    store(cpu, i, AS_I32, false, i->reg & 1);
+    store(cpu, i, X87_I32, false, i->reg & 1);
 }
 
 SEM(fistp_m64)
 {
-    store(cpu, i, AS_I64, false, true);
+    store(cpu, i, X87_I64, false, true);
 }
 
 SEM(fisttp_m16)
 {
-    store(cpu, i, AS_I16, true, true);
+    store(cpu, i, X87_I16, true, true);
 }
 
 SEM(fisttp_m32)
 {
-    store(cpu, i, AS_I32, true, true);
+    store(cpu, i, X87_I32, true, true);
 }
 
 SEM(fisttp_m64)
 {
-    store(cpu, i, AS_I64, true, true);
+    store(cpu, i, X87_I64, true, true);
 }
 
 SEM(fbstp)
 {
-    store(cpu, i, AS_BCD, false, true);
+    store(cpu, i, X87_BCD, false, true);
+}
+
+void x87_store_sti(struct cpu *cpu, const struct insn *i, unsigned n, bool pop)
+{
+    struct x87 *f = x87_of(cpu);
+    struct fp_env e = x87_env(f);
+    struct f80 v = x87_get(f, 0);
+    if (x87_empty(f, 0)) {
+        x87_underflow(&e);
+        v = F80_INDEFINITE;
+    }
+    x87_finish_reg(cpu, i, &e, n, v, pop);
 }
 
 /* FST and FSTP to a register; DD D8+i and its aliases D9 D8+i, DF D0+i, DF D8+i pop. FSTP1 (D9)
@@ -304,27 +358,20 @@ SEM(fst_sti)
 {
     struct x87 *f = x87_begin(cpu);
     struct fp_env e = x87_env(f);
-    struct f80 v = x87_get(f, 0);
-    bool pop = i->opcode != 0xdd || (i->reg & 1);
     if (x87_empty(f, 0) && i->opcode == 0xd9) {
         x87_pop(f, 1);
         x87_finish(cpu, i, &e);
         return;
     }
-    if (x87_empty(f, 0)) {
-        x87_underflow(&e);
-        v = F80_INDEFINITE;
-    }
-    x87_finish_reg(cpu, i, &e, i->rm & 7, v, pop);
+    x87_store_sti(cpu, i, i->rm & 7, i->opcode != 0xdd || (i->reg & 1));
 }
 
 /* ---- within the stack ---- */
 
-SEM(fxch)
+void x87_exchange(struct cpu *cpu, const struct insn *i, unsigned n)
 {
-    struct x87 *f = x87_begin(cpu);
+    struct x87 *f = x87_of(cpu);
     struct fp_env e = x87_env(f);
-    unsigned n = i->rm & 7;
     struct f80 a = x87_get(f, 0), b = x87_get(f, n);
     if (x87_empty(f, 0) || x87_empty(f, n)) {
         x87_underflow(&e);
@@ -338,13 +385,31 @@ SEM(fxch)
     x87_finish(cpu, i, &e);
 }
 
-/* DA C0+: B, E, BE, U; DB C0+: their opposites. C1 stays but for a stack underflow. */
+SEM(fxch)
+{
+    x87_begin(cpu);
+    x87_exchange(cpu, i, i->rm & 7);
+}
+
+/* C1 stays but for a stack underflow. */
+void x87_cmov(struct cpu *cpu, const struct insn *i, unsigned n, bool cond)
+{
+    const struct x87 *f = x87_of(cpu);
+    struct fp_env e = x87_env(f);
+    struct f80 v = x87_get(f, cond ? n : 0);
+    e.roundup = f->sw & X87_C1;
+    if (x87_empty(f, 0) || x87_empty(f, n)) {
+        x87_underflow(&e);
+        v = F80_INDEFINITE;
+    }
+    x87_finish_reg(cpu, i, &e, 0, v, 0);
+}
+
+/* DA C0+: B, E, BE, U; DB C0+: their opposites. */
 SEM(fcmov)
 {
-    struct x87 *f = x87_begin(cpu);
-    struct fp_env e = x87_env(f);
-    unsigned n = i->rm & 7;
     bool cond;
+    x87_begin(cpu);
     switch (i->reg & 3) {
     case 0:
         cond = flag_cf(cpu);
@@ -359,20 +424,15 @@ SEM(fcmov)
         cond = flag_pf(cpu);
         break;
     }
-    cond ^= i->opcode == 0xdb;
-    struct f80 v = x87_get(f, cond ? n : 0);
-    e.roundup = f->sw & X87_C1;
-    if (x87_empty(f, 0) || x87_empty(f, n)) {
-        x87_underflow(&e);
-        v = F80_INDEFINITE;
-    }
-    x87_finish_reg(cpu, i, &e, 0, v, 0);
+    x87_cmov(cpu, i, i->rm & 7, cond ^ (i->opcode == 0xdb));
 }
 
-/* FCHS, FABS: v from ST(0). */
-static void sign_set(struct cpu *cpu, const struct insn *i, struct x87 *f, struct f80 v)
+void x87_sign(struct cpu *cpu, const struct insn *i, bool absolute)
 {
+    const struct x87 *f = x87_of(cpu);
     struct fp_env e = x87_env(f);
+    struct f80 v = x87_get(f, 0);
+    v = absolute ? f80_abs(v) : f80_negate(v);
     if (x87_empty(f, 0)) {
         x87_underflow(&e);
         v = F80_INDEFINITE;
@@ -382,14 +442,14 @@ static void sign_set(struct cpu *cpu, const struct insn *i, struct x87 *f, struc
 
 SEM(fchs)
 {
-    struct x87 *f = x87_begin(cpu);
-    sign_set(cpu, i, f, f80_negate(x87_get(f, 0)));
+    x87_begin(cpu);
+    x87_sign(cpu, i, false);
 }
 
 SEM(fabs)
 {
-    struct x87 *f = x87_begin(cpu);
-    sign_set(cpu, i, f, f80_abs(x87_get(f, 0)));
+    x87_begin(cpu);
+    x87_sign(cpu, i, true);
 }
 
 /* FDECSTP, FINCSTP: D9 F6, D9 F7. */

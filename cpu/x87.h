@@ -114,7 +114,7 @@ static inline struct fp_env x87_env(const struct x87 *f)
 }
 
 /* ---- the end of an instruction (x87.c) ---- */
-/* Flags and C1 from the environment into SW; instruction and data pointers. */
+/* Flags and C1 from the environment into SW; instruction and data pointers unless i is NULL. */
 void x87_finish(struct cpu *cpu, const struct insn *i, const struct fp_env *e);
 /* Recompute SW.ES and SW.B after SW or CW was changed as a whole, and drive FERR#. */
 void x87_update_es(struct cpu *cpu);
@@ -144,6 +144,44 @@ void x87_finish_reg(struct cpu *cpu, const struct insn *i, const struct fp_env *
                     struct f80 v, unsigned pops);
 /* Push v, or meet a stack overflow. DE does not block a load. */
 void x87_finish_push(struct cpu *cpu, const struct insn *i, struct fp_env *e, struct f80 v);
+
+/* ---- what instructions do behind x87_begin() and the read of their operand ----
+ * Semantics call these; so does compiled code (x87_soft.c), with `i` NULL: it notes the instruction
+ * and data pointers itself, and runs only while all exceptions are masked. */
+enum x87_form { X87_F32, X87_F64, X87_F80, X87_I16, X87_I32, X87_I64, X87_BCD };
+/* Push: a memory operand's bits; ST(n); a constant by the low three opcode bits. */
+void x87_push_from(struct cpu *cpu, const struct insn *i, enum x87_form form, uint64_t v);
+void x87_push_sti(struct cpu *cpu, const struct insn *i, unsigned n);
+void x87_push_const(struct cpu *cpu, const struct insn *i, unsigned n);
+/* ST0 in that form (of X87_F80 the significand), behind which it may be popped; for compiled code.
+ */
+uint64_t x87_take(struct cpu *cpu, enum x87_form form, bool truncate, bool pop);
+void x87_store_sti(struct cpu *cpu, const struct insn *i, unsigned n, bool pop);
+void x87_exchange(struct cpu *cpu, const struct insn *i, unsigned n);
+void x87_cmov(struct cpu *cpu, const struct insn *i, unsigned n, bool cond);
+void x87_sign(struct cpu *cpu, const struct insn *i, bool absolute); /* FABS, else FCHS */
+/* op: 0 add, 1 multiply, 4 subtract, 5 reversed, 6 divide, 7 reversed. ST0 = ST0 op v; ST(dst) =
+ * ST(dst) op ST(src). */
+void x87_arith_from(struct cpu *cpu, const struct insn *i, unsigned op, enum x87_form form,
+                    uint64_t v);
+void x87_arith_reg(struct cpu *cpu, const struct insn *i, unsigned op, unsigned dst, unsigned src,
+                   unsigned pops);
+/* op of modrm.reg in DC and DE, which have subtraction and division exchanged with their reverses:
+ * DC E0+i is FSUBR ST(i), ST0 = ST0 - ST(i). */
+static inline unsigned x87_sti_op(unsigned reg)
+{
+    return reg & 4 ? reg ^ 1u : reg;
+}
+void x87_compare_from(struct cpu *cpu, const struct insn *i, enum x87_form form, uint64_t v,
+                      bool pop);
+void x87_compare_sti(struct cpu *cpu, const struct insn *i, unsigned n, bool signal_qnan,
+                     unsigned pops);
+/* FCOMI for compiled code: the arithmetic flags that EFLAGS get. */
+uint32_t x87_comi(struct cpu *cpu, unsigned n, bool signal_qnan, bool pop);
+void x87_test(struct cpu *cpu, const struct insn *i);    /* FTST */
+void x87_examine(struct cpu *cpu, const struct insn *i); /* FXAM */
+void x87_unary(struct cpu *cpu, const struct insn *i,
+               struct f80 (*op)(struct fp_env *e, struct f80 a));
 
 /* ---- memory operands ---- */
 static inline uint64_t x87_load(struct cpu *cpu, const struct insn *i, unsigned size)

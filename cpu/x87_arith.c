@@ -28,25 +28,40 @@ static struct f80 compute(struct fp_env *e, unsigned op, struct f80 a, struct f8
     }
 }
 
-/* ST0 = ST0 op b. */
-static void arith_mem(struct cpu *cpu, const struct insn *i, struct fp_env *e, struct f80 b)
+/* A float or an integer in memory, for the operation that follows. */
+static struct f80 widened(struct fp_env *e, enum x87_form form, uint64_t v)
 {
-    struct x87 *f = x87_of(cpu);
-    struct f80 r = F80_INDEFINITE;
-
-    if (x87_empty(f, 0)) {
-        x87_underflow(e);
-    } else {
-        r = compute(e, i->reg, x87_get(f, 0), b);
+    switch (form) {
+    case X87_F32:
+        return f80_widen_f32(e, (uint32_t)v);
+    case X87_F64:
+        return f80_widen_f64(e, v);
+    case X87_I16:
+        return f80_from_i32((int16_t)v);
+    default:
+        return f80_from_i32((int32_t)v);
     }
-    x87_finish_reg(cpu, i, e, 0, r, 0);
 }
 
-/* ST(dst) = ST(dst) op ST(src). */
-static void arith_reg(struct cpu *cpu, const struct insn *i, unsigned op, unsigned dst,
-                      unsigned src, unsigned pops)
+void x87_arith_from(struct cpu *cpu, const struct insn *i, unsigned op, enum x87_form form,
+                    uint64_t v)
 {
-    struct x87 *f = x87_begin(cpu);
+    const struct x87 *f = x87_of(cpu);
+    struct fp_env e = x87_env(f);
+    struct f80 r = F80_INDEFINITE, b = widened(&e, form, v);
+
+    if (x87_empty(f, 0)) {
+        x87_underflow(&e);
+    } else {
+        r = compute(&e, op, x87_get(f, 0), b);
+    }
+    x87_finish_reg(cpu, i, &e, 0, r, 0);
+}
+
+void x87_arith_reg(struct cpu *cpu, const struct insn *i, unsigned op, unsigned dst, unsigned src,
+                   unsigned pops)
+{
+    const struct x87 *f = x87_of(cpu);
     struct fp_env e = x87_env(f);
     struct f80 r = F80_INDEFINITE;
 
@@ -58,48 +73,42 @@ static void arith_reg(struct cpu *cpu, const struct insn *i, unsigned op, unsign
     x87_finish_reg(cpu, i, &e, dst, r, pops);
 }
 
+static void arith_mem(struct cpu *cpu, const struct insn *i, enum x87_form form, unsigned size)
+{
+    x87_begin(cpu);
+    x87_arith_from(cpu, i, i->reg, form, x87_load(cpu, i, size));
+}
+
 SEM(farith_m32)
 {
-    struct x87 *f = x87_begin(cpu);
-    uint32_t v = (uint32_t)x87_load(cpu, i, 4);
-    struct fp_env e = x87_env(f);
-    arith_mem(cpu, i, &e, f80_widen_f32(&e, v));
+    arith_mem(cpu, i, X87_F32, 4);
 }
 
 SEM(farith_m64)
 {
-    struct x87 *f = x87_begin(cpu);
-    uint64_t v = x87_load(cpu, i, 8);
-    struct fp_env e = x87_env(f);
-    arith_mem(cpu, i, &e, f80_widen_f64(&e, v));
+    arith_mem(cpu, i, X87_F64, 8);
 }
 
 SEM(farith_i16)
 {
-    struct x87 *f = x87_begin(cpu);
-    int16_t v = (int16_t)x87_load(cpu, i, 2);
-    struct fp_env e = x87_env(f);
-    arith_mem(cpu, i, &e, f80_from_i32(v));
+    arith_mem(cpu, i, X87_I16, 2);
 }
 
 SEM(farith_i32)
 {
-    struct x87 *f = x87_begin(cpu);
-    int32_t v = (int32_t)x87_load(cpu, i, 4);
-    struct fp_env e = x87_env(f);
-    arith_mem(cpu, i, &e, f80_from_i32(v));
+    arith_mem(cpu, i, X87_I32, 4);
 }
 
 SEM(farith_st0)
 {
-    arith_reg(cpu, i, i->reg, 0, i->rm & 7, 0);
+    x87_begin(cpu);
+    x87_arith_reg(cpu, i, i->reg, 0, i->rm & 7, 0);
 }
 
-/* DC and DE have subtraction and division exchanged with their reverses: DC E0+i is
- * FSUBR ST(i), ST0 = ST0 - ST(i). */
 SEM(farith_sti)
 {
-    arith_reg(cpu, i, i->reg & 4 ? i->reg ^ 1u : i->reg, i->rm & 7, 0, i->opcode == 0xde);
+    x87_begin(cpu);
+    x87_arith_reg(cpu, i, x87_sti_op(i->reg), i->rm & 7, 0, i->opcode == 0xde);
 }
 
 /* ---- comparisons ---- */
@@ -131,44 +140,53 @@ static void compare(struct cpu *cpu, const struct insn *i, struct fp_env *e, str
     x87_finish(cpu, i, e);
 }
 
-static void compare_sti(struct cpu *cpu, const struct insn *i, unsigned n, bool signal_qnan,
-                        unsigned pops)
+void x87_compare_sti(struct cpu *cpu, const struct insn *i, unsigned n, bool signal_qnan,
+                     unsigned pops)
 {
-    struct x87 *f = x87_begin(cpu);
+    const struct x87 *f = x87_of(cpu);
     struct fp_env e = x87_env(f);
     compare(cpu, i, &e, x87_get(f, n), x87_empty(f, n), signal_qnan, pops);
 }
 
+void x87_compare_from(struct cpu *cpu, const struct insn *i, enum x87_form form, uint64_t v,
+                      bool pop)
+{
+    struct fp_env e = x87_env(x87_of(cpu));
+    struct f80 b = widened(&e, form, v);
+    compare(cpu, i, &e, b, false, true, pop);
+}
+
+static void compare_sti(struct cpu *cpu, const struct insn *i, unsigned n, bool signal_qnan,
+                        unsigned pops)
+{
+    x87_begin(cpu);
+    x87_compare_sti(cpu, i, n, signal_qnan, pops);
+}
+
+static void compare_mem(struct cpu *cpu, const struct insn *i, enum x87_form form, unsigned size)
+{
+    x87_begin(cpu);
+    x87_compare_from(cpu, i, form, x87_load(cpu, i, size), i->reg & 1);
+}
+
 SEM(fcom_m32)
 {
-    struct x87 *f = x87_begin(cpu);
-    uint32_t v = (uint32_t)x87_load(cpu, i, 4);
-    struct fp_env e = x87_env(f);
-    compare(cpu, i, &e, f80_widen_f32(&e, v), false, true, i->reg & 1);
+    compare_mem(cpu, i, X87_F32, 4);
 }
 
 SEM(fcom_m64)
 {
-    struct x87 *f = x87_begin(cpu);
-    uint64_t v = x87_load(cpu, i, 8);
-    struct fp_env e = x87_env(f);
-    compare(cpu, i, &e, f80_widen_f64(&e, v), false, true, i->reg & 1);
+    compare_mem(cpu, i, X87_F64, 8);
 }
 
 SEM(ficom_i16)
 {
-    struct x87 *f = x87_begin(cpu);
-    int16_t v = (int16_t)x87_load(cpu, i, 2);
-    struct fp_env e = x87_env(f);
-    compare(cpu, i, &e, f80_from_i32(v), false, true, i->reg & 1);
+    compare_mem(cpu, i, X87_I16, 2);
 }
 
 SEM(ficom_i32)
 {
-    struct x87 *f = x87_begin(cpu);
-    int32_t v = (int32_t)x87_load(cpu, i, 4);
-    struct fp_env e = x87_env(f);
-    compare(cpu, i, &e, f80_from_i32(v), false, true, i->reg & 1);
+    compare_mem(cpu, i, X87_I32, 4);
 }
 
 SEM(fcom_sti)
@@ -197,34 +215,58 @@ SEM(fcompp)
     compare_sti(cpu, i, 1, i->opcode == 0xde, 2);
 }
 
+void x87_test(struct cpu *cpu, const struct insn *i)
+{
+    struct fp_env e = x87_env(x87_of(cpu));
+    compare(cpu, i, &e, F80_ZERO, false, true, 0);
+}
+
 SEM(ftst)
 {
-    struct x87 *f = x87_begin(cpu);
-    struct fp_env e = x87_env(f);
-    compare(cpu, i, &e, F80_ZERO, false, true, 0);
+    x87_begin(cpu);
+    x87_test(cpu, i);
 }
 
 /*
  * FCOMI DB F0, FUCOMI DB E8; with DF they pop. As SDM 2A has it: C1 is cleared, and EFLAGS stay as
  * they were if an invalid operation is unmasked. (AMD processors keep C1 and set EFLAGS.)
  */
+static uint32_t relation_flags(enum fp_rel rel)
+{
+    return rel == FP_UNORDERED ? FL_ZF | FL_PF | FL_CF
+           : rel == FP_LESS    ? FL_CF
+           : rel == FP_EQUAL   ? FL_ZF
+                               : 0;
+}
+
+/* A comparison of ST0 with ST(n): its flags are in the environment, nothing else is done. */
+static enum fp_rel compare_flags(const struct x87 *f, struct fp_env *e, unsigned n, bool signal)
+{
+    if (x87_empty(f, 0) || x87_empty(f, n)) {
+        x87_underflow(e);
+        return FP_UNORDERED;
+    }
+    return f80_compare(e, x87_get(f, 0), x87_get(f, n), signal);
+}
+
+uint32_t x87_comi(struct cpu *cpu, unsigned n, bool signal_qnan, bool pop)
+{
+    struct x87 *f = x87_of(cpu);
+    struct fp_env e = x87_env(f);
+    enum fp_rel rel = compare_flags(f, &e, n, signal_qnan);
+    x87_pop(f, pop);
+    x87_finish(cpu, NULL, &e);
+    return relation_flags(rel);
+}
+
 SEM(fcomi)
 {
     struct x87 *f = x87_begin(cpu);
     struct fp_env e = x87_env(f);
-    unsigned n = i->rm & 7;
-    enum fp_rel rel = FP_UNORDERED;
+    enum fp_rel rel = compare_flags(f, &e, i->rm & 7, (i->reg & 7) == 6);
 
-    if (x87_empty(f, 0) || x87_empty(f, n)) {
-        x87_underflow(&e);
-    } else {
-        rel = f80_compare(&e, x87_get(f, 0), x87_get(f, n), (i->reg & 7) == 6);
-    }
     if (!x87_unmasked(&e, FP_IE)) {
-        flags_set_arith(cpu, rel == FP_UNORDERED ? FL_ZF | FL_PF | FL_CF
-                             : rel == FP_LESS    ? FL_CF
-                             : rel == FP_EQUAL   ? FL_ZF
-                                                 : 0);
+        flags_set_arith(cpu, relation_flags(rel));
     }
     if (!x87_blocked(&e)) {
         x87_pop(f, i->opcode == 0xdf);
@@ -232,9 +274,9 @@ SEM(fcomi)
     x87_finish(cpu, i, &e);
 }
 
-SEM(fxam)
+void x87_examine(struct cpu *cpu, const struct insn *i)
 {
-    struct x87 *f = x87_begin(cpu);
+    struct x87 *f = x87_of(cpu);
     struct fp_env e = x87_env(f);
     struct f80 v = x87_get(f, 0);
     uint16_t cc = x87_empty(f, 0) ? X87_C3 | X87_C0 : f80_examine(v) & (uint16_t)~X87_C1;
@@ -244,12 +286,18 @@ SEM(fxam)
     x87_finish(cpu, i, &e);
 }
 
+SEM(fxam)
+{
+    x87_begin(cpu);
+    x87_examine(cpu, i);
+}
+
 /* ---- one operand ---- */
 
-static void unary(struct cpu *cpu, const struct insn *i,
-                  struct f80 (*op)(struct fp_env *e, struct f80 a))
+void x87_unary(struct cpu *cpu, const struct insn *i,
+               struct f80 (*op)(struct fp_env *e, struct f80 a))
 {
-    struct x87 *f = x87_begin(cpu);
+    const struct x87 *f = x87_of(cpu);
     struct fp_env e = x87_env(f);
     struct f80 r = F80_INDEFINITE;
 
@@ -263,17 +311,20 @@ static void unary(struct cpu *cpu, const struct insn *i,
 
 SEM(fsqrt)
 {
-    unary(cpu, i, f80_sqrt);
+    x87_begin(cpu);
+    x87_unary(cpu, i, f80_sqrt);
 }
 
 SEM(frndint)
 {
-    unary(cpu, i, f80_round_to_int);
+    x87_begin(cpu);
+    x87_unary(cpu, i, f80_round_to_int);
 }
 
 SEM(f2xm1)
 {
-    unary(cpu, i, f80_f2xm1);
+    x87_begin(cpu);
+    x87_unary(cpu, i, f80_f2xm1);
 }
 
 /* FSIN D9 FE, FCOS D9 FF: C2 tells whether the operand was in range. */

@@ -4,6 +4,8 @@
  *
  * x87_host_load makes an image for compiled code to load; x87_host_settle takes apart the one that
  * compiled code saved when it came to C. In between the state table is stale, and no C looks at it.
+ * On other hosts there is no image: "live" is that code has been told that x87 instructions may
+ * run, and it works on the state table (x87_soft.c).
  *
  * What always holds while the state is live: every exception is masked and none is pending, so
  * FERR# does not move; CR0.EM and TS are clear; CS and the other selectors are what they were, so
@@ -21,17 +23,9 @@ static struct cpu *env_cpu(struct jit_env *env)
     return (struct cpu *)(void *)((char *)env - offsetof(struct cpu, jit));
 }
 
-int x87_host_load(struct jit_env *env)
+static void make_image(const struct x87 *f, uint8_t *p)
 {
-    struct cpu *cpu = env_cpu(env);
-    const struct x87 *f = x87_of(cpu);
-    uint8_t *p = env->x87_image;
     unsigned tags = 0;
-    if ((cpu->s.cr0 & (CR0_EM | CR0_TS)) || !cpu_has(cpu, FEAT_fpu) ||
-        (f->cw & FP_ALL_FLAGS) != FP_ALL_FLAGS || (f->cw & 0x300) == 0x100 ||
-        (f->sw & (X87_ES | X87_B))) {
-        return 0;
-    }
     for (unsigned r = 0; r < 8; r++) {
         tags |= (f->empty >> r & 1 ? 3u : 0u) << (2 * r);
     }
@@ -43,6 +37,20 @@ int x87_host_load(struct jit_env *env)
         struct f80 v = x87_get(f, n);
         le_put(p + AT_ST + 10 * n, 8, v.m);
         le_put(p + AT_ST + 10 * n + 8, 2, v.se);
+    }
+}
+
+int x87_host_load(struct jit_env *env)
+{
+    struct cpu *cpu = env_cpu(env);
+    const struct x87 *f = x87_of(cpu);
+    if ((cpu->s.cr0 & (CR0_EM | CR0_TS)) || !cpu_has(cpu, FEAT_fpu) ||
+        (f->cw & FP_ALL_FLAGS) != FP_ALL_FLAGS || (f->cw & 0x300) == 0x100 ||
+        (f->sw & (X87_ES | X87_B))) {
+        return 0;
+    }
+    if (jit_host_fpu()) {
+        make_image(f, env->x87_image);
     }
     env->x87_ip = JIT_X87_NONE;
     env->x87_seg = 0xff;
@@ -73,15 +81,8 @@ static void settle_pointers(struct cpu *cpu, const struct jit_site *s)
     }
 }
 
-void x87_host_settle(struct cpu *cpu, const struct jit_site *s)
+static void take_image(struct x87 *f, const uint8_t *p)
 {
-    struct jit_env *env = &cpu->jit;
-    struct x87 *f = x87_of(cpu);
-    const uint8_t *p = env->x87_image;
-    if (LIKELY(!env->x87_live)) {
-        return;
-    }
-    env->x87_live = 0;
     f->cw = (uint16_t)le_get(p + AT_CW, 2);
     f->sw = (uint16_t)le_get(p + AT_SW, 2);
     f->empty = 0;
@@ -92,6 +93,18 @@ void x87_host_settle(struct cpu *cpu, const struct jit_site *s)
         unsigned r = x87_reg(f, n);
         f->m[r] = le_get(p + AT_ST + 10 * n, 8);
         f->se[r] = (uint16_t)le_get(p + AT_ST + 10 * n + 8, 2);
+    }
+}
+
+void x87_host_settle(struct cpu *cpu, const struct jit_site *s)
+{
+    struct jit_env *env = &cpu->jit;
+    if (LIKELY(!env->x87_live)) {
+        return;
+    }
+    env->x87_live = 0;
+    if (jit_host_fpu()) {
+        take_image(x87_of(cpu), env->x87_image);
     }
     settle_pointers(cpu, s);
 }

@@ -123,10 +123,15 @@ struct jit_env {
     /* Condition cc of the recipe in memory, 0 or 1; or one of JIT_COND_xx. */
     int (*cond)(struct jit_env *env, uint32_t cc);
     /* The guest's x87 state while x87_live is set: in the host's FPU, or, in C, in x87_image (as
-     * FNSAVE m108 writes it). See cpu/x87_host.c. x87_ip and so on: where the last instruction and
-     * its operand were, if they are not what they were when the state went live. */
+     * FNSAVE m108 writes it); if !jit_host_fpu() in the state table. See cpu/x87_host.c. x87_ip and
+     * so on: where the last instruction and its operand were, if they are not what they were when
+     * the state went live. */
     int (*x87_load)(struct jit_env *env); /* make it live: an image and x87_live; 0: not now */
-    uint64_t x87_ip;                      /* JIT_X87_NONE: as it was */
+    /* Where code does not use the host's FPU: do the instruction `what` (opcode << 8 | ModRM, and
+     * JIT_X87_MEM) on the state table; v, and what comes back, are the memory operand's bits (of 80
+     * bits: the significand). FCMOV: v is the condition; FCOMI: EFLAGS 7:0 << 8 | CF comes back. */
+    uint64_t (*x87_soft)(struct jit_env *env, uint32_t what, uint64_t v);
+    uint64_t x87_ip; /* JIT_X87_NONE: as it was */
     uint64_t x87_ea, x87_dp;
     uint16_t x87_op, x87_cw;
     uint8_t x87_seg; /* of x87_dp; 0xff: as it was */
@@ -139,6 +144,7 @@ struct jit_env {
  * other code, with `page` set as it needs it and the flags' recipe in memory. */
 enum jit_next { JIT_NEXT, JIT_LEAVE, JIT_GO };
 #define JIT_X87_NONE       (UINT64_C(1) << 63) /* no canonical address */
+#define JIT_X87_MEM        0x2000u             /* clear in D8xx to DFxx */
 #define JIT_COND_SETTLE    16u /* makes the recipe in memory CC_CANON; the value means nothing */
 #define JIT_COND_IMAGE     17u /* that, and RFLAGS as PUSHF stores them */
 #define JIT_REFILL_WRITE   0x100u
@@ -175,6 +181,9 @@ struct jit_layout {
     int32_t segv, segv_size;         /* by segment number: base, lo, end_r, end_w, 8 bytes each */
     int32_t segv_code;               /* of the code segment */
     int32_t sel, sel_size;           /* uint16_t by segment number: selectors; bytes apart */
+    /* The x87 state, as cpu/x87.h says: 8 significands, signs and exponents of 2 bytes, control and
+     * status word, a byte of what is empty. */
+    int32_t x87_m, x87_se, x87_cw, x87_sw, x87_empty;
 };
 
 enum jit_site_kind { SITE_LINK, SITE_BUDGET, SITE_BAIL, SITE_INTERP, SITE_CHECK };
@@ -277,6 +286,8 @@ struct jit;
 const char *jit_host_name(void);
 /* Does the back end take jit_source.based? */
 bool jit_host_based(void);
+/* Does code keep the guest's x87 state in the host's FPU? Else it works on the state table. */
+bool jit_host_fpu(void);
 /* A JIT with a code buffer of `bytes`. NULL: this host has no back end, or no memory. */
 struct jit *jit_new(const struct jit_layout *l, size_t bytes);
 void jit_free(struct jit *j);

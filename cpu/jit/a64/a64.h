@@ -40,7 +40,8 @@ enum cold_kind {
     COLD_CROSS,
     COLD_SIDE,
     COLD_FP_ON,
-    COLD_FP_ODD
+    COLD_FP_ODD,
+    COLD_X87
 };
 /* Guest vector registers; see vec.c. */
 struct vec {
@@ -73,8 +74,9 @@ struct cold {
     uint32_t retry; /* REFILL: where to go on */
     uint32_t pass;  /* REFILL: behind the check */
     uint32_t site;
-    int32_t target;       /* CROSS, SIDE, lead: from the page's first byte */
-    struct jit_recipe rc; /* SIDE, lead: flags to put into memory */
+    int32_t target;           /* CROSS, SIDE, lead: from the page's first byte */
+    struct jit_recipe rc;     /* SIDE, lead: flags to put into memory */
+    uint16_t x87_off, x87_op; /* likewise, as in struct em */
     struct vec vec;
     const struct uop *u;
 };
@@ -112,7 +114,9 @@ struct em {
     bool aside;      /* a64_save_cf put CF into T2 */
     bool over_clean; /* in memory: no enum jit_over is there */
     uint8_t nz;      /* what NZCV hold */
-    uint32_t groups; /* those that have been checked: their places are known */
+    bool x87_on;     /* env->x87_live is known to be set */
+    uint16_t x87_off, x87_op; /* what env->x87_ip and x87_op must become: as in struct jit_site */
+    uint32_t groups;          /* those that have been checked: their places are known */
     /* Of a superblock that closes a loop: */
     bool vec_loop; /* registers stay round it: vec_head says which, and what is dirty */
     struct vec vec_head;
@@ -329,6 +333,27 @@ void a64_fp_off(struct asmbuf *a, unsigned tmp);
 void a64_cold_fp_on(struct em *e, const struct cold *c);
 /* FPSR: all but IXC and two bits that are zero. */
 #define FPSR_TELLS 0xffffff8fu
+
+/* ---- x87 (emit_x87.c; x87.c: common code) ---- */
+enum a64_x87 { /* jit_backend.x87 */
+               X_CALL,
+               X_F64, /* push T2, of that form */
+               X_F32,
+               X_INT, /* sign-extended to 64 bits */
+               X_M80, /* T2, and sign and exponent T0 */
+               X_STI, /* push ST(i) */
+               X_EXCHANGE,
+               X_STORE, /* FST and FSTP to a register */
+               X_SIGN,  /* FCHS, FABS */
+               X_TAKE,  /* FSTP m80: T0 and, sign and exponent, T2 */
+               X_CMOV,  /* if T2 is not 0 */
+               X_COUNT
+};
+bool a64_emit_x87(struct em *e);
+/* The instruction and data pointers into memory, in front of transfers. Keeps NZCV and T0. */
+void a64_x87_spill(struct em *e);
+void a64_x87_cold(struct em *e, const struct cold *c);
+void a64_x87_common(struct jit_backend *be, struct asmbuf *a);
 
 /* ---- operations (emit_move.c, emit_alu.c, emit_bits.c): false: not this one ---- */
 bool a64_emit_move(struct em *e);

@@ -149,6 +149,8 @@ void a64_common(struct jit_backend *be)
     a64_fp_common(be, &a);
     be->refill = helper(be, &a, ENV_OFF(refill), true);
     be->cond = helper(be, &a, ENV_OFF(cond), false);
+    be->x87_load = helper(be, &a, ENV_OFF(x87_load), false);
+    a64_x87_common(be, &a);
 
     be->interp = a.at; /* T0: site */
     a64_fp_off(&a, P0);

@@ -79,6 +79,8 @@ static bool a64_uop(struct em *e)
         return a64_emit_bits(e);
     case U_VEC:
         return a64_emit_vec(e);
+    case U_X87:
+        return a64_emit_x87(e);
     default:
         if (e->u->op > U_LOOP) {
             return a64_emit_more(e);
@@ -100,6 +102,8 @@ struct before {
     bool over_clean, open, compared, before;
     struct vec vec;
     uint32_t groups;
+    bool x87_on;
+    uint16_t x87_off, x87_op;
 };
 
 static struct before now(const struct em *e)
@@ -113,7 +117,10 @@ static struct before now(const struct em *e)
                            .compared = e->compared,
                            .before = e->before,
                            .vec = e->vec,
-                           .groups = e->groups};
+                           .groups = e->groups,
+                           .x87_on = e->x87_on,
+                           .x87_off = e->x87_off,
+                           .x87_op = e->x87_op};
 }
 
 static void go_back(struct em *e, const struct before *b)
@@ -128,6 +135,9 @@ static void go_back(struct em *e, const struct before *b)
     e->before = b->before;
     e->vec = b->vec;
     e->groups = b->groups;
+    e->x87_on = b->x87_on;
+    e->x87_off = b->x87_off;
+    e->x87_op = b->x87_op;
 }
 
 /* Emit it, or not. */
@@ -276,6 +286,11 @@ bool jit_host_runs(void)
 }
 
 bool jit_host_based(void)
+{
+    return false;
+}
+
+bool jit_host_fpu(void)
 {
     return false;
 }

@@ -17,8 +17,12 @@ struct cold *a64_cold_new(struct em *e)
         return &e->cold[0];
     }
     struct cold *c = &e->cold[e->ncold++];
-    *c = (struct cold){
-        .u = e->u, .rc = e->rc, .vec = e->vec, .batch = (uint8_t)(e->open ? e->nbatch : 0)};
+    *c = (struct cold){.u = e->u,
+                       .rc = e->rc,
+                       .x87_off = e->x87_off,
+                       .x87_op = e->x87_op,
+                       .vec = e->vec,
+                       .batch = (uint8_t)(e->open ? e->nbatch : 0)};
     return c;
 }
 
@@ -121,6 +125,8 @@ void a64_interp(struct em *e)
     e->over_clean = true; /* C settled everything */
     e->nz = NZ_NONE;
     e->groups = 0;
+    e->x87_on = false;
+    e->x87_off = 0;
 }
 
 static unsigned rip_width(const struct em *e)
@@ -313,6 +319,9 @@ static void ret(struct em *e)
 bool a64_flow(struct em *e)
 {
     const struct uop *u = e->u;
+    if (!(u->attr & UF_SIDE)) { /* a side exit does it in its cold code */
+        a64_x87_spill(e);
+    }
     switch (u->op) {
     case U_JCC:
         jcc(e);
@@ -362,12 +371,19 @@ struct at_loop {
     bool over_clean;
     struct vec vec;
     uint32_t groups;
+    bool x87_on;
+    uint16_t x87_off, x87_op;
 };
 
 static struct at_loop now(const struct em *e)
 {
-    return (struct at_loop){
-        .rc = e->rc, .over_clean = e->over_clean, .vec = e->vec, .groups = e->groups};
+    return (struct at_loop){.rc = e->rc,
+                            .over_clean = e->over_clean,
+                            .vec = e->vec,
+                            .groups = e->groups,
+                            .x87_on = e->x87_on,
+                            .x87_off = e->x87_off,
+                            .x87_op = e->x87_op};
 }
 
 static void loop_end(struct em *e)
@@ -401,6 +417,7 @@ static bool same_recipe(const struct jit_recipe *a, const struct jit_recipe *b)
 static bool reaches(const struct em *e, const struct at_loop *h)
 {
     return same_recipe(&h->rc, &e->rc) && (e->over_clean || !h->over_clean) &&
+           h->x87_off == e->x87_off && h->x87_op == e->x87_op && (e->x87_on || !h->x87_on) &&
            !(h->groups & ~e->groups) && holds(&h->vec, &e->vec);
 }
 
@@ -439,6 +456,7 @@ void a64_loop(struct em *e)
         if (more) {
             to = again[0];
         } else {
+            a64_x87_spill(e);
             a64_spill_flags(e);
         }
     }
@@ -452,6 +470,7 @@ void a64_loop(struct em *e)
 static void cold_side(struct em *e, const struct cold *c)
 {
     struct asmbuf *a = &e->a;
+    a64_x87_spill(e);
     a64_spill_flags(e);
     int32_t refund = a64_refund(e);
     if (c->lead) { /* this instruction and the rest of its block have not begun either */
@@ -508,6 +527,8 @@ void a64_cold(struct em *e)
         const struct cold *c = &e->cold[k];
         e->u = c->u;
         e->rc = c->rc;
+        e->x87_off = c->x87_off;
+        e->x87_op = c->x87_op;
         asm_here(a, c->from);
         switch (c->kind) {
         case COLD_REFILL:
@@ -531,6 +552,9 @@ void a64_cold(struct em *e)
         case COLD_FP_ON:
             a64_cold_fp_on(e, c);
             leave_by(e, c->site);
+            break;
+        case COLD_X87:
+            a64_x87_cold(e, c);
             break;
         case COLD_FP_ODD:
             a64_cold_fp_odd(e, c);

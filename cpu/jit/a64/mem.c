@@ -7,6 +7,8 @@
  * code. Alignment checking (#AC) keeps the engine out of compiled code altogether. LDP gets tag and
  * bias at once, and nothing here touches NZCV.
  *
+ * An x87 number of 10 bytes is checked for the page's end alone; that sets NZCV.
+ *
  * Accesses of a group (cpu/jit/groups.h) lie at constant distances from where its leader found the
  * group's lowest byte: they are a register and a displacement. This check sets NZCV.
  *
@@ -87,6 +89,8 @@ uint32_t a64_site(struct em *e, unsigned kind)
     to->owner = e->src->part[e->u->part].owner;
     to->k = e->u->k;
     to->rc = e->rc;
+    to->x87_off = e->x87_off;
+    to->x87_op = e->x87_op;
     to->flags_dead = e->u > e->src->u && !(e->u[-1].attr & UF_NEED);
     to->refund = (uint16_t)a64_refund(e);
     return s;
@@ -127,6 +131,8 @@ static struct a64_loc probe(struct em *e, const struct uop_mem *m, unsigned size
     *c = (struct cold){.kind = COLD_REFILL,
                        .u = e->u,
                        .rc = e->rc,
+                       .x87_off = e->x87_off,
+                       .x87_op = e->x87_op,
                        .vec = e->vec,
                        .batch = c->batch,
                        .aligned = aligned,
@@ -140,8 +146,15 @@ static struct a64_loc probe(struct em *e, const struct uop_mem *m, unsigned size
     asm_addsub(a, 8, A_ADD, P0, TLB, P0, A_LSL, 5);
     asm_pair(a, true, P0, P1, P0, write ? 16 : 0);
     asm_logic(a, 8, A_EOR, P0, P0, addr);
-    asm_logic_imm(a, 8, A_AND, LINK, P0, ~UINT64_C(4095) | (size - 1));
-    c->from = asm_cbz(a, 8, true, LINK);
+    if (size == 10) {
+        c->aligned = true; /* nothing to look at again */
+        asm_addsub_imm(a, 8, A_SUBS, XZR, P0, 4096u - size);
+        c->from = asm_bcond(a, A_HI);
+        e->nz = NZ_NONE;
+    } else {
+        asm_logic_imm(a, 8, A_AND, LINK, P0, ~UINT64_C(4095) | (size - 1));
+        c->from = asm_cbz(a, 8, true, LINK);
+    }
     c->pass = a->at;
     return (struct a64_loc){.base = P1, .index = (uint8_t)addr};
 }
@@ -205,6 +218,7 @@ static bool grouped(const struct em *e, const struct uop_mem *m, unsigned size)
 
 static bool fits(unsigned size, int32_t disp)
 {
+    size = size == 10 ? 8 : size; /* 8 and 2 */
     return asm_fits_offset(size, disp) || (disp >= -256 && disp < 256 - 16);
 }
 

@@ -33,3 +33,8 @@ bool jit_host_based(void)
 {
     return false;
 }
+
+bool jit_host_fpu(void)
+{
+    return false;
+}

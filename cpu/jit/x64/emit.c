@@ -333,3 +333,8 @@ bool jit_host_based(void)
 {
     return true;
 }
+
+bool jit_host_fpu(void)
+{
+    return true;
+}
