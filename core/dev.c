@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "util/bits.h"
+#include "util/os_mem.h"
 #include "util/suggest.h"
 
 struct pin_link {
@@ -42,6 +43,28 @@ static void *zalloc(size_t n, size_t size)
         abort();
     }
     return p;
+}
+
+/* A vCPU is large because of the tables that its engine looks things up in: such devices have
+ * memory that the host may back by whole huge pages (os_mem_collapse), and cost nothing where they
+ * are not touched. */
+static struct dev *dev_alloc(size_t size)
+{
+    struct dev *d =
+        size < OS_MEM_HUGE ? zalloc(1, size) : os_mem_alloc(os_mem_huge_up(size), OS_MEM_HUGE, 0);
+    if (!d) {
+        abort();
+    }
+    return d;
+}
+
+static void dev_free(struct dev *d)
+{
+    if (d->cls->size < OS_MEM_HUGE) {
+        free(d);
+    } else {
+        os_mem_free(d, os_mem_huge_up(d->cls->size));
+    }
 }
 
 /* --- Properties --- */
@@ -210,7 +233,7 @@ struct dev *dev_new(struct dev_env *env, const struct dev_class *cls, const char
     if (dev_find(env, name)) {
         return (void)err_set(e, "there are two devices named \"%s\"", name), NULL;
     }
-    struct dev *d = zalloc(1, cls->size);
+    struct dev *d = dev_alloc(cls->size);
     d->cls = cls;
     d->env = env;
     memcpy(d->name, name, strlen(name));
@@ -249,7 +272,7 @@ void dev_free_all(struct dev_env *env)
         free(d->links);
         free(d->out_levels);
         free(d->in_high);
-        free(d);
+        dev_free(d);
     }
     free(env->devs);
     env->devs = NULL;

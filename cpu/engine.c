@@ -11,8 +11,10 @@
 #include "cpu/engine_log.h"
 #include "cpu/lift.h"
 #include "cpu/x87_host.h"
+#include "util/os_mem.h"
 
 #define BUFFER_BYTES (32u << 20)
+#define MUCH_CODE    512u /* blocks compiled: then tables are worth the host's huge pages */
 extern const struct sem sem_stac, sem_clac; /* cpu/ctrl.c */
 #define PORTION 20000                       /* of the budget: where it ends is a sample */
 
@@ -84,6 +86,11 @@ static bool compile(struct engine *e, struct cpu *cpu, struct block *b)
         return false;
     }
     b->left = 0;
+    if (++e->compiled == MUCH_CODE) {
+        for (unsigned c = 0; c < e->ncpus; c++) {
+            os_mem_collapse(e->cpus[c], os_mem_huge_up(sizeof *e->cpus[c]));
+        }
+    }
     return true;
 }
 
@@ -361,7 +368,7 @@ struct engine *engine_new(const struct engine_options *o)
     struct engine *e = calloc(1, sizeof *e);
     if (e) {
         e->o = *o;
-        e->o.threshold = o->threshold ? o->threshold : o->chaos ? 8 : 32;
+        e->o.threshold = o->threshold ? o->threshold : o->chaos ? 8 : 16;
         e->chaos = (struct chaos){o->chaos, o->chaos_seed};
         e->o.jit = o->jit || o->lockstep;
         e->jit = e->o.jit ? jit_new(&l, o->buffer ? o->buffer : BUFFER_BYTES) : NULL;

@@ -45,7 +45,8 @@ struct engine {
     unsigned ncpus;
     struct super_path path;
     struct super *supers;
-    uint64_t nsupers; /* since the start */
+    uint64_t nsupers;  /* since the start */
+    uint64_t compiled; /* blocks, likewise */
     struct chaos chaos;
     uint64_t entered;                           /* runs of code begun */
     uint64_t interp[MAX_ROWS], bails[MAX_ROWS]; /* by the instruction's row */

@@ -17,6 +17,10 @@
 #include "cpu/sem.h"
 #include "cpu/sys.h"
 
+/* A run of a block that compiled code leads to, which it had to be left for, counts for so many
+ * more: the way out and back costs more than a short block does. */
+#define BESIDE_CODE 3
+
 uint64_t cpu_elapsed(void *ctx)
 {
     const struct cpu *cpu = ctx;
@@ -147,6 +151,9 @@ static void run_some(struct cpu *cpu)
     struct block *b = block_lookup(cpu);
     if (UNLIKELY(cpu->one_by_one)) {
         one_by_one(cpu, b);
+    }
+    if (b && cpu->jit_from != JIT_DONE) {
+        b->left -= BESIDE_CODE;
     }
     if (UNLIKELY(cpu->attn) && wants_single(cpu)) {
         single_step(cpu, b);

@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "util/os_mem.h"
+
 #if defined(__aarch64__)
 /* Does code that is written anew run anew? */
 static bool sees_writes(const struct os_code *c)
@@ -39,6 +41,17 @@ static bool sees_writes(const struct os_code *c)
 }
 #endif
 
+/* A view of fd that begins where a huge page may. NULL: refused. */
+static void *view(int fd, size_t bytes, int prot)
+{
+    void *p = os_mem_alloc(bytes, OS_MEM_HUGE, 0);
+    if (p && mmap(p, bytes, prot, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        os_mem_free(p, bytes);
+        p = NULL;
+    }
+    return p;
+}
+
 bool os_code_alloc(struct os_code *c, size_t bytes)
 {
     *c = (struct os_code){.bytes = bytes};
@@ -47,10 +60,8 @@ bool os_code_alloc(struct os_code *c, size_t bytes)
         return false;
     }
     if (ftruncate(fd, (off_t)bytes) == 0) {
-        void *w = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        void *x = mmap(NULL, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-        c->write = w == MAP_FAILED ? NULL : w;
-        c->exec = x == MAP_FAILED ? NULL : x;
+        c->write = view(fd, bytes, PROT_READ | PROT_WRITE);
+        c->exec = view(fd, bytes, PROT_READ | PROT_EXEC);
     }
     close(fd);
     if (!c->write || !c->exec) {
@@ -76,6 +87,12 @@ void os_code_free(struct os_code *c)
         munmap(c->exec, c->bytes);
     }
     *c = (struct os_code){0};
+}
+
+void os_code_collapse(const struct os_code *c, size_t at, size_t len)
+{
+    os_mem_collapse(c->write + at, len);
+    os_mem_collapse(c->exec + at, len);
 }
 
 void os_code_commit(const struct os_code *c, size_t at, size_t len)

@@ -18,6 +18,8 @@ struct os_code {
 /* `bytes` of zeros, a multiple of the page size. False: the host refuses. */
 bool os_code_alloc(struct os_code *c, size_t bytes);
 void os_code_free(struct os_code *c);
+/* Much code is in [at, at+len): let the host have it in huge pages, if it can. */
+void os_code_collapse(const struct os_code *c, size_t at, size_t len);
 /* The bytes [at, at+len) were written: let the instruction stream see them. */
 void os_code_commit(const struct os_code *c, size_t at, size_t len);
 

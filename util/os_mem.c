@@ -55,6 +55,28 @@ void *os_mem_alloc(size_t bytes, size_t align, int huge)
     return p;
 }
 
+#ifdef MADV_HUGEPAGE
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; older ones refuse it */
+#endif
+
+void os_mem_collapse(void *p, size_t bytes)
+{
+    uint8_t *at = p, *end = at + bytes;
+    for (at += round_up((uintptr_t)at, OS_MEM_HUGE) - (uintptr_t)at; at + OS_MEM_HUGE <= end;
+         at += OS_MEM_HUGE) {
+        if (madvise(at, OS_MEM_HUGE, MADV_COLLAPSE) != 0) {
+            return; /* so it stays as it is */
+        }
+    }
+}
+#else
+void os_mem_collapse(void *p, size_t bytes)
+{
+    (void)p, (void)bytes;
+}
+#endif
+
 void os_mem_free(void *p, size_t bytes)
 {
     if (p) {

@@ -15,6 +15,7 @@
 #include "cpu/jit/backend.h"
 #include "cpu/jit/groups.h"
 #include "cpu/jit/pass.h"
+#include "util/os_mem.h"
 
 #define MAX_REGIONS  8u
 #define REGION_BYTES (16u << 10) /* at least: several times the largest piece of code */
@@ -209,6 +210,10 @@ static struct jit_code *emit(struct jit *j, const struct jit_source *src)
         return NULL;
     }
     os_code_commit(&j->be.mem, at, j->be.at - at);
+    if ((at & (OS_MEM_HUGE - 1)) < OS_MEM_HUGE / 2 &&
+        (j->be.at & (OS_MEM_HUGE - 1)) >= OS_MEM_HUGE / 2) {
+        os_code_collapse(&j->be.mem, at & ~(uint32_t)(OS_MEM_HUGE - 1), OS_MEM_HUGE);
+    }
     return c;
 }
 
