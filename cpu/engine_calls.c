@@ -257,6 +257,23 @@ int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
     return refuse(cpu, CAUSE_code);
 }
 
+/* NEAR_MISSES misses within so much virtual time cost more than the hits between them gain. */
+#define NEAR_MISSES 32
+#define NEAR_NS     (NEAR_MISSES * 2048u)
+
+int engine_near_failed(struct jit_env *env, uint64_t place, uint32_t slot)
+{
+    struct cpu *cpu = env_cpu(env);
+    struct jit_near *n = &env->near[slot];
+    uint64_t now = env->tsc + env->tsc_units - (uint64_t)cpu->budget;
+    if (now - n->time < NEAR_NS) {
+        jit_near_off(cpu->engine->jit, (uint32_t)place);
+    }
+    n->time = now;
+    n->left = NEAR_MISSES;
+    return 0;
+}
+
 int engine_cond(struct jit_env *env, uint32_t cc)
 {
     struct cpu *cpu = env_cpu(env);

@@ -81,10 +81,11 @@ void engine_settle_memory(struct cpu *cpu);
 void engine_vec_ready(struct cpu *cpu);
 /* The rest of a block, from instruction i, interpreted. */
 void engine_run_rest(struct cpu *cpu, struct block *b, const struct insn *i);
-/* struct jit_env's refill, interp and cond. */
+/* struct jit_env's refill, interp, cond and near_failed. */
 int engine_refill(struct jit_env *env, uint64_t la, uint32_t what);
 int engine_interp(struct jit_env *env, uint32_t site);
 int engine_cond(struct jit_env *env, uint32_t cc);
+int engine_near_failed(struct jit_env *env, uint64_t place, uint32_t slot);
 /* Does code go on at s.rip, as the run loop would have it? JIT_GO: env->host says where. */
 int engine_elsewhere(struct cpu *cpu);
 /* NULL: this vCPU does not run in lockstep. */

@@ -9,8 +9,10 @@
  *
  * Tag form: a valid tag is the page's linear address with bits 11:0 zero. A tag that must not match
  * has bit 12 flipped (TLB_MISS): bit 12 is part of the index, so no address that selects the entry
- * can equal it. The fast compare is ((la ^ tag) & (PAGE_MASK | (size - 1))) == 0: misaligned
- * accesses leave the fast path too. bias = host address - linear address of the page.
+ * can equal it. Bit 62 is another: code of 32 bits has no such address, so there the compare says
+ * no with whatever entry an address is compared (jit_env.near). The fast compare is ((la ^ tag) &
+ * (PAGE_MASK | (size - 1))) == 0: misaligned accesses leave the fast path too. bias = host address
+ * - linear address of the page.
  *
  * What always holds: L1 is a part of L2 (an entry that leaves L2 leaves L1 too), so that dropping
  * L1, for whatever reason the host has, never changes what a guest sees. CR0.PG, CR4.PAE/PGE/SMEP/
@@ -32,7 +34,7 @@
 #define TLB_L1_BITS 10
 #define TLB_L1_SIZE (1u << TLB_L1_BITS)
 #define TLB_L1_MASK (TLB_L1_SIZE - 1)
-#define TLB_MISS    UINT64_C(0x1000)
+#define TLB_MISS    UINT64_C(0x4000000000001000)
 
 enum tlb_view { TLB_USER, TLB_SUPER, TLB_SUPER_AC, TLB_VIEWS };
 

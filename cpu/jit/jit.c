@@ -273,6 +273,11 @@ void jit_unlink(struct jit *j, struct jit_code *to)
     }
 }
 
+void jit_near_off(struct jit *j, uint32_t place)
+{
+    jit_host_near_off(&j->be, place);
+}
+
 const unsigned char *jit_bytes(const struct jit *j, const struct jit_code *code)
 {
     return j->be.mem.write + code->entry;

@@ -95,6 +95,15 @@ struct jit_jt {
     uint64_t host; /* address of code */
 };
 
+/* What a memory access of hot code that is no constant met last: the offset of the soft TLB's
+ * entry. So the entry does not wait for the address; it is compared with it all the same. */
+struct jit_near {
+    uint32_t entry;
+    int32_t left;  /* misses until C looks whether this pays */
+    uint64_t time; /* when it did, for C */
+};
+#define JIT_NEAR 512u
+
 struct jit_env {
     uint64_t page; /* RIP of the first byte of the running block's page */
     /* The recipe in memory. cc_op: byte 0 as said above; byte 1, if not 0, is enum jit_over * 4 +
@@ -137,6 +146,9 @@ struct jit_env {
     uint8_t x87_seg; /* of x87_dp; 0xff: as it was */
     uint8_t x87_live;
     uint8_t x87_image[108];
+    /* An access of hot code, whose code is at `place`, has used up the misses of its slot. */
+    int (*near_failed)(struct jit_env *env, uint64_t place, uint32_t slot);
+    struct jit_near near[JIT_NEAR];
     uint64_t bias[JIT_GROUPS]; /* of groups of accesses: host minus guest address */
     struct jit_jt jt[JIT_VIEWS][JIT_JT_SIZE];
 };
@@ -308,6 +320,8 @@ const struct jit_site *jit_site(const struct jit *j, uint32_t site);
 const unsigned char *jit_bytes(const struct jit *j, const struct jit_code *code);
 /* Let a SITE_LINK in the same page jump to `to` from now on. */
 void jit_link(struct jit *j, uint32_t site, struct jit_code *to);
+/* jit_env.near_failed: the access at `place` uses no slot from now on. */
+void jit_near_off(struct jit *j, uint32_t place);
 /* Take away every jump to it. */
 void jit_unlink(struct jit *j, struct jit_code *to);
 /* For jump tables. */

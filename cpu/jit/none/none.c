@@ -29,6 +29,11 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
     (void)be, (void)place, (void)target;
 }
 
+void jit_host_near_off(struct jit_backend *be, uint32_t place)
+{
+    (void)be, (void)place;
+}
+
 bool jit_host_based(void)
 {
     return false;

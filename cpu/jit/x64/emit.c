@@ -4,6 +4,7 @@
  * What is not emitted runs in the interpreter: x64_uop says so before it has emitted anything that
  * has an effect.
  */
+#include <assert.h>
 #include <stddef.h>
 
 #include "cpu/jit/x64/x64.h"
@@ -313,6 +314,13 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
 {
     int32_t d = (int32_t)(target - (place + 4));
     memcpy(be->mem.write + place, &d, 4);
+}
+
+void jit_host_near_off(struct jit_backend *be, uint32_t place)
+{
+    struct asmbuf a = {.base = be->mem.write, .at = place, .end = place + NEAR_BYTES};
+    x64_tlb_entry(be, &a);
+    assert(a.at == place + NEAR_BYTES && !a.full);
 }
 
 const char *jit_host_name(void)

@@ -39,9 +39,9 @@ static bool host_has(const struct em *e, uint32_t what)
     return (e->be->has & what) == what;
 }
 
-bool x64_has_bmi2(const struct em *e)
+bool x64_has_bmi2(const struct jit_backend *be)
 {
-    return host_has(e, HAS_BMI2);
+    return be->has & HAS_BMI2;
 }
 
 bool x64_has_cx16(const struct em *e)

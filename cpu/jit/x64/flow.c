@@ -131,6 +131,7 @@ void x64_common(struct jit_backend *be)
 
     x64_vec_common(be, &a);
     be->refill = common_helper(be, &a, ENV_OFF(refill), true, false);
+    be->near_failed = common_helper(be, &a, ENV_OFF(near_failed), true, true);
     be->cond = common_helper(be, &a, ENV_OFF(cond), false, true);
     be->flags = x64_flags_common(be, &a);
     be->x87_load = common_helper(be, &a, ENV_OFF(x87_load), false, false);
@@ -668,10 +669,36 @@ void x64_loop(struct em *e)
 
 /* ---- cold code ---- */
 
+/* T0 is another entry than that of T1, which is an address XOR T0's tag: so that they belong
+ * together, and to the slot. Where that fails so often that it does not pay, C takes the slot away.
+ * Returns with T0 and T1 as cold_refill wants them. */
+static void cold_near(struct em *e, const struct cold *c)
+{
+    struct asmbuf *a = &e->a;
+    const struct vec_state *vec = &e->cold_vec[c - e->cold];
+    asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
+    x64_tlb_entry(e->be, a);
+    asm_store(a, 4, xm(ENV, x64_near(c->slot)), T0);
+    asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
+    uint32_t miss = x64_tlb_compare(e, c->what);
+    asm_alu_imm(a, 4, 5, xm(ENV, x64_near(c->slot) + (int32_t)offsetof(struct jit_near, left)), 1);
+    asm_patch(a, asm_jcc(a, XNS), c->hit);
+    x64_vec_spill(e, vec);
+    asm_const(a, T1, c->look);
+    asm_const(a, T0, c->slot);
+    asm_call_to(a, e->be->near_failed);
+    x64_vec_reload(e, vec);
+    asm_jmp_to(a, c->retry);
+    asm_here(a, miss);
+}
+
 static void cold_refill(struct em *e, const struct cold *c)
 {
     struct asmbuf *a = &e->a;
     const struct vec_state *vec = &e->cold_vec[c - e->cold];
+    if (c->near) {
+        cold_near(e, c);
+    }
     x64_vec_spill(e, vec);
     if (c->known) {
         asm_const(a, T1, c->to);

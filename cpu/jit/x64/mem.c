@@ -8,6 +8,13 @@
  * checking
  * (#AC) keeps the engine out of compiled code altogether.
  *
+ * Where the entry is follows from the address, so data would wait for the address, the entry and
+ * its bias in turn. In hot code (superblocks) of 32 bits each access has a slot (jit_env.near)
+ * instead that says which entry it met last; the compare is the same. If that fails, cold code
+ * looks for the address' own entry and puts it into the slot. Where this happens too often C
+ * changes the code into what computes the entry. In 64-bit code an address may have the tag of an
+ * entry that is not valid (TLB_MISS) if it is not the address' own entry.
+ *
  * A miss first asks C to refill the entry and tries again; if the page may not be touched directly
  * the instruction bails.
  */
@@ -152,28 +159,75 @@ static int32_t tag_of(const struct em *e, bool write)
     return e->be->l->l1[e->src->view] + (write ? 16 : 0);
 }
 
-/* T0 = the offset of T1's entry. */
-static void tlb_entry(struct em *e)
+void x64_tlb_entry(const struct jit_backend *be, struct asmbuf *a)
 {
-    struct asmbuf *a = &e->a;
-    if (x64_has_bmi2(e)) { /* RORX */
+    if (x64_has_bmi2(be)) { /* RORX */
         asm_vex(a, (struct vop){VMAP_0F3A, VPP_F2, 0xf0, false, false}, T0, 0, xr(T1));
         asm_byte(a, 7);
     } else {
         asm_mov(a, 4, T0, T1);
         asm_shift(a, 4, 5, xr(T0), 7);
     }
-    asm_alu_imm(a, 4, 4, xr(T0), (int32_t)((e->be->l->l1_entries - 1) << 5));
+    asm_alu_imm(a, 4, 4, xr(T0), (int32_t)((be->l->l1_entries - 1) << 5));
 }
 
-static struct cold *refill_new(struct em *e, unsigned size, bool write, uint32_t retry)
+/* T0 = the offset of T1's entry; in hot code, of the entry that this access met last, with room to
+ * compute it instead. Returns the slot that says which, or NO_SLOT. */
+#define NO_SLOT JIT_NEAR
+static unsigned find_entry(struct em *e)
+{
+    static const uint8_t pad[] = {0x66, 0x0f, 0x1f, 0x44, 0, 0};
+    struct asmbuf *a = &e->a;
+    if (!e->code->super || e->src->bits != 32 || !x64_has_bmi2(e->be)) {
+        x64_tlb_entry(e->be, a);
+        return NO_SLOT;
+    }
+    unsigned slot = e->be->near++ % JIT_NEAR;
+    uint32_t from = a->at;
+    asm_load(a, 4, T0, xm(ENV, x64_near(slot)));
+    while (a->at < from + NEAR_BYTES && !a->full) {
+        asm_byte(a, pad[a->at + sizeof pad - NEAR_BYTES - from]);
+    }
+    return slot;
+}
+
+uint32_t x64_tlb_compare(struct em *e, uint32_t what)
+{
+    struct asmbuf *a = &e->a;
+    int32_t size = (int32_t)JIT_REFILL_BYTES(what);
+    if (what & JIT_REFILL_ALIGN) { /* then it does not cross the page's end */
+        asm_test_imm(a, 8, xr(T1), -4096 | (size - 1));
+        return asm_jcc(a, XNE);
+    }
+    asm_alu_imm(a, 8, 7, xr(T1), 4096 - size);
+    return asm_jcc(a, XA);
+}
+
+static struct cold *refill_new(struct em *e, uint32_t what, bool write, uint32_t retry)
 {
     struct cold *c = x64_cold_new(e);
-    *c = (struct cold){.kind = COLD_REFILL,
-                       .what = JIT_REFILL_SIZE(size) | (write ? JIT_REFILL_WRITE : 0) |
-                               JIT_REFILL_VIEW(e->src->view),
-                       .retry = retry,
-                       .tag = tag_of(e, write)};
+    *c =
+        (struct cold){.kind = COLD_REFILL,
+                      .what = what | (write ? JIT_REFILL_WRITE : 0) | JIT_REFILL_VIEW(e->src->view),
+                      .retry = retry,
+                      .tag = tag_of(e, write)};
+    return c;
+}
+
+/* T1 is an address: look for its page in the soft TLB; T0 = the offset of the entry, T1 = the
+ * address XOR its tag. */
+static struct cold *look_up(struct em *e, uint32_t what, bool write, uint32_t retry)
+{
+    struct asmbuf *a = &e->a;
+    uint32_t look = a->at;
+    unsigned slot = find_entry(e);
+    asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag_of(e, write)));
+    struct cold *c = refill_new(e, what, write, retry);
+    c->from = x64_tlb_compare(e, what);
+    c->near = slot != NO_SLOT;
+    c->slot = (uint16_t)slot;
+    c->look = look;
+    c->hit = a->at;
     return c;
 }
 
@@ -186,7 +240,7 @@ static struct xo probe_constant(struct em *e, uint32_t la, unsigned size, bool w
     uint32_t site = x64_site(e, SITE_BAIL);
     asm_const(a, T1, page);
     asm_alu(a, 8, 7, T1, xm(ENV, tag_of(e, write) + entry));
-    struct cold *c = refill_new(e, size, write, retry);
+    struct cold *c = refill_new(e, JIT_REFILL_SIZE(size), write, retry);
     c->what |= (write ? JIT_REFILL_ONCE : 0) | (e->keep ? JIT_REFILL_KEEP : 0);
     c->known = true;
     c->to = la;
@@ -210,7 +264,7 @@ static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, boo
 {
     struct asmbuf *a = &e->a;
     bool regs = in_registers(m), adds = regs && host_adds(e, m);
-    bool aligned = e->align > 1 && e->align == size; /* then it does not cross the page's end */
+    bool aligned = e->align > 1 && e->align == size;
     if (regs && m->asz == 4 && m->base == UR_NONE && m->index == UR_NONE && !aligned &&
         ((uint32_t)m->disp & 4095) + size <= 4096) {
         return probe_constant(e, (uint32_t)m->disp, size, write, free_t1);
@@ -227,18 +281,10 @@ static struct xo probe(struct em *e, const struct uop_mem *m, unsigned size, boo
         linear(e, m, size, write, site);
     }
     int32_t tag = tag_of(e, write);
-    tlb_entry(e);
-    asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
-    if (aligned) {
-        asm_test_imm(a, 8, xr(T1), -4096 | (int32_t)(size - 1));
-    } else {
-        asm_alu_imm(a, 8, 7, xr(T1), (int32_t)(4096 - size));
-    }
-    struct cold *c = refill_new(e, size, write, retry);
-    c->what |= (write ? JIT_REFILL_ONCE : 0) | (aligned ? JIT_REFILL_ALIGN : 0) |
-               (e->keep ? JIT_REFILL_KEEP : 0);
+    uint32_t what = JIT_REFILL_SIZE(size) | (write ? JIT_REFILL_ONCE : 0) |
+                    (aligned ? JIT_REFILL_ALIGN : 0) | (e->keep ? JIT_REFILL_KEEP : 0);
+    struct cold *c = look_up(e, what, write, retry);
     c->site = site;
-    c->from = asm_jcc(a, aligned ? XNE : XA);
     if (!regs) {
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
     }
@@ -311,10 +357,7 @@ static void lead(struct em *e)
     } else {
         x64_ea(e, &u->m, T1, u->glo);
     }
-    tlb_entry(e);
-    asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag));
-    asm_alu_imm(a, 8, 7, xr(T1), (int32_t)(4096 - u->gspan));
-    struct cold *c = refill_new(e, u->gspan, u->gwrite, retry);
+    struct cold *c = look_up(e, JIT_REFILL_SIZE(u->gspan), u->gwrite, retry);
     c->lead = true;
     if (u == e->src->u) { /* leaving for this instruction would come back to it */
         c->site = x64_site(e, SITE_BAIL);
@@ -323,7 +366,6 @@ static void lead(struct em *e)
     } else {
         x64_cold_state(e, c, u->off);
     }
-    c->from = asm_jcc(a, XA);
     unsigned bias = group_reg(e);
     if (bias != RNONE) {
         asm_load(a, 8, bias, xmi(ENV, T0, 0, tag + 8));

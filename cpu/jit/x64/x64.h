@@ -37,12 +37,15 @@ enum cold_kind {
 };
 struct cold {
     uint8_t kind;
-    bool lead;      /* REFILL: of a group: code leaves if it fails */
-    bool known;     /* REFILL: the address is a constant, `to` */
-    uint32_t what;  /* REFILL: size, JIT_REFILL_xx; VEC: JIT_VEC_xx that were tested */
-    uint32_t from;  /* displacement to patch to here */
-    uint32_t retry; /* REFILL, X87, REP: where to go on */
-    uint32_t once;  /* REFILL: and where with the bias in T0 */
+    bool lead;  /* REFILL: of a group: code leaves if it fails */
+    bool known; /* REFILL: the address is a constant, `to` */
+    bool near;  /* REFILL: the entry came from slot `slot`, read at `look` */
+    uint16_t slot;
+    uint32_t look, hit; /* hit: where to go on when there is the right entry */
+    uint32_t what;      /* REFILL: size, JIT_REFILL_xx; VEC: JIT_VEC_xx that were tested */
+    uint32_t from;      /* displacement to patch to here */
+    uint32_t retry;     /* REFILL, X87, REP: where to go on */
+    uint32_t once;      /* REFILL: and where with the bias in T0 */
     uint32_t site;
     int32_t tag;    /* REFILL: offset of the tag array; T0 its entry, T1 the address XOR the tag */
     uint32_t to;    /* JUMP: common code; REFILL: see known */
@@ -167,6 +170,15 @@ unsigned x64_cond(struct em *e, unsigned cc);
 struct xo x64_mem(struct em *e, const struct uop_mem *m, unsigned size, bool write, bool free_t1);
 /* dst = the effective address. dst is T0 or T1, or w of uop LEA a pinned register. */
 void x64_ea(struct em *e, const struct uop_mem *m, unsigned dst, int32_t more);
+/* T0 = the offset of T1's entry in the soft TLB. */
+void x64_tlb_entry(const struct jit_backend *be, struct asmbuf *a);
+static inline int32_t x64_near(unsigned slot)
+{
+    return ENV_OFF(near) + (int32_t)(sizeof(struct jit_near) * slot);
+}
+#define NEAR_BYTES 13u /* of what x64_tlb_entry emits where there are slots */
+/* Jump by cc if T1, an address XOR its entry's tag, is not where `what` (JIT_REFILL_xx) goes. */
+uint32_t x64_tlb_compare(struct em *e, uint32_t what);
 uint32_t x64_site(struct em *e, unsigned kind);
 /* What the entry charged for blocks behind the current micro-operation's. */
 int32_t x64_refund(const struct em *e);
@@ -273,7 +285,7 @@ static inline bool x64_need(const struct em *e)
 /* ---- the host (emit_scan.c): what it has beyond x86-64 ---- */
 uint32_t x64_host_has(void);
 bool x64_has_cx16(const struct em *e);
-bool x64_has_bmi2(const struct em *e);
+bool x64_has_bmi2(const struct jit_backend *be);
 
 /* ---- the rest (emit.c) ---- */
 bool x64_uop(struct em *e);
