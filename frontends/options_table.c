@@ -70,7 +70,7 @@ const struct option options_table[] = {
      "e1000,netdev=NAME; or socket,id=NAME,listen=[ADDR]:PORT or connect= or mcast=",
      options_set_netdev, NULL},
     {"net", "none", "no network card, as there is none unless asked for", options_set_net, NULL},
-    {"no-reboot", NULL, "a reset ends doppel", options_set_no_reboot, NULL},
+    {"no-reboot", NULL, "a reset or triple fault ends doppel", options_set_no_reboot, NULL},
     {"no-shutdown", NULL, "a power-off pauses instead of ending doppel",
      options_set_no_shutdown, NULL},
     {"S", NULL, "start paused, until the monitor's or gdb's \"cont\"", options_set_paused, NULL},

@@ -36,7 +36,7 @@ static const struct board_part parts[] = {
     {"pic0", "i8259", "master=on,iobase=0x20,elcr=0x4d0,slave=pic1", "intr>lapic0.lint0|cpu0.intr",
      PART_ALWAYS},
 
-    {"pci0", "i440fx", "", INIT_ALL, PART_ALWAYS},
+    {"pci0", "i440fx", "reset=$reset", INIT_ALL, PART_ALWAYS},
     /* routed: without firmware nobody sets the routes that tables for the OS could tell. */
     {"isa", "piix3", "bus=pci0,slot=1,routed=$no_firmware",
      "irq3>pic0.ir3 irq4>pic0.ir4 irq5>pic0.ir5 irq6>pic0.ir6 irq7>pic0.ir7 irq9>pic1.ir1 "

@@ -51,7 +51,7 @@ static const struct dev_class *class_find(const char *name)
 static bool option_value(struct doppel_vm *vm, const char *name, unsigned n, char *out, size_t size)
 {
     if (strcmp(name, "reset") == 0) { /* what the lines to the CPU's INIT reset */
-        snprintf(out, size, "%s", vm->firmware ? "cpu" : "machine");
+        snprintf(out, size, "%s", vm_resets_cpu_alone(vm) ? "cpu" : "machine");
         return true;
     }
     const struct doppel_options *o = &vm->opt;

@@ -159,12 +159,11 @@ static uint64_t min64(uint64_t a, uint64_t b)
 }
 
 /* The chipset answers the shutdown cycle by INIT to the CPUs (PIIX3 datasheet, 4.1): a way back to
- * real mode as old as the 286. Without firmware there is nothing at the reset vector that could
- * tell: everything is reset. */
+ * real mode as old as the 286. */
 static void shut_down(struct doppel_vm *vm)
 {
     flight_crash(vm, "a CPU shut down (triple fault)");
-    if (!vm->firmware) {
+    if (!vm_resets_cpu_alone(vm)) {
         vm_request(vm, VM_REQ_RESET);
         return;
     }

@@ -154,6 +154,14 @@ void vm_flush_tlbs(struct doppel_vm *vm);
 void vm_flush_all(struct doppel_vm *vm);
 bool vm_reset(struct doppel_vm *vm, enum reset_kind kind, struct err *e);
 void vm_request(struct doppel_vm *vm, uint32_t req);
+/* What the chipset answers a shutdown cycle, port 92H, the keyboard controller and a soft reset by
+ * CF9H with: INIT to the CPUs alone, or a reset of everything. The latter without firmware, as
+ * there is nothing at the reset vector that could tell; and under -no-reboot, where the first reset
+ * of any kind is the end, rather than what firmware makes of it. */
+static inline bool vm_resets_cpu_alone(const struct doppel_vm *vm)
+{
+    return vm->firmware && !vm->opt.no_reboot;
+}
 /* A vCPU's PAUSE (struct cpu's paused): true if its turn goes on at once, time having passed. */
 bool vm_cpu_paused(void *vm);
 

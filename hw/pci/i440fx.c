@@ -43,6 +43,8 @@ struct i440fx {
     struct pci_func *func[256]; /* by device << 3 | function */
     const struct i440fx_ops *ops;
     void *ops_ctx;
+    char reset[32];
+    bool reset_machine;
 };
 
 bool pci_bus_add(struct dev *bus, struct pci_func *f)
@@ -135,7 +137,7 @@ static void addr_write(struct dev *d, uint64_t off, unsigned size, uint64_t val)
     } else if (off == 1 && size == 1) {
         bool go = (val & RCR_GO) && !(h->s.rcr & RCR_GO);
         h->s.rcr = val & (RCR_HARD | RCR_GO);
-        if (go && (val & RCR_HARD)) {
+        if (go && (val & RCR_HARD || h->reset_machine)) {
             dev_request(d, DEV_REQ_RESET, 0);
         } else if (go) {
             dev_pin_set(d, OUT_INIT, true);
@@ -179,6 +181,10 @@ static bool i440fx_init(struct dev *d, struct err *e)
 {
     struct i440fx *h = (struct i440fx *)d;
     struct pci_func *f = &h->pci;
+    h->reset_machine = strcmp(h->reset, "machine") == 0;
+    if (!h->reset_machine && strcmp(h->reset, "cpu") != 0) {
+        return err_set(e, "reset=%s: want machine or cpu", h->reset);
+    }
     if (!pci_func_init(f, d, h->s.pci, &ident, d->name, 0, e)) {
         return false;
     }
@@ -233,6 +239,12 @@ static void i440fx_pin(struct dev *d, unsigned in, bool level)
     tell_smram(h);
 }
 
+static const struct prop i440fx_props[] = {
+    {"reset", PROP_STR, offsetof(struct i440fx, reset), "cpu", 0, 0,
+     "what a soft reset by 0xcf9 resets: machine or cpu"},
+    {0},
+};
+
 static const char *const i440fx_in[] = {"smiact0", "smiact1", "smiact2", "smiact3", "smiact4",
                                         "smiact5", "smiact6", "smiact7", NULL};
 
@@ -244,6 +256,7 @@ const struct dev_class i440fx_class = {
     .size = sizeof(struct i440fx),
     .state_off = offsetof(struct i440fx, s),
     .state = &i440fx_state_desc,
+    .props = i440fx_props,
     .pins_in = i440fx_in,
     .pins_out = i440fx_out,
     .init = i440fx_init,

@@ -53,17 +53,23 @@ static void options(struct doppel_options *o, const void *code, size_t len, unsi
     o->uuid = "00112233-4455-6677-8899-aabbccddeeff";
 }
 
-static struct doppel_vm *machine(const void *code, size_t len, unsigned cpus)
+static struct doppel_vm *machine_with(const void *code, size_t len, unsigned cpus, bool no_reboot)
 {
     struct doppel_options o;
     struct doppel_error e;
     options(&o, code, len, cpus);
+    o.no_reboot = no_reboot;
     struct doppel_vm *vm = doppel_create(&o, &e);
     unlink(bios_path);
     if (!vm) {
         FAIL("%s", e.msg);
     }
     return vm;
+}
+
+static struct doppel_vm *machine(const void *code, size_t len, unsigned cpus)
+{
+    return machine_with(code, len, cpus, false);
 }
 
 static void out(struct doppel_vm *vm, uint16_t port, unsigned size, uint32_t val)
@@ -390,6 +396,16 @@ static bool resets(const void *how, size_t len, unsigned cpus, bool *kept)
     return ok;
 }
 
+/* Under -no-reboot each of them ends the run, at once. */
+static void expect_end(const void *how, size_t len)
+{
+    uint8_t code[64];
+    struct doppel_vm *vm = machine_with(code, reset_code(code, how, len), 1, true);
+    EXPECT_EQ(doppel_run(vm, 100000), DOPPEL_RESET);
+    EXPECT(doppel_icount(vm) < 20);
+    doppel_destroy(vm);
+}
+
 TEST(resets_of_the_cpu_alone)
 {
     static const struct {
@@ -410,6 +426,7 @@ TEST(resets_of_the_cpu_alone)
             t_context("%s, %u CPUs", row[i].name, cpus);
             EXPECT(resets(row[i].code, row[i].len, cpus, &kept) && kept == row[i].keeps);
         }
+        expect_end(row[i].code, row[i].len);
     }
 }
 
