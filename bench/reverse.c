@@ -7,8 +7,9 @@
  *   first step    reverse-step from the present; then more of them, median and worst
  *   last write    of a word that was written when the key came, by its physical address and by
  *                 all linear ones that lead to it
- *   nothing met   a watchpoint on a linear address that nobody writes; a page that is written all
- *                 the time, so that all ten seconds are run; both in a past that begins there
+ *   nothing met   a watchpoint on a linear address that nobody writes, in a past that begins there
+ *   in a hot page one amid the stack, which is written all the time, so that all of one second is
+ *                 run, and each write to that page looked at
  * and what keeping the past costs the boot, and in memory.
  */
 #include <inttypes.h>
@@ -287,6 +288,9 @@ static void measure(struct doppel_vm *vm, const char *key, uint64_t history, uns
     doppel_history(vm, history, &e);
     run_for(vm, 10 * SEC);
     search(vm, "nothing met", &none);
+    doppel_history(vm, 0, &e);
+    doppel_history(vm, history, &e);
+    run_for(vm, SEC);
     struct points often = {{{DOPPEL_POINT_WRITE, false, hot_word(vm), 8}}, 1};
     search(vm, "in a hot page", &often);
     fflush(stdout);

@@ -57,14 +57,30 @@ bool debug_here(struct cpu *cpu)
     return stop;
 }
 
+static bool overlaps(const struct debug_point *p, uint64_t addr, unsigned len)
+{
+    return addr - p->addr < p->len || p->addr - addr < len;
+}
+
+bool debug_watches(const struct cpu_debug *d, uint64_t la, gpa pa, unsigned len)
+{
+    for (unsigned k = 0; k < d->npoints; k++) {
+        const struct debug_point *p = &d->point[k];
+        if ((p->kind == DEBUG_ACCESS || p->kind == DEBUG_WRITE) &&
+            overlaps(p, p->physical ? pa : la, len)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void debug_access(struct cpu_debug *d, struct cpu *cpu, bool physical, uint64_t addr, unsigned len,
                   bool write)
 {
     for (unsigned k = 0; k < d->npoints; k++) {
         const struct debug_point *p = &d->point[k];
         bool kind = p->kind == DEBUG_ACCESS || p->kind == (write ? DEBUG_WRITE : DEBUG_READ);
-        bool overlap = addr - p->addr < p->len || p->addr - addr < len;
-        if (!kind || p->physical != physical || !overlap) {
+        if (!kind || p->physical != physical || !overlaps(p, addr, len)) {
             continue;
         }
         if (d->nnotes < DEBUG_NOTES_MAX) {

@@ -60,6 +60,9 @@ bool debug_here(struct cpu *cpu);
  * the running instruction, or (cpu NULL) by a device. */
 void debug_access(struct cpu_debug *d, struct cpu *cpu, bool physical, uint64_t addr, unsigned len,
                   bool write);
+/* Would a write of bytes at la, which lie at physical address pa, in one page, meet a watchpoint?
+ */
+bool debug_watches(const struct cpu_debug *d, uint64_t la, gpa pa, unsigned len);
 /* The running instruction faulted: its reads did not happen. */
 void debug_fault(struct cpu *cpu);
 /* The unit has ended: tell what was noted. True: stop. cpu: that ran, or NULL. */

@@ -6,6 +6,7 @@
  * flags, then sets cur, charged and blk_rip as if the interpreter had entered the block and come to
  * that instruction; so faults, time and device accesses see the same as always.
  */
+#include "cpu/debug.h"
 #include "cpu/engine_impl.h"
 #include "cpu/flags.h"
 #include "cpu/sem.h"
@@ -175,22 +176,26 @@ int engine_interp(struct jit_env *env, uint32_t site)
     return JIT_NEXT;
 }
 
-/* A store that misses because there is code in its page: it is done where it goes, once; blocks
- * that it overwrites are invalid from now on. Not if code would go on in one of them. 0: it is the
- * interpreter's. 1: there is no code in the page. */
+/* A store that misses because there is code in its page, or a watchpoint: it is done where it goes,
+ * once; blocks that it overwrites are invalid from now on. Not if code would go on in one of them,
+ * or a watchpoint is met. 0: it is the interpreter's. 1: there is neither in the page. */
 static int write_once(struct cpu *cpu, uint64_t la, unsigned size, enum tlb_view view,
                       const struct jit_code *running)
 {
     gpa addr;
     if (!tlb_write_target(&cpu->tlb, &cpu->walk, la, view, &addr) || cpu->tlb.nwatch ||
-        cpu->tlb.spy || lockstep_of(cpu)) {
+        lockstep_of(cpu)) {
+        return 0;
+    }
+    bool spied = cpu->tlb.spy && tlb_spies_write(&cpu->tlb, la, addr);
+    if (spied && debug_watches(cpu->debug, la, addr, size)) {
         return 0;
     }
     struct aspace_hit hit = aspace_find(cpu->mem, addr);
     if (!hit.ram || !hit.whole_page || hit.split || hit.readonly) {
         return 0;
     }
-    if (!hit.ram->code[hit.pfn]) {
+    if (!hit.ram->code[hit.pfn] && !spied) {
         return 1;
     }
     /* To unshare a page with code is the interpreter's: jumps into it become stale. */

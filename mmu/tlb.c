@@ -376,19 +376,26 @@ static bool watched(const struct tlb *t, gva page)
     return false;
 }
 
-static bool spied(const struct tlb_spy *s, gva page, gpa at)
+static bool is_among(const uint64_t *list, unsigned n, uint64_t page)
 {
-    for (unsigned i = 0; i < s->nlinear; i++) {
-        if (s->linear[i] == page) {
-            return true;
-        }
-    }
-    for (unsigned i = 0; i < s->nphysical; i++) {
-        if (s->physical[i] == at) {
+    for (unsigned i = 0; i < n; i++) {
+        if (list[i] == page) {
             return true;
         }
     }
     return false;
+}
+
+static bool spied(const struct tlb_spy *s, gva page, gpa at)
+{
+    return is_among(s->linear, s->nlinear, page) || is_among(s->physical, s->nphysical, at);
+}
+
+bool tlb_spies_write(const struct tlb *t, gva la, gpa addr)
+{
+    const struct tlb_spy *s = t->spy;
+    return s && (is_among(s->written, s->nwritten, la & PAGE_MASK) ||
+                 spied(s, la & PAGE_MASK, addr & PAGE_MASK));
 }
 
 /* A write to this page comes by, or will pass L1 without coming by. */
@@ -413,7 +420,8 @@ static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem
     struct tlb_entry *e = &t->l1[view][i];
     uint8_t *w = NULL;
     if (!hit.readonly && (flags & E_DIRTY) && !hit.ram->code[hit.pfn] &&
-        view_allows(m, flags, ACC_WRITE, view)) {
+        view_allows(m, flags, ACC_WRITE, view) &&
+        !(UNLIKELY(t->spy != NULL) && is_among(t->spy->written, t->spy->nwritten, page))) {
         /* A read must not unshare a page; if it is unshared already, writes get their tag now. */
         w = acc == ACC_WRITE ? ram_write_ptr(hit.ram, hit.pfn)
             : t->opened      ? NULL

@@ -54,11 +54,11 @@ struct tlb_fetch {
 struct tlb_l2; /* private to tlb.c */
 
 /* Pages (their first addresses) kept out of L1 beside those of tlb_set_watch: by linear and by
- * physical address. */
+ * physical address; and those, by linear address, that are there for reading only. */
 struct tlb_spy {
-    const gva *linear;
+    const gva *linear, *written;
     const gpa *physical;
-    unsigned nlinear, nphysical;
+    unsigned nlinear, nwritten, nphysical;
 };
 
 struct tlb {
@@ -101,6 +101,8 @@ void tlb_set_watch(struct tlb *t, const gva *pages, unsigned n);
 /* The same for a debugger's watchpoints, any number: `spy` stays the caller's and is not to change
  * while it is set. NULL: none. Drops L1. */
 void tlb_set_spy(struct tlb *t, const struct tlb_spy *spy);
+/* Does the spy keep writes of la, which lies at addr, out of L1? */
+bool tlb_spies_write(const struct tlb *t, gva la, gpa addr);
 
 /* Put into `wrote`, which stays the caller's, the linear page (la >> 12) of each write from now on,
  * by any instruction in any address space, paged or not; of pages that are only made ready for

@@ -33,7 +33,7 @@ struct vm_debug {
     struct cpu_debug core;
     struct debug_point *point; /* core.point, ours */
     struct tlb_spy spy;
-    gva *linear; /* spy's, ours */
+    gva *linear, *written; /* spy's, ours */
     gpa *physical;
     struct page_lines *lines; /* told to the block cache */
     unsigned nlines;
@@ -167,24 +167,21 @@ static void put_lines(struct vm_debug *d, const struct debug_point *p)
  * RAM need not be: such pages look as if they had code. But others may be there. */
 static bool put_pages(struct vm_debug *d)
 {
-    unsigned nl = 0, np = 0;
+    unsigned nl = 0, nw = 0, np = 0;
     for (unsigned k = 0; k < d->core.npoints; k++) {
         const struct debug_point *p = &d->point[k];
         if (p->kind == DEBUG_EXEC) {
             continue;
         }
+        gva **list = p->physical ? &d->physical : p->kind == DEBUG_WRITE ? &d->written : &d->linear;
+        unsigned *n = p->physical ? &np : p->kind == DEBUG_WRITE ? &nw : &nl;
         for (uint64_t page = p->addr & PAGE_MASK; page < p->addr + p->len; page += PAGE_SIZE) {
-            if (p->physical) {
-                d->physical = grow(d->physical, np + 1, sizeof *d->physical);
-                d->physical[np++] = page;
-            } else {
-                d->linear = grow(d->linear, nl + 1, sizeof *d->linear);
-                d->linear[nl++] = page;
-            }
+            *list = grow(*list, *n + 1, sizeof **list);
+            (*list)[(*n)++] = page;
         }
     }
-    d->spy = (struct tlb_spy){d->linear, d->physical, nl, np};
-    return nl || np;
+    d->spy = (struct tlb_spy){d->linear, d->written, d->physical, nl, nw, np};
+    return nl || nw || np;
 }
 
 static void put_points(struct vm_debug *d)
@@ -231,7 +228,7 @@ static void put_in_force(struct doppel_vm *vm)
     if (as_wanted(d) && !d->nlines) {
         return;
     }
-    bool had_pages = d->spy.nlinear || d->spy.nphysical;
+    bool had_pages = d->spy.nlinear || d->spy.nwritten || d->spy.nphysical;
     d->point = grow(d->point, d->nwant + 1, sizeof *d->point);
     for (unsigned k = 0; k < d->nwant; k++) {
         const struct doppel_point *w = &d->want[k];
@@ -310,6 +307,7 @@ void debug_free(struct doppel_vm *vm)
         free(d->want);
         free(d->point);
         free(d->linear);
+        free(d->written);
         free(d->physical);
         free(d->lines);
         free(d);
