@@ -4,8 +4,8 @@
  * compiled code can be run, chaos and lockstep among them; all of them saved at the same random
  * instants and gone on with in a new machine.
  *
- * T_SEED: another seed of chaos and of the instants. T_LEVEL long: further into the boot, more
- * seeds.
+ * T_SEED: another seed of chaos and of the instants. T_LEVEL long: to the boot's end, more kernels
+ * and seeds.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -81,6 +81,7 @@ static void compare(struct doppel_options *o, const char *what, uint64_t limit)
         "jit,threshold=1",
         "jit,threshold=1,links=off",
         "jit,threshold=1,maxblock=1",
+        "jit,threshold=1,super=1",
         "jit,threshold=1,buffer=256",
         "jit,threshold=1,count=on",
         "lockstep,threshold=4",
@@ -142,23 +143,39 @@ TEST(engines_dos)
     compare(&o, "dos", t_amount(3000000, 16000000, 60000000));
 }
 
-/* Debian's cloud kernel: paging, interrupts, faults, code that patches itself, two vCPUs. */
-TEST(engines_linux)
+static void compare_linux(const char *what, const char *name, const char *arch, unsigned cpus,
+                          uint64_t limit)
 {
-    if (!guests_present("cloud")) {
+    if (!guests_present(name)) {
         return;
     }
     struct doppel_options o;
     options(&o);
-    char *kernel = strdup(guest_path("vmlinuz-", "cloud"));
-    char *initrd = strdup(guest_path("initrd-test-", "amd64"));
+    char *kernel = strdup(guest_path("vmlinuz-", name));
+    char *initrd = strdup(guest_path("initrd-test-", arch));
     o.kernel = kernel;
     o.initrd = initrd;
     o.append = "console=ttyS0 panic=-1";
-    o.cpus = 2;
+    o.cpus = cpus;
     o.ram_bytes = 256u << 20;
-    /* The kernel unpacks itself for the first 160 million instructions. */
-    compare(&o, "linux", t_amount(2000000, 190000000, 3000000000));
+    compare(&o, what, limit);
     free(kernel);
     free(initrd);
+}
+
+/* Debian's cloud kernel: paging, interrupts, faults, code that patches itself, two vCPUs. It
+ * unpacks itself for the first 160 million instructions. */
+TEST(engines_linux)
+{
+    compare_linux("cloud, 2 vCPUs", "cloud", "amd64", 2, t_amount(2000000, 190000000, 3000000000));
+}
+
+/* The same whole with one vCPU, and 32 bits with one and two: at T_LEVEL long alone. */
+TEST(engines_linux_more)
+{
+    if (t_amount(0, 0, 1)) {
+        compare_linux("cloud", "cloud", "amd64", 1, 3000000000);
+        compare_linux("686-pae", "686-pae", "i386", 1, 8000000000);
+        compare_linux("686-pae, 2 vCPUs", "686-pae", "i386", 2, 8000000000);
+    }
 }

@@ -98,6 +98,14 @@ TEST(code_that_changes_its_next_instruction)
     bare_free(b);
 }
 
+/* Code of two instructions is decoded once: into one block, or, as the engine of T_ENGINE may want
+ * it, into two. */
+static bool decoded_once(const struct bare *b)
+{
+    uint64_t n = block_cache_stats(b->blocks).decoded;
+    return n == 1 || (n == 2 && b->engine);
+}
+
 TEST(data_beside_code_invalidates_nothing)
 {
     /* loop: inc dword [CODE+256]; jmp loop    32-bit */
@@ -105,7 +113,7 @@ TEST(data_beside_code_invalidates_nothing)
     struct bare *b = start(32, CODE, code, sizeof code);
     bare_run(b, 200, 0);
     EXPECT_EQ(block_cache_stats(b->blocks).invalidated, 0);
-    EXPECT_EQ(block_cache_stats(b->blocks).decoded, 1);
+    EXPECT(decoded_once(b));
     uint8_t val[4];
     ram_read(&b->ram, CODE + 256, val, 4);
     EXPECT_EQ(le32_get(val), 100);
@@ -126,7 +134,7 @@ TEST(a_block_is_revived_when_its_bytes_come_back)
     EXPECT_EQ(b->cpu->s.gpr[REG_RAX], 10);
     EXPECT_EQ(b->cpu->s.gpr[REG_RDX], 0);
     EXPECT_EQ(block_cache_stats(b->blocks).revived, 1);
-    EXPECT_EQ(block_cache_stats(b->blocks).decoded, 1);
+    EXPECT(decoded_once(b));
     ram_write(&b->ram, CODE, other, 1);
     bare_run(b, 2, 0);
     EXPECT_EQ(b->cpu->s.gpr[REG_RDX], 1);
