@@ -2,12 +2,14 @@
  * The block cache; see block.h.
  *
  * Two hash tables over the same blocks: by (pa, mode) for look-up, by RAM page for invalidation.
- * Sizes are fixed; when the blocks' memory passes CACHE_BYTES those that no code has are dropped
- * (three of four, as a rule: code that ran a few times, once); if that makes too little room, the
- * whole cache is. Nothing here can change what a guest sees: a block is a cache of its bytes.
+ * Sizes are fixed; when the blocks' memory passes BLOCK_MEM_BYTES those that no code has are
+ * dropped (three of four, as a rule: code that ran a few times, once); if that makes too little
+ * room, the whole cache is. Nothing here can change what a guest sees: a block is a cache of its
+ * bytes.
  */
 #include "cpu/block.h"
 
+#include "cpu/block_mem.h"
 #include "cpu/code_pages.h"
 #include "cpu/engine.h"
 #include "cpu/holes.h"
@@ -18,20 +20,16 @@
 #include <stdlib.h>
 
 #define HASH_SIZE    65536u
-#define CACHE_BYTES  (24u << 20)
 #define PATIENCE_HOT 8 /* runs of a block whose place had compiled code before */
 #define PATCHED_MAX  2 /* so often decoded with other immediates, they are holes */
 #define MAX_CPUS     64u
-#define SIZE_STEP    64u /* of blocks, in bytes */
-#define BLOCK_MOST   (sizeof(struct block) + BLOCK_INSNS * (sizeof(struct insn) + 15))
-#define SIZES        (BLOCK_MOST / SIZE_STEP + 2)
 
 struct block_cache {
     struct block *hash[HASH_SIZE];
-    struct code_pages pages;    /* the valid ones */
-    struct block *spare[SIZES]; /* out of the tables, by size; jump caches may name them */
-    uint32_t serial;            /* the last given */
-    bool remapped;              /* flush before the next look-up */
+    struct code_pages pages; /* the valid ones */
+    struct block_mem mem;
+    uint32_t serial; /* the last given */
+    bool remapped;   /* flush before the next look-up */
     struct cpu *cpus[MAX_CPUS];
     unsigned ncpus;
     struct engine *engine; /* NULL: none */
@@ -173,22 +171,13 @@ struct block_cache *block_cache_new(void)
     return calloc(1, sizeof(struct block_cache));
 }
 
-static void free_list(struct block *b)
+/* Give back the memory of all blocks. The table still names them. */
+static void free_blocks(struct block_cache *bc)
 {
-    while (b) {
-        struct block *next = b->hash_next;
-        free(b->holes);
-        free(b);
-        b = next;
+    for (unsigned h = 0; h < HASH_SIZE; h++) {
+        block_mem_free_holes(bc->hash[h]);
     }
-}
-
-static void free_spare(struct block_cache *bc)
-{
-    for (unsigned k = 0; k < SIZES; k++) {
-        free_list(bc->spare[k]);
-        bc->spare[k] = NULL;
-    }
+    block_mem_free(&bc->mem);
 }
 
 void block_cache_set_engine(struct block_cache *bc, struct engine *e)
@@ -212,8 +201,8 @@ void block_cache_drop_code(struct block_cache *bc)
     for (unsigned h = 0; h < HASH_SIZE; h++) {
         drop_code(bc->hash[h], engine_patience(bc->engine));
     }
-    for (unsigned k = 0; k < SIZES; k++) {
-        drop_code(bc->spare[k], 0);
+    for (unsigned k = 0; k < BLOCK_MEM_SIZES; k++) {
+        drop_code(bc->mem.spare[k], 0);
     }
     engine_flush(bc->engine);
 }
@@ -237,19 +226,17 @@ void block_cache_flush(struct block_cache *bc)
                 b->ram->code[b->pfn2] = 0;
             }
         }
-        free_list(bc->hash[h]);
-        bc->hash[h] = NULL;
     }
-    free_spare(bc);
+    free_blocks(bc);
+    memset(bc->hash, 0, sizeof bc->hash);
     bc->remapped = false;
     code_pages_clear(&bc->pages);
     spied_mark(&bc->spied);
     empty_jump_caches(bc);
-    bc->stats.bytes = 0;
     bc->stats.flushes++;
 }
 
-/* Give back those of a list that no code has. */
+/* Take those of a list out of the table that no code has. */
 static void trim_list(struct block_cache *bc, struct block **at)
 {
     while (*at) {
@@ -262,9 +249,7 @@ static void trim_list(struct block_cache *bc, struct block **at)
         if (b->valid) {
             code_pages_remove(&bc->pages, b);
         }
-        bc->stats.bytes -= b->size;
-        free(b->holes);
-        free(b);
+        block_mem_give(&bc->mem, b);
     }
 }
 
@@ -275,9 +260,6 @@ static void trim(struct block_cache *bc)
     for (unsigned h = 0; h < HASH_SIZE; h++) {
         trim_list(bc, &bc->hash[h]);
     }
-    for (unsigned k = 0; k < SIZES; k++) {
-        trim_list(bc, &bc->spare[k]);
-    }
     empty_jump_caches(bc);
     bc->stats.trims++;
 }
@@ -286,10 +268,7 @@ void block_cache_free(struct block_cache *bc)
 {
     if (bc) {
         bc->ncpus = 0; /* the vCPUs may be gone already */
-        for (unsigned h = 0; h < HASH_SIZE; h++) {
-            free_list(bc->hash[h]);
-        }
-        free_spare(bc);
+        free_blocks(bc);
         code_pages_clear(&bc->pages);
         free(bc->spied.page);
         free(bc);
@@ -319,7 +298,9 @@ void block_cache_watch(struct block_cache *bc, struct ram *ram)
 
 struct block_stats block_cache_stats(const struct block_cache *bc)
 {
-    return bc->stats;
+    struct block_stats s = bc->stats;
+    s.bytes = bc->mem.bytes;
+    return s;
 }
 
 /* ---- decoding ---- */
@@ -469,8 +450,7 @@ static void bury(struct block_cache *bc, struct block *dead)
         p = &(*p)->hash_next;
     }
     *p = dead->hash_next;
-    dead->hash_next = bc->spare[dead->size / SIZE_STEP];
-    bc->spare[dead->size / SIZE_STEP] = dead;
+    block_mem_give(&bc->mem, dead);
 }
 
 /* Make an invalid block valid again if its bytes are back. */
@@ -504,31 +484,18 @@ static void log_block(const struct cpu *cpu, const struct block *b)
     }
 }
 
-/* Memory for a block of `size` bytes: that of `old`, which stays in its place in the table, or that
- * of one that is out of the tables, or new. */
+/* Memory for a block of `size` bytes: that of `old`, which stays in its place in the table, or
+ * other.
+ */
 static struct block *room_for(struct block_cache *bc, struct block *old, size_t size)
 {
-    unsigned k = (unsigned)((size + SIZE_STEP - 1) / SIZE_STEP);
-    if (old && old->size / SIZE_STEP == k) {
+    if (old && old->size >= size && old->size <= 2 * size) {
         return old;
     }
     if (old) {
         bury(bc, old);
     }
-    struct block *b = bc->spare[k];
-    if (b) {
-        bc->spare[k] = b->hash_next;
-        return b;
-    }
-    b = malloc(k * SIZE_STEP);
-    if (!b) {
-        abort(); /* host memory exhausted: there is no state to save that needs less */
-    }
-    bc->stats.bytes += k * SIZE_STEP;
-    b->size = k * SIZE_STEP;
-    b->holes = NULL;
-    b->in_code = false;
-    return b;
+    return block_mem_take(&bc->mem, size);
 }
 
 /* old: the invalid block of the same key, in the tables, or NULL. */
@@ -645,16 +612,23 @@ static struct block *decode_new(struct cpu *cpu, gpa pa, uint64_t lin, struct bl
     return decode_odd(cpu, pa, &hit, lin);
 }
 
-struct block *block_lookup_slow(struct cpu *cpu, uint64_t lin)
+/* There is room for any block, behind this. */
+static void make_room(struct block_cache *bc)
 {
-    struct block_cache *bc = cpu->blocks;
-    if (UNLIKELY(bc->stats.bytes > CACHE_BYTES)) {
+    if (UNLIKELY(bc->mem.bytes > BLOCK_MEM_BYTES)) {
         trim(bc);
-        bc->remapped |= bc->stats.bytes > CACHE_BYTES - CACHE_BYTES / 4;
+        bc->remapped |= bc->mem.bytes > BLOCK_MEM_BYTES - BLOCK_MEM_BYTES / 4;
     }
+    bc->remapped |= block_mem_full(&bc->mem);
     if (UNLIKELY(bc->remapped)) {
         block_cache_flush(bc);
     }
+}
+
+struct block *block_lookup_slow(struct cpu *cpu, uint64_t lin)
+{
+    struct block_cache *bc = cpu->blocks;
+    make_room(bc);
     bool code64 = cpu->mode & MODE_C64;
     if (code64 && bits_sext(lin, 48) != lin) {
         cpu_gp0(cpu);

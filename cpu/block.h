@@ -9,9 +9,10 @@
  * debuggers).
  *
  * What always holds: a valid block's bytes, but for holes (cpu/holes.h), equal guest memory; a
- * block's memory is given back only between blocks, together with every jump cache that could name
- * it: by block_cache_flush, or to make room, if no code has it (in_code). It may become another
- * block before, when the next one is decoded; the serial number tells.
+ * block's memory is given back only by block_cache_flush, between blocks, together with every jump
+ * cache that could name it. It may become another block before, when the next one is decoded: the
+ * serial number tells, and blocks that go to make room, which no code has (in_code), leave no entry
+ * in a jump cache.
  */
 #ifndef DOPPEL_CPU_BLOCK_H
 #define DOPPEL_CPU_BLOCK_H
