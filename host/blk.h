@@ -39,6 +39,9 @@ bool blk_format_parse(const char *name, enum blk_format *format);
 
 /* Both names lead to one file. */
 bool blk_same_file(const char *a, const char *b);
+/* Has anybody, this program too, the file open as an image or as one behind it? False where that
+ * cannot be known. */
+bool blk_in_use(const char *path);
 
 /* The format by the first bytes of a file; `len` of them. */
 enum blk_format blk_probe_format(const uint8_t *head, size_t len);

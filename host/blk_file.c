@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/blk.h"
+
 static bool lock(int fd, bool readonly)
 {
 #ifdef F_OFD_SETLK
@@ -23,6 +25,17 @@ static bool lock(int fd, bool readonly)
     int r = flock(fd, (readonly ? LOCK_SH : LOCK_EX) | LOCK_NB);
 #endif
     return r == 0 || (errno != EAGAIN && errno != EACCES && errno != EWOULDBLOCK);
+}
+
+bool blk_in_use(const char *path)
+{
+    bool used = false;
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0) {
+        used = !lock(fd, false);
+        close(fd);
+    }
+    return used;
 }
 
 static bool set_size(struct blk_file *f, const struct stat *st, const char *path, struct err *e)

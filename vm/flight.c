@@ -18,6 +18,7 @@
 #include "host/hosttime.h"
 #include "util/keyval.h"
 #include "vm/history.h"
+#include "vm/inuse.h"
 #include "vm/monitor_info.h"
 #include "vm/record_priv.h"
 
@@ -194,7 +195,7 @@ bool flight_save(struct doppel_vm *vm, const char *path, struct err *e)
     if (history_in_past(vm)) {
         return err_set(e, "the machine is in its past; return, or branch first");
     }
-    return record_write(r, path, e);
+    return !inuse_for_log(vm, path, e) && record_write(r, path, e);
 }
 
 /* --- When to write it --- */

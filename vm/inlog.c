@@ -218,9 +218,10 @@ static bool check_head(struct inlog_reader *r, const char *path, struct err *e)
     if (!get(r, 0, head, sizeof head) || memcmp(head, magic, sizeof magic) != 0) {
         return err_set(e, "%s: not a recording of doppel's", path);
     }
-    if (le32_get(head + 8) != INLOG_VERSION || le32_get(head + 12)) {
-        return err_set(e, "%s: a recording in format %" PRIu32 "; this doppel reads format %u",
-                       path, le32_get(head + 8), INLOG_VERSION);
+    uint32_t version = le32_get(head + 8);
+    if (version < INLOG_OLDEST || version > INLOG_VERSION || le32_get(head + 12)) {
+        return err_set(e, "%s: a recording in format %" PRIu32 "; this doppel reads %u to %u", path,
+                       version, INLOG_OLDEST, INLOG_VERSION);
     }
     r->raw = malloc(INLOG_CHUNK_MAX);
     r->stored = malloc(HEAD + INLOG_CHUNK_MAX);

@@ -16,7 +16,8 @@
 #include "core/state.h"
 #include "util/err.h"
 
-#define INLOG_VERSION   1u
+#define INLOG_VERSION   2u
+#define INLOG_OLDEST    1u         /* that is read */
 #define INLOG_HEAD      16u        /* bytes before the first chunk */
 #define INLOG_CHUNK_MAX (1u << 20) /* bytes of a chunk's content */
 

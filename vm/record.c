@@ -17,6 +17,7 @@
 #include "util/bits.h"
 #include "vm/flight.h"
 #include "vm/history.h"
+#include "vm/inuse.h"
 #include "vm/manifest.h"
 #include "vm/media.h"
 #include "vm/monitor_info.h"
@@ -536,6 +537,7 @@ bool record_start(struct doppel_vm *vm, const char *spec, struct err *e)
     if (ok && vm->replay) {
         ok = err_set(e, "a machine of a replay has private disks, which no log could name");
     }
+    ok = ok && !inuse_for_log(vm, path, e);
     struct record *r = ok ? record_new(vm, path, plain, e) : NULL;
     free(path);
     return r && record_add(vm, VM_RECORD, r);

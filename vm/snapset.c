@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "vm/drives.h"
+#include "vm/inuse.h"
 #include "vm/monitor_info.h"
 #include "vm/snapshot.h"
 #include "vm/vm.h"
@@ -279,6 +280,9 @@ static bool write_file(struct doppel_vm *vm, struct snapshot_how *how, const cha
 bool snapset_save_path(struct doppel_vm *vm, const char *path, int64_t date, struct err *e)
 {
     uint64_t id;
+    if (inuse_file(vm, path, e)) {
+        return false;
+    }
     struct snapshot_how how = {
         .name = base_name(path), .date = date, .compress = true, .threads = count_threads()};
     char *folder = folder_of(path);

@@ -114,10 +114,10 @@ bad empty 1 "empty: not a recording of doppel's" replay empty
 bad foreign 1 "not a recording of doppel's" replay disk.img
 {
     head -c 8 long
-    printf '\2'
+    printf '\3'
     tail -c +10 long
 } >newer
-bad newer 1 'newer: a recording in format 2; this doppel reads format 1' replay newer
+bad newer 1 'newer: a recording in format 3; this doppel reads 1 to 2' replay newer
 {
     head -c 60 long
     printf '\377\377'
