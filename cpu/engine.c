@@ -413,6 +413,7 @@ void engine_add_cpu(struct engine *e, struct cpu *cpu)
     cpu->jit.interp = engine_interp;
     cpu->jit.cond = engine_cond;
     cpu->jit.near_failed = engine_near_failed;
+    cpu->jit.quick = engine_quick;
     cpu->jit.runs = e->jit ? jit_runs(e->jit) : NULL;
     cpu->jit.x87_load = x87_host_load;
     cpu->jit.x87_soft = x87_soft;

@@ -31,7 +31,7 @@ void engine_vec_ready(struct cpu *cpu)
 
 /* ---- the interpreter, from compiled code ---- */
 
-static void begin_at(struct cpu *cpu, struct block *b, const struct insn *i)
+void engine_begin_at(struct cpu *cpu, struct block *b, const struct insn *i)
 {
     cpu->blk_rip = (cpu->jit.page + (b->pa & ~PAGE_MASK)) & cpu->ip_mask;
     cpu->charged = b->n;
@@ -40,7 +40,7 @@ static void begin_at(struct cpu *cpu, struct block *b, const struct insn *i)
     cpu->cur = i;
 }
 
-static void end_run(struct cpu *cpu)
+void engine_end_run(struct cpu *cpu)
 {
     cpu->charged = 0;
     cpu->cur = NULL;
@@ -50,9 +50,9 @@ static void end_run(struct cpu *cpu)
 /* The rest of a block, from instruction i. */
 void engine_run_rest(struct cpu *cpu, struct block *b, const struct insn *i)
 {
-    begin_at(cpu, b, i);
+    engine_begin_at(cpu, b, i);
     i->fn(cpu, i);
-    end_run(cpu);
+    engine_end_run(cpu);
 }
 
 /* Behind a single instruction that the interpreter ran for compiled code. */
@@ -150,7 +150,7 @@ int engine_interp(struct jit_env *env, uint32_t site)
     solo[1] = b->insn[k + 1];
     solo[1].fn = solo_end;
     cpu->budget += refund;
-    begin_at(cpu, b, solo);
+    engine_begin_at(cpu, b, solo);
     uint64_t next = insn_next_ip(cpu, solo); /* a branch may run on into other blocks */
     uint64_t base = cpu->s.seg[SEG_CS].base;
     uint32_t limit = cpu->s.seg[SEG_CS].limit;
@@ -162,14 +162,14 @@ int engine_interp(struct jit_env *env, uint32_t site)
     if (ends_block(solo)) { /* it has set RIP */
         on = on && cpu->s.seg[SEG_CS].base == base && cpu->s.seg[SEG_CS].limit == limit;
         if (!on || cpu->s.rip != next) {
-            end_run(cpu);
+            engine_end_run(cpu);
             return engine_elsewhere(cpu);
         }
     } else if (UNLIKELY(!on)) {
         engine_run_rest(cpu, b, &b->insn[k + 1]);
         return JIT_LEAVE;
     }
-    end_run(cpu);
+    engine_end_run(cpu);
     cpu->budget -= refund;
     stretch_begin(cpu, b, k + 1, b->n - (k + 1) + refund);
     engine_vec_ready(cpu);

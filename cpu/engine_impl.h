@@ -81,7 +81,11 @@ void engine_settle_memory(struct cpu *cpu);
 void engine_vec_ready(struct cpu *cpu);
 /* The rest of a block, from instruction i, interpreted. */
 void engine_run_rest(struct cpu *cpu, struct block *b, const struct insn *i);
-/* struct jit_env's refill, interp, cond and near_failed. */
+/* The interpreter is at instruction i of b, entered at its head; and it is in no block. */
+void engine_begin_at(struct cpu *cpu, struct block *b, const struct insn *i);
+void engine_end_run(struct cpu *cpu);
+/* struct jit_env's quick (quick.c), refill, interp, cond and near_failed. */
+int engine_quick(struct jit_env *env, uint64_t val, uint32_t site);
 int engine_refill(struct jit_env *env, uint64_t la, uint32_t what);
 int engine_interp(struct jit_env *env, uint32_t site);
 int engine_cond(struct jit_env *env, uint32_t cc);

@@ -81,6 +81,10 @@
     X(pushf, PUSHF)                                                                                \
     X(popf, POPF)                                                                                  \
     X(push_sreg, PUSHSEG)                                                                          \
+    X(pop_sreg, LOADSEG)                                                                           \
+    X(mov_to_sreg, LOADSEG)                                                                        \
+    X(in, IN)                                                                                      \
+    X(out, OUT)                                                                                    \
     X(lahf, LAHF)                                                                                  \
     X(sahf, SAHF)                                                                                  \
     X(clc, SETCF)                                                                                  \
@@ -306,8 +310,11 @@ static bool lift_shift(const struct insn *i, struct uop *u)
 static bool lift_exchange(const struct insn *i, struct uop *u, bool yields)
 {
     if (i->opcode == 0x90 && i->ra == i->rb && insn_rows[i->row].sem == &sem_xchg_acc) {
-        u->op = U_NOP; /* with F3, PAUSE: ends the vCPU's turn */
-        return !((i->pfx & PFX_REP) && yields);
+        bool pause = (i->pfx & PFX_REP) && yields; /* ends the vCPU's turn */
+        u->op = pause ? U_PAUSE : U_NOP;
+        u->sk = u->dk = UK_NONE;
+        u->attr |= pause ? UF_BAIL : 0;
+        return true;
     }
     return u->sk == UK_REG && u->dk != UK_REGH && !(u->dk == UK_MEM && u->sr >= 12);
 }
@@ -389,6 +396,36 @@ static bool lift_string(const struct block *b, const struct insn *i, struct uop 
     return u->op != U_LODS && i->asz == native_width(b) && u->m.segm == US_FLAT;
 }
 
+/* IN, OUT; MOV and POP to DS, ES, FS, GS. */
+static bool lift_quick(const struct block *b, const struct insn *i, struct uop *u)
+{
+    bool pop = insn_rows[i->row].sem == &sem_pop_sreg;
+    u->attr |= UF_BAIL;
+    if (lift_based(b->mode)) {
+        return false;
+    }
+    if (u->op != U_LOADSEG) {
+        u->w = i->opcode & 1 ? (i->osz == 2 ? 2 : 4) : 1;
+        u->cc = !!(i->opcode & 8);
+        u->imm = (uint8_t)i->imm;
+        return true;
+    }
+    u->cc = pop;
+    u->dr = (pop ? i->opcode >> 3 : i->reg) & 7;
+    u->w = 2;
+    if (pop) {
+        u->w = i->osz;
+        stack_operand(b, u, REG_RSP, 0);
+    } else if (i->mod3) {
+        u->sk = UK_REG;
+        u->sr = i->rm;
+    } else {
+        u->sk = UK_MEM;
+        lift_mem(b, i, &u->m);
+    }
+    return u->dr <= SEG_GS && u->dr != SEG_CS && u->dr != SEG_SS;
+}
+
 /* LOOP and its kind, JCXZ. */
 static bool lift_count(const struct block *b, const struct insn *i, struct uop *u)
 {
@@ -413,6 +450,10 @@ static bool lift_more(const struct block *b, const struct insn *i, struct uop *u
         return lift_string(b, i, u);
     case U_JCOUNT:
         return lift_count(b, i, u);
+    case U_IN:
+    case U_OUT:
+    case U_LOADSEG:
+        return lift_quick(b, i, u);
     case U_CLI:
     case U_SWAPGS:
         u->attr |= UF_BAIL;

@@ -19,7 +19,8 @@ struct jit_backend {
     uint32_t start; /* behind the common code */
     /* Common code, offsets. */
     uint32_t enter, leave, refill, near_failed, interp, cond, fp_on, vec_zero, x87_load, flags;
-    uint32_t x87[16];           /* x87 instructions, as the back end numbers them */
+    uint32_t x87[16]; /* x87 instructions, as the back end numbers them */
+    uint32_t quick;
     uint32_t leave32, interp32; /* the same for 32-bit code, if that has other registers */
     uint32_t features;          /* of the host, as the back end numbers them */
     struct jit_site *site;

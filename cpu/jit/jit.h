@@ -129,6 +129,8 @@ struct jit_env {
     /* C behind the code; set by the guest CPU once. */
     int (*refill)(struct jit_env *env, uint64_t la, uint32_t what); /* what: JIT_REFILL_xx */
     int (*interp)(struct jit_env *env, uint32_t site);              /* enum jit_next */
+    /* What the site's `act` says, without registers and flags being in memory. enum jit_quick */
+    int (*quick)(struct jit_env *env, uint64_t val, uint32_t site);
     /* Condition cc of the recipe in memory, 0 or 1; or one of JIT_COND_xx. */
     int (*cond)(struct jit_env *env, uint32_t cc);
     /* The guest's x87 state while x87_live is set: in the host's FPU, or, in C, in x87_image (as
@@ -155,6 +157,16 @@ struct jit_env {
 /* What env->interp answers: go on behind the instruction; leave; go on at `host`, the entry of
  * other code, with `page` set as it needs it and the flags' recipe in memory. */
 enum jit_next { JIT_NEXT, JIT_LEAVE, JIT_GO };
+/* What env->quick does. */
+enum jit_act {
+    ACT_NONE,
+    ACT_PAUSE,
+    ACT_IN,  /* val: the port; the result goes to env->scratch */
+    ACT_OUT, /* val: the port, and from bit 16 on the data */
+    ACT_SEG, /* val: a selector */
+};
+/* What it answers: nothing was done, leave by the site; go on; it is done, leave behind it. */
+enum jit_quick { JIT_QUICK_NOT, JIT_QUICK_ON, JIT_QUICK_LEAVE };
 #define JIT_X87_NONE       (UINT64_C(1) << 63) /* no canonical address */
 #define JIT_X87_MEM        0x2000u             /* clear in D8xx to DFxx */
 #define JIT_COND_SETTLE    16u /* makes the recipe in memory CC_CANON; the value means nothing */
@@ -205,8 +217,9 @@ struct jit_site {
     struct jit_code *code; /* where it is */
     void *owner;           /* the guest CPU's block */
     uint8_t kind;
-    uint16_t k;           /* BAIL, INTERP: the instruction of that block */
+    uint16_t k;           /* BAIL, INTERP: the instruction of that block; BAIL: or its end */
     uint16_t refund;      /* charged at the entry for blocks behind this one: BAIL, INTERP */
+    uint8_t act;          /* BAIL: enum jit_act, what env->quick is to do there */
     bool lead;            /* BAIL: of a group of accesses that the first instruction leads */
     bool flags_dead;      /* rc may be wrong: the flags are set anew before anybody looks */
     struct jit_recipe rc; /* flags there */

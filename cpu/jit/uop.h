@@ -88,6 +88,9 @@
      * the interpreter, also in the middle. cc: ends at the first that is unequal (0) or \
      * equal (1); flags as CMP, or as they were if rCX is 0. */                          \
     X(REPMOVS) X(REPSTOS) X(REPCMPS) X(REPSCAS)                                          \
+    /* By env->quick; they bail if it says so. IN, OUT: w bytes of rAX; the port is imm, or     \
+     * with cc 1 DX. LOADSEG: segment register dr = s; with cc 1 from a slot of w bytes. */      \
+    X(PAUSE) X(IN) X(OUT) X(LOADSEG)                                                     \
     /* These bail unless CPL is 0. STI: also while an interrupt waits; never the last of a \
      * block, so that nobody sees its shadow. */                                         \
     X(CLI) X(STI)                                                                        \

@@ -117,6 +117,12 @@ static bool more(struct em *e)
     case U_REPSCAS:
         x64_emit_rep_scan(e);
         return true;
+    case U_PAUSE:
+    case U_IN:
+    case U_OUT:
+    case U_LOADSEG:
+        x64_emit_quick(e);
+        return true;
     case U_JCOUNT:
         x64_vec_flush(e);
         x64_emit_jcount(e);

@@ -133,6 +133,7 @@ void x64_common(struct jit_backend *be)
     be->refill = common_helper(be, &a, ENV_OFF(refill), true, false);
     be->near_failed = common_helper(be, &a, ENV_OFF(near_failed), true, true);
     be->cond = common_helper(be, &a, ENV_OFF(cond), false, true);
+    be->quick = common_helper(be, &a, ENV_OFF(quick), true, false);
     be->flags = x64_flags_common(be, &a);
     be->x87_load = common_helper(be, &a, ENV_OFF(x87_load), false, false);
 
@@ -696,6 +697,7 @@ static void cold_refill(struct em *e, const struct cold *c)
 {
     struct asmbuf *a = &e->a;
     const struct vec_state *vec = &e->cold_vec[c - e->cold];
+    uint32_t ends = 0; /* the page is there, but ends, or the address is misaligned */
     if (c->near) {
         cold_near(e, c);
     }
@@ -703,6 +705,8 @@ static void cold_refill(struct em *e, const struct cold *c)
     if (c->known) {
         asm_const(a, T1, c->to);
     } else {
+        asm_alu_imm(a, 8, 7, xr(T1), 4096);
+        ends = asm_jcc(a, XB);
         asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
     }
     if (c->what & JIT_REFILL_ONCE) {
@@ -726,6 +730,9 @@ static void cold_refill(struct em *e, const struct cold *c)
     x64_vec_reload(e, vec);
     asm_jmp_to(a, c->retry);
     asm_here(a, no);
+    if (ends) {
+        asm_here(a, ends);
+    }
     if (c->lead) {
         cold_side(e, c);
         return;

@@ -245,7 +245,8 @@ void x64_emit_pushf(struct em *e);
 void x64_emit_popf(struct em *e);
 void x64_emit_pushseg(struct em *e);
 void x64_emit_rdtsc(struct em *e);
-void x64_emit_if(struct em *e); /* CLI, STI */
+void x64_emit_quick(struct em *e); /* PAUSE, IN, OUT, LOADSEG */
+void x64_emit_if(struct em *e);    /* CLI, STI */
 void x64_emit_swapgs(struct em *e);
 void x64_emit_setac(struct em *e);
 void x64_emit_string(struct em *e);
