@@ -75,9 +75,9 @@ bool options_set_m(struct options *o, const char *v, struct err *e)
     if (!parse_size("m", v, &o->vm.ram_bytes, e)) {
         return false;
     }
-    if (o->vm.ram_bytes < 1u << 20 || o->vm.ram_bytes > UINT64_C(1) << 40 ||
+    if (o->vm.ram_bytes < 1u << 20 || o->vm.ram_bytes > UINT64_C(512) << 30 ||
         o->vm.ram_bytes % (1u << 20)) {
-        return err_set(e, "-m %s: want 1M to 1024G, whole MiB", v);
+        return err_set(e, "-m %s: want 1M to 512G, whole MiB", v);
     }
     return true;
 }
