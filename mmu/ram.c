@@ -219,24 +219,50 @@ static void source_put(struct ram *r)
     struct ram_source *s = r->source;
     if (s) {
         os_mem_free(r->pending, bitmap_bytes(r));
+        os_mem_free(r->fetched, bitmap_bytes(r));
         r->source = NULL;
-        r->pending = NULL;
+        r->pending = r->fetched = NULL;
+        r->npending = 0;
         if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) {
             s->free(s);
         }
     }
 }
 
-void ram_set_source(struct ram *r, struct ram_source *s, const uint64_t *pending)
+static bool bit_get(const uint64_t *map, uint64_t pfn)
+{
+    return map[pfn >> 6] >> (pfn & 63) & 1;
+}
+
+static void bit_put(uint64_t *map, uint64_t pfn, bool on)
+{
+    uint64_t bit = UINT64_C(1) << (pfn & 63);
+    map[pfn >> 6] = on ? map[pfn >> 6] | bit : map[pfn >> 6] & ~bit;
+}
+
+/* Takes over the reference; no page is pending yet. */
+static void source_get(struct ram *r, struct ram_source *s)
 {
     assert(!r->source);
-    tell_moved(r, RAM_EVERY_PAGE); /* the zero page may have been handed out */
     r->source = s;
     r->pending = os_mem_alloc(bitmap_bytes(r), 1, 0);
-    if (!r->pending) {
+    r->fetched = os_mem_alloc(bitmap_bytes(r), 1, 0);
+    if (!r->pending || !r->fetched) {
         out_of_memory();
     }
     r->npending = 0;
+}
+
+static void source_share(struct ram *r, struct ram_source *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    source_get(r, s);
+}
+
+void ram_set_source(struct ram *r, struct ram_source *s, const uint64_t *pending)
+{
+    tell_moved(r, RAM_EVERY_PAGE); /* the zero page may have been handed out */
+    source_get(r, s);
     for (uint64_t i = 0; i < (r->npages + 63) / 64; i++) {
         r->pending[i] = pending[i];
         for (uint64_t v = pending[i]; v; v &= v - 1) {
@@ -251,10 +277,17 @@ void ram_set_source(struct ram *r, struct ram_source *s, const uint64_t *pending
 
 static void pending_done(struct ram *r, uint64_t pfn)
 {
-    r->pending[pfn >> 6] &= ~(UINT64_C(1) << (pfn & 63));
-    if (--r->npending == 0) {
+    bit_put(r->pending, pfn, false);
+    /* A fork may still ask which pages are its pages, too. */
+    if (--r->npending == 0 && atomic_load_explicit(&r->source->refs, memory_order_acquire) == 1) {
         source_put(r);
     }
+}
+
+/* Has page pfn the bytes that the source has? */
+static bool as_source(const struct ram *r, uint64_t pfn)
+{
+    return r->source && (bit_get(r->pending, pfn) || bit_get(r->fetched, pfn));
 }
 
 /* Part of what a reader sees does not change: hence const in the callers. */
@@ -263,6 +296,7 @@ static struct ram_page *fetch(struct ram *r, uint64_t pfn)
     struct ram_page *p = page_new(r->pool, false);
     r->source->fetch(r->source, pfn, p->host);
     r->page[pfn] = p;
+    bit_put(r->fetched, pfn, true);
     pending_done(r, pfn);
     return p;
 }
@@ -305,7 +339,8 @@ uint8_t *ram_own_ptr(const struct ram *r, uint64_t pfn)
 {
     assert(pfn < r->npages);
     struct ram_page *p = r->page[pfn];
-    return is_own(p) && ram_is_dirty(r, pfn) ? p->host : NULL;
+    bool written = !r->source || !bit_get(r->fetched, pfn);
+    return is_own(p) && ram_is_dirty(r, pfn) && written ? p->host : NULL;
 }
 
 uint8_t *ram_write_ptr(struct ram *r, uint64_t pfn)
@@ -315,6 +350,9 @@ uint8_t *ram_write_ptr(struct ram *r, uint64_t pfn)
     set_dirty(r, pfn);
     if (!p && ram_is_pending(r, pfn)) {
         p = fetch(r, pfn);
+    }
+    if (UNLIKELY(r->source != NULL)) {
+        bit_put(r->fetched, pfn, false);
     }
     if (LIKELY(is_own(p))) {
         return p->host;
@@ -390,8 +428,34 @@ void ram_fork(struct ram *dst, struct ram *src)
         }
     }
     if (src->source) {
-        atomic_fetch_add_explicit(&src->source->refs, 1, memory_order_relaxed);
-        ram_set_source(dst, src->source, src->pending);
+        source_share(dst, src->source);
+        memcpy(dst->pending, src->pending, bitmap_bytes(src));
+        memcpy(dst->fetched, src->fetched, bitmap_bytes(src));
+        dst->npending = src->npending;
+        for (uint64_t i = 0; i < (dst->npages + 63) / 64; i++) {
+            dst->dirty[i] |= dst->pending[i];
+        }
+    }
+}
+
+/* Page pfn of dst becomes p (NULL: absent), or one that is to be fetched. */
+static void put_page(struct ram *dst, uint64_t pfn, struct ram_page *p, bool pending, bool fetched)
+{
+    struct ram_page *old = dst->page[pfn];
+    ram_tell_write(dst, pfn, 0, PAGE_SIZE);
+    if (p) {
+        atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    }
+    dst->page[pfn] = p;
+    if (dst->source) {
+        bool was = bit_get(dst->pending, pfn);
+        bit_put(dst->pending, pfn, pending);
+        bit_put(dst->fetched, pfn, fetched);
+        dst->npending += (uint64_t)pending - (uint64_t)was;
+    }
+    set_dirty(dst, pfn);
+    if (old) {
+        page_put(old);
     }
 }
 
@@ -400,27 +464,22 @@ void ram_become(struct ram *dst, struct ram *src)
     assert(dst->npages == src->npages);
     tell_moved(src, RAM_EVERY_PAGE);
     tell_moved(dst, RAM_EVERY_PAGE);
+    if (src->source && dst->source != src->source && !dst->npending) {
+        source_put(dst);
+        source_share(dst, src->source);
+    }
+    bool one_source = dst->source && dst->source == src->source;
     for (uint64_t pfn = 0; pfn < dst->npages; pfn++) {
-        bool later = ram_is_pending(dst, pfn);
-        if (later && ram_is_pending(src, pfn) && dst->source == src->source) {
+        bool later = ram_is_pending(src, pfn);
+        if (one_source && as_source(src, pfn) && as_source(dst, pfn) && (later || dst->page[pfn])) {
             continue;
         }
-        struct ram_page *old = dst->page[pfn];
-        struct ram_page *p = ram_is_pending(src, pfn) ? fetch(src, pfn) : src->page[pfn];
-        if (old == p && !later) {
-            continue;
+        if (later && !one_source) {
+            fetch(src, pfn);
+            later = false;
         }
-        ram_tell_write(dst, pfn, 0, PAGE_SIZE);
-        if (later) {
-            pending_done(dst, pfn);
-        }
-        if (p) {
-            atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
-        }
-        dst->page[pfn] = p;
-        set_dirty(dst, pfn);
-        if (old) {
-            page_put(old);
+        if (later || dst->page[pfn] != src->page[pfn] || ram_is_pending(dst, pfn)) {
+            put_page(dst, pfn, src->page[pfn], later, one_source && !later && as_source(src, pfn));
         }
     }
 }

@@ -28,7 +28,8 @@ struct ram_page; /* refcount and host address of 4096 bytes, private to ram.c */
 struct ram_pool; /* where host pages come from, private to ram.c */
 
 /* Where pending pages come from (a snapshot's file); embedded in what the owner needs. Shared by
- * forks, counted, freed with the last map that has a page to fetch. */
+ * forks, counted, freed with the last map: of all that share it or, when it is alone, when it has
+ * no page left to fetch. */
 struct ram_source {
     atomic_uint refs; /* 1 when it is made; ram_set_source takes that one over */
     /* The 4096 bytes of page pfn. Cannot fail: a host error gives zeros and stops the machine that
@@ -49,6 +50,7 @@ struct ram {
     struct ram_pool *pool;
     struct ram_source *source; /* NULL: none */
     uint64_t *pending;         /* with a source: a bit for each page that is to be fetched */
+    uint64_t *fetched;         /* and for each that was, and has not been written since */
     uint64_t npending;
     /* The host address of page pfn is about to change, or must no longer be written directly; pfn
      * may be RAM_EVERY_PAGE. Set by the owner of the TLBs; may be NULL. */
@@ -109,7 +111,8 @@ void ram_clear_code(struct ram *r, uint64_t pfn);
 /* Make `dst` (initialized, same size, all absent) share every page of `src`. */
 void ram_fork(struct ram *dst, struct ram *src);
 /* Make `dst` (same size) what `src` is, sharing its pages. Code on pages that differ is reported as
- * hit; pages that both share stay as they are, with what was decoded from them. */
+ * hit; pages that both share, or have from one source, stay as they are, with what was decoded from
+ * them. What src has not fetched stays to be fetched. */
 void ram_become(struct ram *dst, struct ram *src);
 /* Pages that the two maps do not share. */
 uint64_t ram_differ(const struct ram *a, const struct ram *b);

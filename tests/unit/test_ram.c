@@ -192,3 +192,82 @@ TEST(ram_dirty_bits_follow_writes)
     EXPECT_EQ(r.dirty[1], 1u << 6);
     ram_fini(&r);
 }
+
+// Pages that come from a source when they are touched.
+struct counted {
+    struct ram_source source; // first
+    unsigned fetches, freed;
+};
+
+static void counted_fetch(struct ram_source *s, uint64_t pfn, uint8_t *to)
+{
+    ((struct counted *)s)->fetches++;
+    memset(to, (int)pfn + 1, PAGE_SIZE);
+}
+
+static void counted_free(struct ram_source *s)
+{
+    ((struct counted *)s)->freed++;
+}
+
+static uint8_t first_byte(const struct ram *r, uint64_t pfn)
+{
+    return *ram_read_ptr(r, pfn);
+}
+
+// There and back between a map and its forks: nothing is fetched that nobody looks at, and what was
+// written comes and goes.
+TEST(ram_become_fetches_nothing)
+{
+    enum { PAGES = 100 };
+    const uint64_t pending[2] = {UINT64_MAX, UINT64_MAX >> 28};
+    struct counted s = {.source = {.fetch = counted_fetch, .free = counted_free}};
+    struct ram r, begin, now, other;
+    atomic_init(&s.source.refs, 1);
+    EXPECT(ram_init(&r, PAGES * PAGE_SIZE) && ram_init(&begin, PAGES * PAGE_SIZE));
+    EXPECT(ram_init(&now, PAGES * PAGE_SIZE) && ram_init(&other, PAGES * PAGE_SIZE));
+    ram_set_source(&r, &s.source, pending);
+    EXPECT_EQ(first_byte(&r, 1), 2);
+    ram_fork(&begin, &r);
+    const uint8_t *read = ram_read_ptr(&r, 2);
+    *ram_write_ptr(&r, 3) = 77;
+    *ram_write_ptr(&r, 1) = 78;
+    EXPECT(ram_own_ptr(&r, 2) == NULL); // a write must come by
+    EXPECT(ram_own_ptr(&r, 3) != NULL);
+    EXPECT_EQ(s.fetches, 3);
+    ram_fork(&now, &r);
+    ram_become(&r, &begin);
+    EXPECT_EQ(s.fetches, 3);
+    EXPECT(ram_read_ptr(&r, 2) == read); // it is as it was: so is what was decoded from it
+    EXPECT_EQ(first_byte(&r, 1), 2);
+    EXPECT_EQ(first_byte(&r, 3), 4);
+    EXPECT_EQ(s.fetches, 4);
+    *ram_write_ptr(&r, 2) = 79;
+    ram_become(&r, &now);
+    EXPECT_EQ(first_byte(&r, 1), 78);
+    EXPECT_EQ(first_byte(&r, 2), 3);
+    EXPECT_EQ(first_byte(&r, 3), 77);
+    ram_become(&other, &begin); // another machine's, which had no source
+    EXPECT_EQ(s.fetches, 4);
+    for (uint64_t i = 0; i < PAGES; i++) { // all of it
+        EXPECT_EQ(first_byte(&r, i), i == 1 ? 78 : i == 3 ? 77 : i + 1);
+    }
+    unsigned most = s.fetches;
+    ram_become(&r, &begin);
+    EXPECT_EQ(s.fetches, most);
+    for (uint64_t i = 0; i < PAGES; i++) {
+        EXPECT_EQ(first_byte(&r, i), i + 1);
+        EXPECT_EQ(first_byte(&other, i), i + 1);
+    }
+    ram_drop_all(&r);
+    EXPECT_EQ(first_byte(&r, 5), 0);
+    ram_become(&r, &now);
+    EXPECT_EQ(first_byte(&r, 5), 6);
+    EXPECT_EQ(first_byte(&r, 1), 78);
+    ram_fini(&begin);
+    ram_fini(&now);
+    ram_fini(&other);
+    EXPECT_EQ(s.freed, 0);
+    ram_fini(&r);
+    EXPECT_EQ(s.freed, 1);
+}
