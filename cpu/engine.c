@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cpu/engine_impl.h"
 #include "cpu/engine_log.h"
@@ -275,6 +276,7 @@ bool engine_run(struct cpu *cpu, struct block *b)
         lockstep_forget(lockstep_of(cpu));
     }
     engine_vec_ready(cpu);
+    engine_fit_near(cpu);
     hold(cpu, b->code->charge);
     bool past = leave(e, cpu, jit_run(e->jit, &cpu->jit, jit_host(e->jit, b->code)));
     /* As a rule code goes on at once: so do it without a way through the run loop. */
@@ -282,6 +284,7 @@ bool engine_run(struct cpu *cpu, struct block *b)
            engine_elsewhere(cpu) == JIT_GO) {
         cpu->jit.cc_op = CC_CANON << 2;
         e->entered++;
+        engine_fit_near(cpu);
         hold(cpu, 0); /* if it does not fit, that is a sample */
         past = leave(e, cpu, jit_run(e->jit, &cpu->jit, cpu->jit.host));
     }
@@ -327,6 +330,7 @@ void engine_flush(struct engine *e)
     for (unsigned c = 0; c < e->ncpus; c++) {
         jt_empty(e->cpus[c]);
         e->cpus[c]->jit_from = JIT_DONE;
+        memset(e->cpus[c]->jit.near, 0, sizeof e->cpus[c]->jit.near);
     }
 }
 

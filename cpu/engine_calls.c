@@ -122,9 +122,8 @@ int engine_elsewhere(struct cpu *cpu)
     return JIT_GO;
 }
 
-int engine_interp(struct jit_env *env, uint32_t site)
+static int interp(struct cpu *cpu, uint32_t site)
 {
-    struct cpu *cpu = env_cpu(env);
     const struct jit_site *s = jit_site(cpu->engine->jit, site);
     struct block *b = s->owner;
     unsigned k = s->k;
@@ -176,6 +175,34 @@ int engine_interp(struct jit_env *env, uint32_t site)
     return JIT_NEXT;
 }
 
+int engine_interp(struct jit_env *env, uint32_t site)
+{
+    struct cpu *cpu = env_cpu(env);
+    int next = interp(cpu, site);
+    engine_fit_near(cpu);
+    return next;
+}
+
+/* Entries of the soft TLB let through less than they did. */
+void engine_fit_near_now(struct cpu *cpu)
+{
+    struct jit_env *env = &cpu->jit;
+    for (unsigned v = 0; v < JIT_VIEWS; v++) {
+        unsigned gone = cpu->tlb.gone[v];
+        cpu->tlb.gone[v] = 0;
+        if (!gone || !env->near_filled[v]) {
+            continue;
+        }
+        for (unsigned k = 0; k < JIT_NEAR; k++) {
+            if (gone == TLB_GONE_MANY || env->near[v][k].entry == (gone - 1) << 5) {
+                env->near[v][k].limit = 0;
+            }
+        }
+        env->near_filled[v] = gone != TLB_GONE_MANY;
+    }
+    cpu->tlb.any_gone = false;
+}
+
 /* A store that misses because there is code in its page, or a watchpoint: it is done where it goes,
  * once; blocks that it overwrites are invalid from now on. Not if code would go on in one of them,
  * or a watchpoint is met. 0: it is the interpreter's. 1: there is neither in the page. */
@@ -222,9 +249,8 @@ static int refuse(struct cpu *cpu, enum engine_cause why)
     return 0;
 }
 
-int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
+static int refill(struct cpu *cpu, uint64_t la, uint32_t what)
 {
-    struct cpu *cpu = env_cpu(env);
     unsigned size = JIT_REFILL_BYTES(what), view = what >> 9 & 3;
     bool write = what & JIT_REFILL_WRITE;
     if ((la & ~PAGE_MASK) + size > PAGE_SIZE || ((what & JIT_REFILL_ALIGN) && (la & (size - 1))) ||
@@ -236,7 +262,8 @@ int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
     }
     const struct jit_code *running = NULL;
     if (what & JIT_REFILL_ONCE) {
-        running = what & JIT_REFILL_KEEP ? NULL : jit_site(cpu->engine->jit, env->store_site)->code;
+        running =
+            what & JIT_REFILL_KEEP ? NULL : jit_site(cpu->engine->jit, cpu->jit.store_site)->code;
         if (only_read(cpu, la, view)) {
             int r = write_once(cpu, la, size, view, running);
             if (r != 1) {
@@ -262,6 +289,14 @@ int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
     return refuse(cpu, CAUSE_code);
 }
 
+int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
+{
+    struct cpu *cpu = env_cpu(env);
+    int found = refill(cpu, la, what);
+    engine_fit_near(cpu);
+    return found;
+}
+
 /* NEAR_MISSES misses within so much virtual time cost more than the hits between them gain. */
 #define NEAR_MISSES 32
 #define NEAR_NS     (NEAR_MISSES * 2048u)
@@ -269,10 +304,11 @@ int engine_refill(struct jit_env *env, uint64_t la, uint32_t what)
 int engine_near_failed(struct jit_env *env, uint64_t place, uint32_t slot)
 {
     struct cpu *cpu = env_cpu(env);
-    struct jit_near *n = &env->near[slot];
+    unsigned k = slot & ~JIT_NEAR_LIMIT;
+    struct jit_near *n = &env->near[k / JIT_NEAR][k % JIT_NEAR];
     uint64_t now = env->tsc + env->tsc_units - (uint64_t)cpu->budget;
     if (now - n->time < NEAR_NS) {
-        jit_near_off(cpu->engine->jit, (uint32_t)place);
+        jit_near_off(cpu->engine->jit, (uint32_t)place, slot);
     }
     n->time = now;
     n->left = NEAR_MISSES;

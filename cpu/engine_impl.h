@@ -107,6 +107,14 @@ static inline bool engine_cs_fits(const struct cpu *cpu)
     return !lift_based(cpu->mode) ||
            (cpu->s.seg[SEG_CS].limit >= cpu->ip_mask && cpu->s.rip + JIT_NEAR_END <= cpu->ip_mask);
 }
+/* Before code goes on: jit_near.limit of what the soft TLB has dropped. */
+void engine_fit_near_now(struct cpu *cpu);
+static inline void engine_fit_near(struct cpu *cpu)
+{
+    if (UNLIKELY(cpu->tlb.any_gone)) {
+        engine_fit_near_now(cpu);
+    }
+}
 /* Where instruction k of b lies. */
 static inline uint64_t rip_of(const struct cpu *cpu, const struct block *b, unsigned k)
 {

@@ -91,8 +91,17 @@ static uint64_t miss_tag(unsigned index)
     return ((uint64_t)index << PAGE_BITS) ^ TLB_MISS;
 }
 
+/* For tlb.gone. */
+static void note_gone(struct tlb *t, unsigned view, unsigned i)
+{
+    t->gone[view] =
+        t->gone[view] == 0 || t->gone[view] == i + 1 ? (uint16_t)(i + 1) : (uint16_t)TLB_GONE_MANY;
+    t->any_gone = true;
+}
+
 static void l1_drop(struct tlb *t, unsigned view, unsigned i)
 {
+    note_gone(t, view, i);
     t->l1[view][i].tag_r = t->l1[view][i].tag_w = miss_tag(i);
     bit_put(t->l2->filled[view], i, false);
 }
@@ -429,6 +438,9 @@ static void l1_fill(struct tlb *t, const struct walk_mode *m, struct aspace *mem
     }
     /* After ram_write_ptr, which may move the page. */
     bool r = view_allows(m, flags, ACC_READ, view);
+    if ((!r && e->tag_r != miss_tag(i)) || (!w && e->tag_w != miss_tag(i))) {
+        note_gone(t, view, i);
+    }
     e->tag_r = r ? page : miss_tag(i);
     e->bias_r = r ? (uintptr_t)ram_read_ptr(hit.ram, hit.pfn) - page : 0;
     e->tag_w = w ? page : miss_tag(i);
@@ -741,6 +753,7 @@ void tlb_close_write(struct tlb *t, enum tlb_view view, unsigned entry)
     if (e->tag_r == miss_tag(entry)) {
         l1_drop(t, view, entry);
     } else {
+        note_gone(t, view, entry);
         e->tag_w = miss_tag(entry);
     }
 }

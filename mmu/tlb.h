@@ -36,6 +36,8 @@
 #define TLB_L1_MASK (TLB_L1_SIZE - 1)
 #define TLB_MISS    UINT64_C(0x4000000000001000)
 
+#define TLB_GONE_MANY 0xffffu
+
 enum tlb_view { TLB_USER, TLB_SUPER, TLB_SUPER_AC, TLB_VIEWS };
 
 struct tlb_entry {
@@ -70,6 +72,10 @@ struct tlb {
                     * by a flush of any kind: block links by linear address check it */
     /* The same, but only for what takes global pages too. Never equal to gen. */
     uint64_t gen_global;
+    /* By view: the L1 entry, plus 1, that let reads or writes through and no longer does, since
+     * somebody set this to 0; TLB_GONE_MANY: several. any_gone: one of them is not 0. */
+    uint16_t gone[TLB_VIEWS];
+    bool any_gone;
     uint64_t moved; /* calls of tlb_drop_ram: host addresses taken from L1 may be stale */
     uint64_t fills, walks, flushes; /* counters for `info tlb`, not state */
     gva watch[4];                   /* pages kept out of L1, by tlb_set_watch */

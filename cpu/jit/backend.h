@@ -11,12 +11,13 @@
 struct jit_backend {
     const struct jit_layout *l;
     struct os_code mem;
-    uint32_t has;   /* of the host, for the back end alone */
-    uint32_t at;    /* next free byte */
-    uint32_t end;   /* code being emitted ends here at the latest */
-    uint32_t near;  /* slots of env->near given away */
-    bool full;      /* jit_host_emit: it did not fit */
-    uint32_t start; /* behind the common code */
+    uint32_t has;                             /* of the host, for the back end alone */
+    uint32_t at;                              /* next free byte */
+    uint32_t end;                             /* code being emitted ends here at the latest */
+    uint32_t near;                            /* slots of env->near given away */
+    uint16_t near_what[JIT_VIEWS * JIT_NEAR]; /* bytes, and bit 15 for writes; 0: none so far */
+    bool full;                                /* jit_host_emit: it did not fit */
+    uint32_t start;                           /* behind the common code */
     /* Common code, offsets. */
     uint32_t enter, leave, refill, near_failed, interp, cond, fp_on, vec_zero, x87_load, flags;
     uint32_t x87[16]; /* x87 instructions, as the back end numbers them */
@@ -38,7 +39,7 @@ bool jit_host_emit(struct jit_backend *be, const struct jit_source *src, struct 
 /* The displacement at `place` leads to `target` from now on. */
 void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target);
 /* The access whose look at its slot is at `place` computes its entry's offset from now on. */
-void jit_host_near_off(struct jit_backend *be, uint32_t place);
+void jit_host_near_off(struct jit_backend *be, uint32_t place, uint32_t slot);
 /* Can this process run what is emitted? */
 bool jit_host_runs(void);
 

@@ -169,6 +169,7 @@ void jit_reset(struct jit *j)
     }
     region_begin(j, 0);
     j->be.nsites = j->be.free_site = 0;
+    memset(j->be.near_what, 0, sizeof j->be.near_what);
     j->stats.resets++;
     j->stats.code_bytes = 0;
     j->stats.blocks = 0;
@@ -273,9 +274,9 @@ void jit_unlink(struct jit *j, struct jit_code *to)
     }
 }
 
-void jit_near_off(struct jit *j, uint32_t place)
+void jit_near_off(struct jit *j, uint32_t place, uint32_t slot)
 {
-    jit_host_near_off(&j->be, place);
+    jit_host_near_off(&j->be, place, slot);
 }
 
 const unsigned char *jit_bytes(const struct jit *j, const struct jit_code *code)

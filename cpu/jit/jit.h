@@ -96,13 +96,19 @@ struct jit_jt {
 };
 
 /* What a memory access of hot code that is no constant met last: the offset of the soft TLB's
- * entry. So the entry does not wait for the address; it is compared with it all the same. */
+ * entry. So the entry does not wait for the address; it is compared with it all the same. An
+ * address may have the tag of an entry that is not valid, though not its own entry's, if it is no
+ * address of 32-bit code. So 64-bit code compares with `limit` too: the guest CPU sets that to 0
+ * before code goes on if the entry let something through and no longer does. A slot is for accesses
+ * of one view, size and direction (jit_backend.near_what). */
 struct jit_near {
+    uint64_t limit; /* address XOR tag is less if all of the access is in the page; 0: nothing is */
     uint32_t entry;
     int32_t left;  /* misses until C looks whether this pays */
     uint64_t time; /* when it did, for C */
 };
-#define JIT_NEAR 512u
+#define JIT_NEAR       256u              /* slots for one view */
+#define JIT_NEAR_LIMIT UINT32_C(0x10000) /* near_failed: the code looks at `limit` */
 
 struct jit_env {
     uint64_t page; /* RIP of the first byte of the running block's page */
@@ -148,10 +154,12 @@ struct jit_env {
     uint8_t x87_seg; /* of x87_dp; 0xff: as it was */
     uint8_t x87_live;
     uint8_t x87_image[108];
-    /* An access of hot code, whose code is at `place`, has used up the misses of its slot. */
+    /* An access of hot code, whose code is at `place`, has used up the misses of its slot, which is
+     * numbered from near[0][0]. */
     int (*near_failed)(struct jit_env *env, uint64_t place, uint32_t slot);
-    struct jit_near near[JIT_NEAR];
-    uint64_t bias[JIT_GROUPS]; /* of groups of accesses: host minus guest address */
+    struct jit_near near[JIT_VIEWS][JIT_NEAR];
+    uint8_t near_filled[JIT_VIEWS]; /* a limit is not 0 */
+    uint64_t bias[JIT_GROUPS];      /* of groups of accesses: host minus guest address */
     struct jit_jt jt[JIT_VIEWS][JIT_JT_SIZE];
 };
 /* What env->interp answers: go on behind the instruction; leave; go on at `host`, the entry of
@@ -334,7 +342,7 @@ const unsigned char *jit_bytes(const struct jit *j, const struct jit_code *code)
 /* Let a SITE_LINK in the same page jump to `to` from now on. */
 void jit_link(struct jit *j, uint32_t site, struct jit_code *to);
 /* jit_env.near_failed: the access at `place` uses no slot from now on. */
-void jit_near_off(struct jit *j, uint32_t place);
+void jit_near_off(struct jit *j, uint32_t place, uint32_t slot);
 /* Take away every jump to it. */
 void jit_unlink(struct jit *j, struct jit_code *to);
 /* For jump tables. */

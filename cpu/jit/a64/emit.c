@@ -272,9 +272,9 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
 }
 
 /* There are no slots here. */
-void jit_host_near_off(struct jit_backend *be, uint32_t place)
+void jit_host_near_off(struct jit_backend *be, uint32_t place, uint32_t slot)
 {
-    (void)be, (void)place;
+    (void)be, (void)place, (void)slot;
 }
 
 const char *jit_host_name(void)

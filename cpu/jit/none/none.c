@@ -29,9 +29,9 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
     (void)be, (void)place, (void)target;
 }
 
-void jit_host_near_off(struct jit_backend *be, uint32_t place)
+void jit_host_near_off(struct jit_backend *be, uint32_t place, uint32_t slot)
 {
-    (void)be, (void)place;
+    (void)be, (void)place, (void)slot;
 }
 
 bool jit_host_based(void)

@@ -322,11 +322,18 @@ void jit_host_patch(struct jit_backend *be, uint32_t place, uint32_t target)
     memcpy(be->mem.write + place, &d, 4);
 }
 
-void jit_host_near_off(struct jit_backend *be, uint32_t place)
+void jit_host_near_off(struct jit_backend *be, uint32_t place, uint32_t slot)
 {
     struct asmbuf a = {.base = be->mem.write, .at = place, .end = place + NEAR_BYTES};
     x64_tlb_entry(be, &a);
     assert(a.at == place + NEAR_BYTES && !a.full);
+    if (slot & JIT_NEAR_LIMIT) {
+        a.at = place + NEAR_COMPARE;
+        a.end = a.at + NEAR_COMPARE_BYTES;
+        unsigned size = be->near_what[slot & ~JIT_NEAR_LIMIT] & 0x7fffu;
+        asm_alu_imm(&a, 8, 7, xr(T1), (int32_t)(4097 - size));
+        assert(a.at == a.end && !a.full);
+    }
 }
 
 const char *jit_host_name(void)

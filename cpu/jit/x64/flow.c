@@ -679,14 +679,18 @@ static void cold_near(struct em *e, const struct cold *c)
     const struct vec_state *vec = &e->cold_vec[c - e->cold];
     asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
     x64_tlb_entry(e->be, a);
-    asm_store(a, 4, xm(ENV, x64_near(c->slot)), T0);
     asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, c->tag));
     uint32_t miss = x64_tlb_compare(e, c->what);
-    asm_alu_imm(a, 4, 5, xm(ENV, x64_near(c->slot) + (int32_t)offsetof(struct jit_near, left)), 1);
+    int32_t slot = x64_near(c->slot);
+    asm_store(a, 4, xm(ENV, slot + (int32_t)offsetof(struct jit_near, entry)), T0);
+    asm_store_imm(a, 8, xm(ENV, slot + (int32_t)offsetof(struct jit_near, limit)),
+                  (int32_t)(4097 - JIT_REFILL_BYTES(c->what)));
+    asm_store_imm(a, 1, xm(ENV, ENV_OFF(near_filled) + e->src->view), 1);
+    asm_alu_imm(a, 4, 5, xm(ENV, slot + (int32_t)offsetof(struct jit_near, left)), 1);
     asm_patch(a, asm_jcc(a, XNS), c->hit);
     x64_vec_spill(e, vec);
     asm_const(a, T1, c->look);
-    asm_const(a, T0, c->slot);
+    asm_const(a, T0, c->slot | (e->src->bits == 64 ? JIT_NEAR_LIMIT : 0));
     asm_call_to(a, e->be->near_failed);
     x64_vec_reload(e, vec);
     asm_jmp_to(a, c->retry);

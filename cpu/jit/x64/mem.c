@@ -9,7 +9,7 @@
  * (#AC) keeps the engine out of compiled code altogether.
  *
  * Where the entry is follows from the address, so data would wait for the address, the entry and
- * its bias in turn. In hot code (superblocks) of 32 bits each access has a slot (jit_env.near)
+ * its bias in turn. In hot code (superblocks) each access has a slot (jit_env.near)
  * instead that says which entry it met last; the compare is the same. If that fails, cold code
  * looks for the address' own entry and puts it into the slot. Where this happens too often C
  * changes the code into what computes the entry. In 64-bit code an address may have the tag of an
@@ -18,6 +18,9 @@
  * A miss first asks C to refill the entry and tries again; if the page may not be touched directly
  * the instruction bails.
  */
+#include <assert.h>
+#include <stddef.h>
+
 #include "cpu/jit/x64/asm_vec.h"
 #include "cpu/jit/x64/x64.h"
 
@@ -171,24 +174,41 @@ void x64_tlb_entry(const struct jit_backend *be, struct asmbuf *a)
     asm_alu_imm(a, 4, 4, xr(T0), (int32_t)((be->l->l1_entries - 1) << 5));
 }
 
-/* T0 = the offset of T1's entry; in hot code, of the entry that this access met last, with room to
- * compute it instead. Returns the slot that says which, or NO_SLOT. */
-#define NO_SLOT JIT_NEAR
-static unsigned find_entry(struct em *e)
+/* A slot for accesses of this kind, or NO_SLOT. */
+#define NO_SLOT (JIT_VIEWS * JIT_NEAR)
+static unsigned take_slot(struct em *e, uint32_t what, bool write)
+{
+    if (!e->code->super || !x64_has_bmi2(e->be) ||
+        (e->src->bits == 64 && (what & JIT_REFILL_ALIGN))) {
+        return NO_SLOT;
+    }
+    uint16_t kind = (uint16_t)(JIT_REFILL_BYTES(what) | (write ? 0x8000u : 0));
+    for (unsigned tries = 0; tries < 16; tries++) {
+        unsigned slot = e->src->view * JIT_NEAR + e->be->near++ % JIT_NEAR;
+        uint16_t *is = &e->be->near_what[slot];
+        if (*is == 0 || *is == kind) {
+            *is = kind;
+            return slot;
+        }
+    }
+    return NO_SLOT;
+}
+
+/* T0 = the offset of T1's entry; with a slot, of the entry that this access met last, with room to
+ * compute it instead. */
+static void find_entry(struct em *e, unsigned slot)
 {
     static const uint8_t pad[] = {0x66, 0x0f, 0x1f, 0x44, 0, 0};
     struct asmbuf *a = &e->a;
-    if (!e->code->super || e->src->bits != 32 || !x64_has_bmi2(e->be)) {
+    if (slot == NO_SLOT) {
         x64_tlb_entry(e->be, a);
-        return NO_SLOT;
+        return;
     }
-    unsigned slot = e->be->near++ % JIT_NEAR;
     uint32_t from = a->at;
-    asm_load(a, 4, T0, xm(ENV, x64_near(slot)));
+    asm_load(a, 4, T0, xm(ENV, x64_near(slot) + (int32_t)offsetof(struct jit_near, entry)));
     while (a->at < from + NEAR_BYTES && !a->full) {
         asm_byte(a, pad[a->at + sizeof pad - NEAR_BYTES - from]);
     }
-    return slot;
 }
 
 uint32_t x64_tlb_compare(struct em *e, uint32_t what)
@@ -220,10 +240,17 @@ static struct cold *look_up(struct em *e, uint32_t what, bool write, uint32_t re
 {
     struct asmbuf *a = &e->a;
     uint32_t look = a->at;
-    unsigned slot = find_entry(e);
+    unsigned slot = take_slot(e, what, write);
+    find_entry(e, slot);
     asm_alu(a, 8, 6, T1, xmi(ENV, T0, 0, tag_of(e, write)));
     struct cold *c = refill_new(e, what, write, retry);
-    c->from = x64_tlb_compare(e, what);
+    if (slot != NO_SLOT && e->src->bits == 64) {
+        assert(a->full || a->at == look + NEAR_COMPARE);
+        asm_alu(a, 8, 7, T1, xm(ENV, x64_near(slot) + (int32_t)offsetof(struct jit_near, limit)));
+        c->from = asm_jcc(a, XAE);
+    } else {
+        c->from = x64_tlb_compare(e, what);
+    }
     c->near = slot != NO_SLOT;
     c->slot = (uint16_t)slot;
     c->look = look;

@@ -176,7 +176,10 @@ static inline int32_t x64_near(unsigned slot)
 {
     return ENV_OFF(near) + (int32_t)(sizeof(struct jit_near) * slot);
 }
-#define NEAR_BYTES 13u /* of what x64_tlb_entry emits where there are slots */
+/* From there, and how long: the comparison with a slot's limit. */
+#define NEAR_COMPARE       (NEAR_BYTES + 8u)
+#define NEAR_COMPARE_BYTES 7u
+#define NEAR_BYTES         13u /* of what x64_tlb_entry emits where there are slots */
 /* Jump by cc if T1, an address XOR its entry's tag, is not where `what` (JIT_REFILL_xx) goes. */
 uint32_t x64_tlb_compare(struct em *e, uint32_t what);
 uint32_t x64_site(struct em *e, unsigned kind);
