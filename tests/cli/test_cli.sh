@@ -1,27 +1,14 @@
 #!/bin/bash
 # The command line as a person meets it: options, bad input, exit codes, the demo, the monitor, the
 # terminal. Each case is a run of ./doppel with an expected status and a line that it must print.
-# BUILD is the build directory.
-
-set -u
-export LC_ALL=C
-BUILD=${BUILD:-.}
-doppel=$(cd "$BUILD" && pwd)/doppel
-src=$(cd "$(dirname "$0")/../.." && pwd)
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-pass=0 fail=0 skip=0
-run=(${TEST_WRAPPER:-} "$doppel")
-
-. "$src/tests/cli/lib.sh"
+. "$(dirname "$0")/../lib/t.sh"
 
 # --- the demo and information
 check demo 0 'This build works' run
 check demo_without_arguments 0 'timer ........ ok'
 for cpu in 8086 286 386 486 pentium pentium3 core2 nehalem doppel64; do
     check "demo_on_$cpu" 0 'This build works' run -cpu "$cpu"
-    ! grep -q FAIL out || { echo "FAIL demo_on_$cpu: a check failed" && fail=$((fail + 1)); }
+    ! grep -q FAIL out || failed "demo_on_$cpu: a check"
 done
 for cpu in 8086 386 486 pentium doppel64; do
     check "demo_on_isapc_$cpu" 0 'This build works' run -machine isapc -cpu "$cpu"
@@ -36,12 +23,12 @@ check list_log_items 0 guest_errors run -d help
 check list_nics 0 ne2k_isa run -nic user,model=help
 
 "${run[@]}" --help=markdown >out 2>&1
-tail -n +5 "$src/docs/options.md" | cmp - out >cmp.out 2>&1
+tail -n +5 "$top/docs/options.md" | cmp - out >cmp.out 2>&1
 status=$?
 cat cmp.out >>out
 verdict manual_matches_the_table 0 $status '| `-kernel FILE` |'
 "${run[@]}" --help=monitor >out 2>&1
-tail -n +11 "$src/docs/monitor.md" | cmp - out >cmp.out 2>&1
+tail -n +11 "$top/docs/monitor.md" | cmp - out >cmp.out 2>&1
 status=$?
 cat cmp.out >>out
 verdict monitor_manual_matches_the_table 0 $status '| `quit` |'
@@ -116,12 +103,10 @@ bad log_file 1 'cannot be written' run -D no/such/dir/log
 bad save_nowhere 1 'No such file' run -serial null -icount-limit 10 -save-state no/such/dir/s
 if md5sum --quiet -c before && [ "$(ls | tr '\n' ' ')" = 'before dir empty fifo out text zeros ' ]
 then
-    echo 'PASS nothing_created'
-    pass=$((pass + 1))
+    passed nothing_created
 else
     ls
-    echo 'FAIL nothing_created'
-    fail=$((fail + 1))
+    failed nothing_created
 fi
 
 # --- kernels that are damaged
@@ -232,5 +217,4 @@ for s in TERM INT HUP; do
     verdict "sig${s}_ends_it" $((128 + $(kill -l $s))) $status ''
 done
 
-echo "$pass passed, $fail failed, $skip skipped"
-[ "$fail" -eq 0 ]
+total

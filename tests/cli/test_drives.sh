@@ -1,19 +1,6 @@
 #!/bin/bash
 # Drives from the command line and from INI files: bad images, locks, snapshot, paths.
-# BUILD is the build directory.
-
-set -u
-export LC_ALL=C
-BUILD=${BUILD:-.}
-doppel=$(cd "$BUILD" && pwd)/doppel
-src=$(cd "$(dirname "$0")/../.." && pwd)
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-pass=0 fail=0 skip=0
-run=(${TEST_WRAPPER:-} "$doppel")
-
-. "$src/tests/cli/lib.sh"
+. "$(dirname "$0")/../lib/t.sh"
 short=(run -serial null -vga none -icount-limit 1000 -m 16)
 
 image() # FILE KIB: 55AA in the first sector
@@ -189,5 +176,4 @@ expect_line writes_switch 'snapshot = on'
 cp conf/x.ini out
 verdict writes_commas_doubled 0 0 "drive = file=$PWD/co,,mma/d,,isk.img,if=floppy"
 
-echo "$pass passed, $fail failed, $skip skipped"
-[ "$fail" -eq 0 ]
+total

@@ -2,88 +2,18 @@
 # Debian's gdb as the client of -gdb: break- and watchpoints, steps, registers, memory, threads and
 # detaching, in real, protected and long mode, on one vCPU and four; and the machine ends with the
 # digest of one that no debugger saw. The guest is gdb_guest.asm.
-
-set -u
-export LC_ALL=C
-BUILD=$(cd "${BUILD:-.}" && pwd)
-here=$(cd "$(dirname "$0")" && pwd)
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-pass=0 fail=0 skip=0
+. "$(dirname "$0")/../lib/t.sh"
+. "$top/tests/cli/gdb.sh"
 
 for tool in gdb nasm ld; do
-    if ! command -v $tool >/dev/null; then
-        echo "SKIP gdb: no $tool here (apt-get install gdb nasm binutils)"
-        echo "0 passed, 0 failed, 1 skipped"
-        exit 0
-    fi
+    command -v $tool >/dev/null || skip_all gdb "no $tool here (apt-get install gdb nasm binutils)"
 done
-nasm -f elf64 -o guest.o "$here/gdb_guest.asm" &&
-    ld -nostdlib -m elf_x86_64 -z noexecstack -e entry -Ttext 0x200000 -o guest guest.o || {
-    echo "SKIP gdb: ld cannot link for x86-64"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-}
+nasm -f elf64 -o guest.o "$top/tests/cli/gdb_guest.asm" &&
+    ld -nostdlib -m elf_x86_64 -z noexecstack -e entry -Ttext 0x200000 -o guest guest.o ||
+    skip_all gdb 'ld cannot link for x86-64'
 
-run=("$BUILD/doppel" run -display none -serial null -digest -seed 1 -rtc base=2024-02-29T12:00:00)
-
-# session NAME SCRIPT ARGS...: doppel ARGS, stopped at its start, with gdb that runs the script (on
-# stdin: commands). Leaves what gdb printed in `gdb.out`, what doppel printed in `out`.
-session()
-{
-    local name=$1
-    shift
-    cat >"$name.gdb"
-    rm -f sock
-    timeout 60 "${run[@]}" -gdb unix:sock -S "$@" >out 2>&1 </dev/null &
-    local pid=$!
-    for _ in $(seq 100); do
-        [ -S sock ] && break
-        sleep 0.1
-    done
-    # Symbols first; what doppel has to say about the rest is asked for.
-    timeout 50 gdb -nx -batch -ex "set pagination off" -ex "set confirm off" \
-        -ex "set tcp auto-retry on" -ex "file guest" -ex "target remote sock" -x "$name.gdb" \
-        >gdb.out 2>&1 </dev/null
-    wait $pid
-}
-
-# want NAME TEXT...: gdb printed a line with each TEXT, in this order.
-want()
-{
-    local name=$1 line=0 n
-    shift
-    for text in "$@"; do
-        n=$(tail -n +$((line + 1)) gdb.out | grep -nF -m 1 -- "$text" | cut -d: -f1)
-        if [ -z "$n" ]; then
-            echo "no line with \"$text\" behind line $line of:"
-            cat gdb.out
-            echo "FAIL $name"
-            fail=$((fail + 1))
-            return
-        fi
-        line=$((line + n))
-    done
-    echo "PASS $name"
-    pass=$((pass + 1))
-}
-
-# same NAME ARGS...: the run that just ended has the digest of one without -gdb.
-same()
-{
-    local name=$1
-    shift
-    timeout 60 "${run[@]}" "$@" >ref 2>&1 </dev/null
-    if [ -s ref ] && grep -q digest ref && [ "$(grep digest out)" = "$(grep digest ref)" ]; then
-        echo "PASS $name"
-        pass=$((pass + 1))
-    else
-        echo "want: $(cat ref)" "have: $(cat out)"
-        echo "FAIL $name"
-        fail=$((fail + 1))
-    fi
-}
+run=("$doppel" run -display none -serial null -digest -seed 1 -rtc base=2024-02-29T12:00:00)
+symbols=guest
 
 # expect_replay NAME FILE: what a replay with --verify and -digest printed is right: the digest is
 # $digest, and its inputs are those of the debugger.
@@ -91,13 +21,10 @@ expect_replay()
 {
     if [ -n "$digest" ] && grep -qF "$digest" "$2" &&
         grep -q "the same run: [5-9] inputs" "$2"; then
-        echo "PASS $1"
-        pass=$((pass + 1))
+        passed "$1"
     else
         echo "want: $digest"
-        cat "$2"
-        echo "FAIL $1"
-        fail=$((fail + 1))
+        failed "$1" "$2"
     fi
 }
 
@@ -239,14 +166,14 @@ EOF
         "Breakpoint 2, " "= 0x600df00d600df00d" "= 1" "= 0xffffffffffffffff"
     digest=$(grep -o "icount.*digest [0-9a-f]*" out)
     for other in interp jit,threshold=2; do
-        timeout 60 "$BUILD/doppel" replay change.log -engine $other --verify -digest \
+        timeout 60 "$doppel" replay change.log -engine $other --verify -digest \
             >replayed 2>&1 </dev/null
         expect_replay "change_${engine%%,*}_replayed_${other%%,*}" replayed
     done
 
     # Back from the end of a replay, through the changes, and to the end again.
     live=("${run[@]}")
-    run=("$BUILD/doppel" replay change.log -digest --verify)
+    run=("$doppel" replay change.log -digest --verify)
     session replay -engine $engine <<'EOF'
 continue
 p (char)stop
@@ -319,8 +246,7 @@ p $cx
 detach
 EOF
 if grep -q "firmware.*not found" out; then
-    skip=$((skip + 1))
-    echo "SKIP boot_sector: $(cat out)"
+    skipped boot_sector "$(cat out)"
 else
     want boot_sector "Breakpoint 1, 0x" "Breakpoint 2, 0x" "0x6ead" "Old value = 28333" \
         "New value = 1" "= 0x7c0f" "= 0x7c0d" "Old value = 1" "New value = 2" "= 0x7c09" "= 1" \
@@ -340,12 +266,10 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 if [ $status -eq 1 ] && [ "$(wc -l <out)" -eq 1 ] && grep -q "$port.*in use" out; then
-    echo "PASS port_in_use"
-    pass=$((pass + 1))
+    passed port_in_use
 else
-    echo "status $status:" && cat out
-    echo "FAIL port_in_use"
-    fail=$((fail + 1))
+    echo "status $status:"
+    failed port_in_use out
 fi
 kill $first
 wait $first
@@ -356,7 +280,7 @@ for name in one two; do
 done
 printf '%s\n' 'gdb = unix:up.sock' 'S = on' >>one.ini
 rm -f up.sock
-timeout 60 "$BUILD/doppel" up one.ini two.ini >out 2>&1 </dev/null &
+timeout 60 "$doppel" up one.ini two.ini >out 2>&1 </dev/null &
 up=$!
 for _ in $(seq 100); do
     [ -S up.sock ] && break
@@ -366,14 +290,7 @@ timeout 50 gdb -nx -batch -ex "file guest" -ex "target remote up.sock" -ex "hbre
     -ex continue -ex "p/x (long)victim" -ex detach >gdb.out 2>&1 </dev/null
 wait $up
 want up_with_gdb "Breakpoint 1, 0x" "= 0xbad0bad0bad0bad" "detached"
-if [ "$(grep -c "digest" out)" -eq 2 ] && grep -q "^two: icount" out; then
-    echo "PASS up_with_gdb_both_end"
-    pass=$((pass + 1))
-else
-    cat out
-    echo "FAIL up_with_gdb_both_end"
-    fail=$((fail + 1))
-fi
+[ "$(grep -c "digest" out)" -eq 2 ] && grep -q "^two: icount" out
+ok up_with_gdb_both_end $? out
 
-echo "$pass passed, $fail failed, $skip skipped"
-[ $fail -eq 0 ]
+total

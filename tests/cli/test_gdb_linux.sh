@@ -4,28 +4,15 @@
 # backwards; a running machine interrupted. There is no package with the kernel's symbols: the guest
 # itself is asked (/proc/kallsyms, with nokaslr), and an ELF file made that has symbols and nothing
 # else.
+. "$(dirname "$0")/../lib/t.sh"
+. "$top/tests/cli/gdb.sh"
 
-set -u
-export LC_ALL=C
-BUILD=$(cd "${BUILD:-.}" && pwd)
-top=$(cd "$(dirname "$0")/../.." && pwd)
-guests=${GUESTS:-$BUILD/guests}
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-pass=0 fail=0
-
-skip()
-{
-    echo "SKIP gdb_linux: $1"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-}
 for tool in gdb as ld cpio; do
-    command -v $tool >/dev/null || skip "no $tool here (apt-get install gdb binutils cpio)"
+    command -v $tool >/dev/null ||
+        skip_all gdb_linux "no $tool here (apt-get install gdb binutils cpio)"
 done
 [ -e "$guests/vmlinuz-cloud" ] && [ -e "$guests/busybox-amd64" ] ||
-    skip "no $guests/vmlinuz-cloud: tests/boot/guests.sh makes it"
+    skip_all gdb_linux "no $guests/vmlinuz-cloud: tests/boot/guests.sh makes it"
 
 cat >rc <<'END'
 awk '$3 ~ /^(_stext|_etext|_end|init_uts_ns|start_kernel|memcpy_erms|__x64_sys_[a-z]*)$/ {
@@ -35,67 +22,32 @@ hostname corrupted
 poweroff
 sleep 60
 END
-"$top/tools/mkinitrd.sh" "$guests/busybox-amd64" initrd rc:etc/rc || skip "no initrd"
+"$top/tools/mkinitrd.sh" "$guests/busybox-amd64" initrd rc:etc/rc || skip_all gdb_linux "no initrd"
 machine=(-display none -m 128 -kernel "$guests/vmlinuz-cloud" -initrd initrd -no-reboot -seed 1
     -rtc base=2024-02-29T12:00:00 -append 'console=ttyS0 nokaslr quiet panic=-1')
-run=("$BUILD/doppel" run "${machine[@]}")
+run=("$doppel" run "${machine[@]}")
 
 # Symbols, each where the kernel has it, in a section that takes no room.
 timeout 100 "${run[@]}" -serial file:said >ref 2>&1 </dev/null
-tr -d '\r' <said | awk '$1 == "SYM" && !seen[$4]++ { print $2, $4 }' >symbols
-base=$(awk '$2 == "_stext" { print $1 }' symbols)
+tr -d '\r' <said | awk '$1 == "SYM" && !seen[$4]++ { print $2, $4 }' >kallsyms
+base=$(awk '$2 == "_stext" { print $1 }' kallsyms)
 [ -n "$base" ] || {
-    echo "FAIL kallsyms: the guest said:"
-    cat ref said
-    echo "0 passed, 1 failed, 0 skipped"
-    exit 1
+    failed kallsyms ref said
+    total
+    exit
 }
 {
     echo '.section .kernel,"ax",@nobits'
     echo 'kernel: .skip 0x3000000'
     while read -r address name; do
         echo ".globl $name; .type $name, @function; .set $name, kernel + 0x$address - 0x$base"
-    done <symbols
-} >symbols.s
-as -o symbols.o symbols.s && ld -o vmlinux -e _stext --section-start=".kernel=0x$base" symbols.o ||
-    skip "as and ld are not for x86-64"
+    done <kallsyms
+} >vmlinux.s
+as -o vmlinux.o vmlinux.s && ld -o vmlinux -e _stext --section-start=".kernel=0x$base" vmlinux.o ||
+    skip_all gdb_linux "as and ld are not for x86-64"
 
-# session NAME ARGS...: doppel ARGS, stopped at its start, and gdb that runs the script on stdin.
-session()
-{
-    cat >script.gdb
-    rm -f sock
-    timeout 200 "${run[@]}" -serial null -digest -gdb unix:sock -S "$@" >out 2>&1 </dev/null &
-    local pid=$!
-    for _ in $(seq 100); do
-        [ -S sock ] && break
-        sleep 0.1
-    done
-    timeout 190 gdb -nx -batch -ex "set pagination off" -ex "set confirm off" \
-        -ex "set tcp auto-retry on" -ex "file vmlinux" -ex "target remote sock" \
-        -x script.gdb >gdb.out 2>&1 </dev/null
-    wait $pid
-}
-
-# want NAME TEXT...: gdb printed a line with each TEXT, in this order.
-want()
-{
-    local name=$1 line=0 n
-    shift
-    for text in "$@"; do
-        n=$(tail -n +$((line + 1)) gdb.out | grep -nF -m 1 -- "$text" | cut -d: -f1)
-        if [ -z "$n" ]; then
-            echo "no line with \"$text\" behind line $line of:"
-            cat gdb.out out
-            echo "FAIL $name"
-            fail=$((fail + 1))
-            return
-        fi
-        line=$((line + n))
-    done
-    echo "PASS $name"
-    pass=$((pass + 1))
-}
+symbols=vmlinux
+run+=(-serial null -digest)
 
 # want_out NAME TEXT...: so did doppel.
 want_out()
@@ -105,35 +57,16 @@ want_out()
     for text in "$@"; do
         if ! grep -qF -- "$text" out; then
             echo "no line with \"$text\" in:"
-            cat out
-            echo "FAIL $name"
-            fail=$((fail + 1))
+            failed "$name" out
             return
         fi
     done
-    echo "PASS $name"
-    pass=$((pass + 1))
-}
-
-# same NAME ARGS...: the run that just ended has the digest of one without gdb.
-same()
-{
-    local name=$1
-    shift
-    timeout 100 "${run[@]}" -serial null -digest "$@" >plain 2>&1 </dev/null
-    if grep -q digest plain && [ "$(grep digest plain)" = "$(grep digest out)" ]; then
-        echo "PASS $name"
-        pass=$((pass + 1))
-    else
-        echo "want: $(cat plain)" "have: $(cat out)"
-        echo "FAIL $name"
-        fail=$((fail + 1))
-    fi
+    passed "$name"
 }
 
 # Who wrote the host's name? It lies behind the system's, 65 bytes each, in init_uts_ns.
 for smp in 1 4; do
-    session -smp $smp -history 256M <<'EOF'
+    session history_$smp -smp $smp -history 256M <<'EOF'
 break start_kernel
 continue
 break __x64_sys_sethostname
@@ -171,10 +104,10 @@ EOF
 done
 
 # A run that was recorded, from its end backwards.
-timeout 100 "${run[@]}" -serial null -digest -record linux.log >plain 2>&1 </dev/null
+timeout 100 "${run[@]}" -record linux.log >plain 2>&1 </dev/null
 live=("${run[@]}")
-run=("$BUILD/doppel" replay linux.log --verify)
-session -history 256M <<'EOF'
+run=("$doppel" replay linux.log --verify -serial null -digest)
+session replay -history 256M <<'EOF'
 continue
 x/s (char *)&init_uts_ns + 65
 watch *(char *)((char *)&init_uts_ns + 65)
@@ -190,7 +123,7 @@ want_out "linux_replay_verified" "the same run: " "$(grep digest plain)"
 run=("${live[@]}")
 
 # Interrupted while it runs.
-session -speed real <<'EOF'
+session running -speed real <<'EOF'
 python
 import os, signal, threading
 threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
@@ -203,7 +136,7 @@ EOF
 want "linux_interrupted" "SIGINT" "Thread 1 (CPU#0" "0x"
 
 # Interrupted while it searches its past: it is where it was (a fast host may be done before that).
-session -history 256M <<'EOF'
+session interrupt -history 256M <<'EOF'
 hbreak __x64_sys_reboot
 continue
 delete
@@ -239,5 +172,4 @@ timeout 60 gdb -nx -batch -ex "set confirm off" -ex "file vmlinux" -ex "target r
     </dev/null
 want "linux_stdio" "in start_kernel"
 
-echo "$pass passed, $fail failed, 0 skipped"
-[ $fail -eq 0 ]
+total

@@ -4,17 +4,7 @@
 #
 # The guest is the robot (tests/lib/robot.asm): it takes orders of 8 bytes at its serial port, here
 # from standard input, and ends by a reset. Each case prints "PASS name" or "FAIL name".
-set -u
-export LC_ALL=C
-BUILD=$(cd "${BUILD:-.}" && pwd)
-SRC=$(cd "$(dirname "$0")/../.." && pwd)
-doppel=$BUILD/doppel
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch" || exit 1
-pass=0 fail=0
-run=("$doppel")
-. "$SRC/tests/cli/lib.sh"
+. "$(dirname "$0")/../lib/t.sh"
 
 machine=(run -m 4 -vga none -kernel "$BUILD/tests/lib/robot.bin" -display none -no-reboot
     -seed 1 -rtc base=2024-01-01 -serial stdio -drive file=disk.img,format=raw -digest)
@@ -36,11 +26,9 @@ same()
 {
     sed -z 's/doppel: [^\n]*\n//g' out >got
     if cmp -s got "$2"; then
-        echo "PASS $1"
-        pass=$((pass + 1))
+        passed "$1"
     else
-        echo "FAIL $1: got $(tail -c 90 got | tr -d '\0'), not $(tail -c 90 "$2" | tr -d '\0')"
-        fail=$((fail + 1))
+        failed "$1: got $(tail -c 90 got | tr -d '\0'), not $(tail -c 90 "$2" | tr -d '\0')"
     fi
 }
 
@@ -152,11 +140,9 @@ live()
     printf "$want" >want
     head -c "$(stat -c %s want)" out >got
     if cmp -s got want && cmp -s disk.img recorded.img; then
-        echo "PASS ${name}_output"
-        pass=$((pass + 1))
+        passed "${name}_output"
     else
-        echo "FAIL ${name}_output: $(xxd got | head -n 4), or the disk has changed"
-        fail=$((fail + 1))
+        failed "${name}_output: $(xxd got | head -n 4), or the disk has changed"
     fi
 }
 nics=("")
@@ -170,5 +156,4 @@ for nic in "${nics[@]}"; do
         "${told}P\\0V\\1P\\0\\0\\1" --to 20000
 done
 
-echo "$pass passed, $fail failed, 0 skipped"
-[ "$fail" -eq 0 ]
+total

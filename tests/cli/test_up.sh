@@ -1,29 +1,10 @@
 #!/bin/bash
 # Machines side by side (`doppel up`): one crashes, one resets twice, one powers off, one has its
 # monitor say quit, and the one that computes on ends as it does alone, to the digest. fate.asm is
-# their guest. BUILD is the build directory.
+# their guest.
+. "$(dirname "$0")/../lib/t.sh"
 
-set -u
-export LC_ALL=C
-BUILD=$(cd "${BUILD:-.}" && pwd)
-doppel=$BUILD/doppel fate=$BUILD/tests/cli/fate.bin
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-pass=0 fail=0
-
-ok() # NAME STATUS [FILE shown on failure]
-{
-    if [ "$2" -eq 0 ]; then
-        echo "PASS $1"
-        pass=$((pass + 1))
-    else
-        [ ! -e "${3:-}" ] || cat "$3"
-        echo "FAIL $1"
-        fail=$((fail + 1))
-    fi
-}
-
+fate=$BUILD/tests/cli/fate.bin
 fixed=(-m 16 -seed 1 -rtc base=2024-01-01 -kernel "$fate" -digest)
 make() # NAME FATE OPTIONS...: its INI, and in NAME.want how it ends alone
 {
@@ -83,5 +64,4 @@ ok crash_has_crashed $? crash.log
 [ "$(grep -c 'triple fault' loop.log)" -gt 1000 ]
 ok loop_has_crashed_often $?
 
-echo "$pass passed, $fail failed, 0 skipped"
-[ "$fail" -eq 0 ]
+total

@@ -2,17 +2,8 @@
 # The SDL window under Xvfb, with real key and mouse events from xdotool. What reaches the machine
 # is read from its log of inputs (-d gate). Skips without Xvfb and xdotool, or in a build without
 # SDL2.
-# BUILD is the build directory.
-
-set -u
-export LC_ALL=C
-BUILD=${BUILD:-.}
-doppel=$(cd "$BUILD" && pwd)/doppel
-name=sdl
-src=$(cd "$(dirname "$0")/../.." && pwd)
-tmp=$(mktemp -d)
-cd "$tmp" || exit 1
-pass=0 fail=0 x='' d='' wm=''
+. "$(dirname "$0")/../lib/t.sh"
+x='' d='' wm=''
 finish()
 {
     [ -z "$d" ] || kill "$d" 2>/dev/null
@@ -22,14 +13,13 @@ finish()
 }
 trap finish EXIT
 
-. "$src/tests/gui/lib.sh"
-
-command -v Xvfb >/dev/null && command -v xdotool >/dev/null || skip 'no Xvfb or xdotool'
-"$doppel" run -display sdl -m nonsense 2>&1 | grep -q 'without SDL2' && skip 'built without SDL2'
+command -v Xvfb >/dev/null && command -v xdotool >/dev/null || skip_all sdl 'no Xvfb or xdotool'
+"$doppel" run -display sdl -m nonsense 2>&1 | grep -q 'without SDL2' &&
+    skip_all sdl 'built without SDL2'
 
 Xvfb -displayfd 3 -screen 0 1600x1200x24 3>number 2>xvfb.log &
 x=$!
-until_true test -s number || skip 'Xvfb does not start'
+until_true test -s number || skip_all sdl 'Xvfb does not start'
 DISPLAY=:$(cat number)
 export DISPLAY SDL_AUDIODRIVER=dummy
 
@@ -205,5 +195,4 @@ DISPLAY=:none "$doppel" run -display sdl 2>err
 [ $? -eq 1 ] && grep -q '^doppel: -display sdl: ' err
 ok no_display $? err
 
-echo "$pass passed, $fail failed, 0 skipped"
-[ "$fail" -eq 0 ]
+total

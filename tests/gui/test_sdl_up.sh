@@ -2,17 +2,10 @@
 # `doppel up` with windows under Xvfb: each machine has its own, with its name in the title; keys go
 # to the one that has the focus; closing one, or its machine's power-off, leaves the others alone.
 # Skips without Xvfb, xdotool and openbox (whose Alt-F4 closes windows as people do), or in a build
-# without SDL2. BUILD is the build directory.
-
-set -u
-export LC_ALL=C
-BUILD=$(cd "${BUILD:-.}" && pwd)
-doppel=$BUILD/doppel fate=$BUILD/tests/cli/fate.bin
-name=sdl_up
-src=$(cd "$(dirname "$0")/../.." && pwd)
-tmp=$(mktemp -d)
-cd "$tmp" || exit 1
-pass=0 fail=0 x='' d='' wm=''
+# without SDL2.
+. "$(dirname "$0")/../lib/t.sh"
+fate=$BUILD/tests/cli/fate.bin
+x='' d='' wm=''
 finish()
 {
     for p in $d $wm $x; do
@@ -21,8 +14,6 @@ finish()
     rm -rf "$tmp"
 }
 trap finish EXIT
-
-. "$src/tests/gui/lib.sh"
 window() # NAME: its window's number
 {
     xdotool search --name "^$1 - " | head -n 1
@@ -31,13 +22,14 @@ there() { [ -n "$(window "$1")" ]; }
 gone() { ! there "$1"; }
 
 for tool in Xvfb xdotool openbox; do
-    command -v $tool >/dev/null || skip "no $tool"
+    command -v $tool >/dev/null || skip_all sdl_up "no $tool"
 done
-"$doppel" run -display sdl -m nonsense 2>&1 | grep -q 'without SDL2' && skip 'built without SDL2'
+"$doppel" run -display sdl -m nonsense 2>&1 | grep -q 'without SDL2' &&
+    skip_all sdl_up 'built without SDL2'
 
 Xvfb -displayfd 3 -screen 0 1600x900x24 3>number 2>xvfb.log &
 x=$!
-until_true test -s number || skip 'Xvfb does not start'
+until_true test -s number || skip_all sdl_up 'Xvfb does not start'
 DISPLAY=:$(cat number)
 export DISPLAY SDL_AUDIODRIVER=dummy
 openbox --sm-disable >wm.log 2>&1 &
@@ -98,5 +90,4 @@ DISPLAY=:none "$doppel" up left.ini alone.ini >out 2>&1
 [ $? -eq 1 ] && grep -q '^doppel: left: -display sdl: ' out && ! grep -q icount out
 ok no_display_starts_nothing $? out
 
-echo "$pass passed, $fail failed, 0 skipped"
-[ "$fail" -eq 0 ]
+total
