@@ -66,8 +66,7 @@ bool debug_watches(const struct cpu_debug *d, uint64_t la, gpa pa, unsigned len)
 {
     for (unsigned k = 0; k < d->npoints; k++) {
         const struct debug_point *p = &d->point[k];
-        if ((p->kind == DEBUG_ACCESS || p->kind == DEBUG_WRITE) &&
-            overlaps(p, p->physical ? pa : la, len)) {
+        if (p->kind != DEBUG_EXEC && overlaps(p, p->physical ? pa : la, len)) {
             return true;
         }
     }

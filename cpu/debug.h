@@ -61,7 +61,7 @@ bool debug_here(struct cpu *cpu);
 void debug_access(struct cpu_debug *d, struct cpu *cpu, bool physical, uint64_t addr, unsigned len,
                   bool write);
 /* Would a write of bytes at la, which lie at physical address pa, in one page, meet a watchpoint?
- */
+ * Also one for reads: the instruction may read what it writes. */
 bool debug_watches(const struct cpu_debug *d, uint64_t la, gpa pa, unsigned len);
 /* The running instruction faulted: its reads did not happen. */
 void debug_fault(struct cpu *cpu);

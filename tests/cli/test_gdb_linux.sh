@@ -135,12 +135,13 @@ kill
 EOF
 want "linux_interrupted" "SIGINT" "Thread 1 (CPU#0" "0x"
 
-# Interrupted while it searches its past: it is where it was (a fast host may be done before that).
+# Interrupted while it searches its past, for a read, since writes are found by page: it is where it
+# was (a fast host may be done before that).
 session interrupt -history 256M <<'EOF'
 hbreak __x64_sys_reboot
 continue
 delete
-watch *(char *)&_stext
+rwatch *(char *)&_stext
 python
 import os, signal, threading
 threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
