@@ -3,7 +3,7 @@
 # Debian's cloud kernel: interpreted and compiled they take the same path, to the digest, and their
 # checksums are those that this machine's own processor gives, if it is an x86. BUILD is the build
 # directory, GUESTS what tests/boot/guests.sh made.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 
 lines() # NAME FILE WANTED: the same lines
 {

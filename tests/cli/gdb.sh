@@ -1,4 +1,4 @@
-# What the tests with Debian's gdb share. Sourced behind tests/lib/t.sh; the caller sets `symbols`,
+# What the tests with Debian's gdb share. Sourced behind tests/t.sh; the caller sets `symbols`,
 # the file that gdb has them from, and `run`, the command.
 
 # session NAME ARGS...: doppel ARGS, stopped at its start, with gdb that runs what comes on stdin.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The command line as a person meets it: options, bad input, exit codes, the demo, the monitor, the
 # terminal. Each case is a run of ./doppel with an expected status and a line that it must print.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 
 # --- the demo and information
 check demo 0 'This build works' run

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Drives from the command line and from INI files: bad images, locks, snapshot, paths.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 short=(run -serial null -vga none -icount-limit 1000 -m 16)
 
 image() # FILE KIB: 55AA in the first sector

@@ -2,7 +2,7 @@
 # Debian's gdb as the client of -gdb: break- and watchpoints, steps, registers, memory, threads and
 # detaching, in real, protected and long mode, on one vCPU and four; and the machine ends with the
 # digest of one that no debugger saw. The guest is gdb_guest.asm.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 . "$top/tests/cli/gdb.sh"
 
 for tool in gdb nasm ld; do

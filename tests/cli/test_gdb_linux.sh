@@ -4,7 +4,7 @@
 # backwards; a running machine interrupted. There is no package with the kernel's symbols: the guest
 # itself is asked (/proc/kallsyms, with nokaslr), and an ELF file made that has symbols and nothing
 # else.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 . "$top/tests/cli/gdb.sh"
 
 for tool in gdb as ld cpio; do

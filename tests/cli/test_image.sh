@@ -1,7 +1,7 @@
 #!/bin/bash
 # "doppel image": each command, each way to get it wrong, and images that doppel and qemu-img make
 # read by the other.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 
 # holds NAME COMMAND...: the command succeeds.
 holds()

@@ -4,7 +4,7 @@
 #
 # The guest is the robot (tests/lib/robot.asm): it takes orders of 8 bytes at its serial port, here
 # from standard input, and ends by a reset. Each case prints "PASS name" or "FAIL name".
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 
 machine=(run -m 4 -vga none -kernel "$BUILD/tests/lib/robot.bin" -display none -no-reboot
     -seed 1 -rtc base=2024-01-01 -serial stdio -drive file=disk.img,format=raw -digest)

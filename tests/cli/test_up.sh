@@ -2,7 +2,7 @@
 # Machines side by side (`doppel up`): one crashes, one resets twice, one powers off, one has its
 # monitor say quit, and the one that computes on ends as it does alone, to the digest. fate.asm is
 # their guest.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 
 fate=$BUILD/tests/cli/fate.bin
 fixed=(-m 16 -seed 1 -rtc base=2024-01-01 -kernel "$fate" -digest)

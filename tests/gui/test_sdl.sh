@@ -2,7 +2,7 @@
 # The SDL window under Xvfb, with real key and mouse events from xdotool. What reaches the machine
 # is read from its log of inputs (-d gate). Skips without Xvfb and xdotool, or in a build without
 # SDL2.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 x='' d='' wm=''
 finish()
 {

@@ -3,7 +3,7 @@
 # to the one that has the focus; closing one, or its machine's power-off, leaves the others alone.
 # Skips without Xvfb, xdotool and openbox (whose Alt-F4 closes windows as people do), or in a build
 # without SDL2.
-. "$(dirname "$0")/../lib/t.sh"
+. "$(dirname "$0")/../t.sh"
 fate=$BUILD/tests/cli/fate.bin
 x='' d='' wm=''
 finish()

@@ -1,5 +1,5 @@
 # What tests that are shell scripts share, as t.h is for those in C. Sourced first, by
-#   . "$(dirname "$0")/../lib/t.sh"
+#   . "$(dirname "$0")/../t.sh"
 # and total is the script's last command. It runs in a new folder, $tmp, gone when it ends.
 #   BUILD    the build directory       top      the sources
 #   doppel   the program               run      the same as a command, under TEST_WRAPPER if any
