@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hw/disk/fd_media.h"
 #include "util/keyval.h"
 #include "util/suggest.h"
 #include "vm/drives_priv.h"
@@ -231,6 +232,12 @@ bool drive_insert(struct vm_drive *v, const char *path, enum blk_format format, 
     char *copy = strdup(path);
     if (!copy) {
         abort();
+    }
+    if (b && v->d.kind == DRIVE_FLOPPY && !fd_fits(b->bytes / BLK_SECTOR)) {
+        err_set(e, "%s: %" PRIu64 " KiB are more than any diskette holds (2880)", path,
+                b->bytes / 1024);
+        b->close(b);
+        b = NULL;
     }
     if (b && !m && !b->readonly && !how.snapshot) { /* a replay's is private */
         b = blk_undo_new(b, path, e);

@@ -123,6 +123,7 @@ static void do_change(struct vm_drive *v, const char *path)
         do_eject(v); /* the lock on it is ours */
     }
     memcpy(fresh.d.name, v->d.name, sizeof fresh.d.name);
+    fresh.d.kind = v->d.kind;
     bool ok = drive_insert(&fresh, path, BLK_PROBE, &e);
     if (!ok) {
         media_inserted(v->vm, v, false);

@@ -77,6 +77,11 @@ bool fd_is_size(uint64_t sectors)
     return capacity(&m) == sectors;
 }
 
+bool fd_fits(uint64_t sectors)
+{
+    return sectors <= capacity(&media[ARRAY_LEN(media) - 1]);
+}
+
 enum fd_type fd_type_of(uint64_t sectors)
 {
     if (!sectors) {

@@ -26,6 +26,8 @@ struct fd_medium {
 struct fd_medium fd_medium_of(uint64_t sectors);
 /* Is there a diskette of exactly this size? */
 bool fd_is_size(uint64_t sectors);
+/* Is there one at least as large? */
+bool fd_fits(uint64_t sectors);
 /* The drive that suits an image (0 sectors: none). */
 enum fd_type fd_type_of(uint64_t sectors);
 /* By name ("360K", "1.2M", "720K", "1.44M", "2.88M", "none"); false: no such type. */

@@ -23,6 +23,9 @@ for opt in -hda -cdrom -fda; do
     bad "empty_file$opt" 1 'empty: the file is empty' "${short[@]}" $opt empty
     bad "empty_name$opt" 2 'want the name of a disk image' "${short[@]}" $opt ''
 done
+truncate -s 2881K large
+bad floppy_too_large 1 'large: 2881 KiB are more than any diskette holds (2880)' "${short[@]}" \
+    -fda large
 bad image_missing 1 'missing: No such file' run missing
 bad image_directory 1 'dir: is a directory' run dir
 bad image_fifo 1 'fifo: is not a file' run fifo
