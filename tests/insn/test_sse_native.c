@@ -57,9 +57,20 @@ static void set_up(void)
     gen.in = &nat->in;
     gen.data = (void *)(uintptr_t)DATA;
     find_host_features();
+}
+
+/* For the time of one test. */
+static void machine_start(void)
+{
     machine = bare_new("", 0x400000);
     bare_mode(machine, 64, 3);
     cpu_update_walk(machine->cpu);
+}
+
+static void machine_end(void)
+{
+    bare_free(machine);
+    machine = NULL;
 }
 
 /* ---- comparison ---- */
@@ -145,6 +156,7 @@ TEST(sse_rows_native)
         SKIP("the host has no AVX");
         return;
     }
+    machine_start();
     for (unsigned k = 0; k < insn_row_count; k++) {
         const struct insn_row *r = &insn_rows[k];
         if (!comparable(r) || (only && strcmp(only, r->name))) {
@@ -165,6 +177,7 @@ TEST(sse_rows_native)
             }
         }
     }
+    machine_end();
     t_cases(passed, failed, skipped);
 }
 
@@ -239,6 +252,7 @@ TEST(xsave_native)
         SKIP("the host has no XSAVEC");
         return;
     }
+    machine_start();
     gen.rng.state = t_seed();
     for (uint64_t n = 0; n < cases && failed < 5; n++) {
         if (state_case()) {
@@ -247,6 +261,7 @@ TEST(xsave_native)
             failed++;
         }
     }
+    machine_end();
     t_cases(passed, failed, 0);
 }
 
